@@ -1,0 +1,15 @@
+//! The wire between control and data plane: the protobuf contract with its generated client and server.
+//!
+//! Control and data plane never import each other; they meet here and in `penstock-core`.
+#![forbid(unsafe_code)]
+
+/// Generated from `proto/link.proto`, whose comments are the documentation.
+#[allow(clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications, reason = "generated code")]
+mod generated {
+    tonic::include_proto!("penstock.link.v1");
+}
+
+pub use generated::*;
+
+/// Longest message on the link: a policy document at its longest, and some.
+pub const MESSAGE_BYTES_MAX: usize = 80 * 1024 * 1024;

@@ -1,0 +1,84 @@
+//! Every bound of the product, in one place.
+//!
+//! Reaching one is a counted, named outcome, never silence. Names carry their unit and end in `_max`, `_deadline_ms`
+//! and so on; relations between bounds are checked when the crate is compiled.
+
+/// Longest ClientHello, over all its records, that is read before a flow is refused. A real one with post-quantum
+/// shares is about 2 KiB; the longest captured is 11,414 bytes.
+pub const CLIENT_HELLO_BYTES_MAX: usize = 64 * 1024;
+/// Longest record payload (RFC 8446 section 5.1).
+pub const TLS_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Empty handshake records, warning alerts or ChangeCipherSpec records tolerated before a ClientHello.
+pub const HELLO_STRAY_RECORDS_MAX: usize = 4;
+/// Records that one ClientHello may be cut into: one byte each at the longest.
+pub const CLIENT_HELLO_RECORDS_MAX: usize = CLIENT_HELLO_BYTES_MAX;
+/// Longest host name (RFC 1035 section 3.1, without the trailing dot).
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+/// Longest label of a host name.
+pub const HOST_LABEL_BYTES_MAX: usize = 63;
+
+/// Longest head of a request to the explicit proxy listener.
+pub const CONNECT_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Longest HTTP/1.1 head in either direction of an inspected flow.
+pub const HTTP1_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most header fields in one HTTP/1.1 head.
+pub const HTTP1_FIELDS_MAX: usize = 100;
+/// Longest single header field of an HTTP/1.1 request.
+pub const HTTP1_FIELD_BYTES_MAX: usize = 16 * 1024;
+/// Longest line that announces a chunk, extensions included.
+pub const HTTP1_CHUNK_LINE_BYTES_MAX: usize = 4 * 1024;
+/// Longest trailer section that is read (request trailers are dropped).
+pub const HTTP1_TRAILER_BYTES_MAX: usize = 16 * 1024;
+/// Requests on one connection that wait for their answer before no more are read.
+pub const HTTP1_PIPELINE_MAX: usize = 64;
+/// Interim answers (1xx) to one request.
+pub const HTTP1_INTERIM_MAX: usize = 32;
+/// Bytes of a response body that are searched for a denial signature.
+pub const DENIAL_SCAN_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest configured header value.
+pub const HEADER_VALUE_BYTES_MAX: usize = 8 * 1024;
+/// Longest policy document.
+pub const POLICY_DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Time from accept to the end of the proxy request head.
+pub const CONNECT_HEAD_DEADLINE_MS: u64 = 10_000;
+/// Time from accept (or from the 200 to a CONNECT) to a whole ClientHello; absolute, not per read.
+pub const SNIFF_DEADLINE_MS: u64 = 10_000;
+/// Time to connect to one address of an upstream.
+pub const DIAL_DEADLINE_MS: u64 = 5_000;
+/// Addresses of one name that are tried.
+pub const DIAL_ADDRESSES_MAX: usize = 4;
+/// Time for one TLS handshake, each leg.
+pub const HANDSHAKE_DEADLINE_MS: u64 = 10_000;
+/// Time without a byte in either direction after which a flow is closed.
+pub const IDLE_DEADLINE_MS: u64 = 15 * 60 * 1000;
+/// Time from the first byte of an inspected request head to its end.
+pub const HTTP1_HEAD_DEADLINE_MS: u64 = 30_000;
+/// Time that one direction may stay open after the other has ended.
+pub const HALF_CLOSE_DEADLINE_MS: u64 = 5 * 60 * 1000;
+/// Time that flows get to finish when a shard drains.
+pub const DRAIN_DEADLINE_MS: u64 = 30_000;
+
+/// Flows that one shard holds at once.
+pub const FLOWS_PER_SHARD_MAX: usize = 65_536;
+/// Events that wait on a shard for the audit writer; more are dropped and counted.
+pub const AUDIT_RING_EVENTS_MAX: usize = 16_384;
+/// Audit events spooled on disk while control is away; the oldest stay, newer ones are dropped and counted.
+pub const AUDIT_SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Minted leaves kept by one shard.
+pub const LEAF_CACHE_ENTRIES_MAX: usize = 4_096;
+/// Names kept by one shard's DNS cache.
+pub const RESOLVE_CACHE_ENTRIES_MAX: usize = 8_192;
+/// Largest certificate chain accepted from an upstream.
+pub const UPSTREAM_CHAIN_BYTES_MAX: usize = 256 * 1024;
+/// Most certificates in a chain accepted from an upstream.
+pub const UPSTREAM_CHAIN_CERTIFICATES_MAX: usize = 16;
+/// Plaintext or ciphertext that one direction of an inspected flow may hold before it stops reading.
+pub const INSPECT_BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+const _: () = assert!(HTTP1_FIELD_BYTES_MAX <= HTTP1_HEAD_BYTES_MAX);
+const _: () = assert!(HEADER_VALUE_BYTES_MAX <= HTTP1_FIELD_BYTES_MAX);
+const _: () = assert!(HTTP1_HEAD_BYTES_MAX <= INSPECT_BUFFER_BYTES_MAX);
+const _: () = assert!(CLIENT_HELLO_BYTES_MAX >= TLS_RECORD_BYTES_MAX);
+const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);
