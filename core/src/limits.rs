@@ -10,8 +10,13 @@ pub const CLIENT_HELLO_BYTES_MAX: usize = 64 * 1024;
 pub const TLS_RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Empty handshake records, warning alerts or ChangeCipherSpec records tolerated before a ClientHello.
 pub const HELLO_STRAY_RECORDS_MAX: usize = 4;
-/// Records that one ClientHello may be cut into: one byte each at the longest.
-pub const CLIENT_HELLO_RECORDS_MAX: usize = CLIENT_HELLO_BYTES_MAX;
+/// Most bytes from the start of a connection to the end of the ClientHello, record headers and stray records included: what
+/// sniffing one flow may hold. Twice the hello leaves room for real ones that are cut into records of a byte each.
+pub const CLIENT_HELLO_INPUT_BYTES_MAX: usize = 2 * CLIENT_HELLO_BYTES_MAX;
+/// Most extensions in a ClientHello. Browsers send about 20; about 60 types are registered.
+pub const CLIENT_HELLO_EXTENSIONS_MAX: usize = 128;
+/// Most cipher suites in a ClientHello. About 350 are registered; scanners offer most of them.
+pub const CLIENT_HELLO_CIPHER_SUITES_MAX: usize = 1024;
 /// Longest host name (RFC 1035 section 3.1, without the trailing dot).
 pub const HOST_NAME_BYTES_MAX: usize = 253;
 /// Longest label of a host name.
@@ -55,7 +60,7 @@ pub const HANDSHAKE_DEADLINE_MS: u64 = 10_000;
 pub const IDLE_DEADLINE_MS: u64 = 15 * 60 * 1000;
 /// Time from the first byte of an inspected request head to its end.
 pub const HTTP1_HEAD_DEADLINE_MS: u64 = 30_000;
-/// Time that one direction may stay open after the other has ended.
+/// Time that one direction may stay open without a byte after the other has ended.
 pub const HALF_CLOSE_DEADLINE_MS: u64 = 5 * 60 * 1000;
 /// Time that flows get to finish when a shard drains.
 pub const DRAIN_DEADLINE_MS: u64 = 30_000;
@@ -81,4 +86,5 @@ const _: () = assert!(HTTP1_FIELD_BYTES_MAX <= HTTP1_HEAD_BYTES_MAX);
 const _: () = assert!(HEADER_VALUE_BYTES_MAX <= HTTP1_FIELD_BYTES_MAX);
 const _: () = assert!(HTTP1_HEAD_BYTES_MAX <= INSPECT_BUFFER_BYTES_MAX);
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX >= TLS_RECORD_BYTES_MAX);
+const _: () = assert!(CLIENT_HELLO_INPUT_BYTES_MAX > CLIENT_HELLO_BYTES_MAX);
 const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);

@@ -1,1 +1,11 @@
-//! To be written.
+//! TLS as far as it is read without keys: records, the ClientHello, alerts.
+//!
+//! Nothing here encrypts or decrypts; the data plane's engines do that. Sniffing reads through
+//! [`client_hello::ClientHelloReader`], refusals are written with [`alert::record`].
+
+pub mod alert;
+pub mod client_hello;
+pub mod record;
+
+pub use alert::Alert;
+pub use client_hello::{ClientHello, ClientHelloReader, Ech, HelloReject};
