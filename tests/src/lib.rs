@@ -1,1 +1,41 @@
+//! The harness of Penstock's end-to-end tests: it starts the real binaries on free loopback ports, speaks to them with
+//! bytes of its own choosing, and stands behind them as an upstream that keeps every byte and checks the header
+//! invariant.
+//!
+//! It knows the product by its command lines, its wire and the schemas of `penstock_core`; it links none of the daemons.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`admin`] | the admin listener: policy, events, metrics |
+//! | [`appliance`] | one `penstock up` in a temporary directory |
+//! | [`certificate`] | certificates of the tests' own authority, good and bad |
+//! | [`client`] | a TLS client through the appliance, speaking HTTP/1.1 as told |
+//! | [`http`] | a strict reader of HTTP/1.1 messages, for both ends |
+//! | [`place`] | where binaries, corpora and interpreters are |
+//! | [`process`] | a child process that announces itself by a line of JSON and dies with its owner |
+//! | [`saas`] | `penstock-saas` |
+//! | [`tripwire`] | the header invariant |
+//! | [`tunnel`] | CONNECT, then raw bytes |
+//! | [`upstream`] | a TLS upstream that keeps raw bytes and answers as told |
+//! | [`wait`] | waiting for a condition with a generous limit |
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a harness that cannot go on ends the test, and says what it left out"
+)]
 
+pub mod admin;
+pub mod appliance;
+pub mod certificate;
+pub mod client;
+pub mod http;
+pub mod place;
+pub mod process;
+pub mod saas;
+pub mod tripwire;
+pub mod tunnel;
+pub mod upstream;
+pub mod wait;

@@ -1,0 +1,205 @@
+//! One appliance, started as an operator starts it: `penstock up` in a temporary directory on free ports.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use tempfile::TempDir;
+
+use crate::admin::Admin;
+use crate::client::{self, Client};
+use crate::place;
+use crate::process::Process;
+use crate::saas::Saas;
+use crate::tunnel::{self, STAFF};
+use crate::upstream::Upstream;
+
+/// What an appliance is started with.
+pub struct Setup {
+    policy: String,
+    hosts: Vec<(String, SocketAddr)>,
+    authorities: Vec<PathBuf>,
+    shards: u16,
+    listen: String,
+}
+
+/// A running appliance. Its state directory lives as long as it does.
+pub struct Appliance {
+    process: Process,
+    setup: Setup,
+    directory: Arc<TempDir>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            policy: place::read(place::example_policy()),
+            hosts: Vec::new(),
+            authorities: Vec::new(),
+            shards: 2,
+            listen: "127.0.0.1:0".to_owned(),
+        }
+    }
+}
+
+impl Setup {
+    /// Another policy than the example.
+    pub fn policy(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.policy);
+        self
+    }
+
+    /// Dials `address` for `name`; `*` for every name not listed.
+    pub fn host(mut self, name: &str, address: SocketAddr) -> Self {
+        self.hosts.push((name.to_owned(), address));
+        self
+    }
+
+    /// Trusts the authority in a file on the upstream leg.
+    pub fn authority(mut self, file: PathBuf) -> Self {
+        self.authorities.push(file);
+        self
+    }
+
+    /// Every name is dialled at `upstream`, whose authority is trusted.
+    pub fn upstream(self, upstream: &Upstream) -> Self {
+        self.host("*", upstream.address()).authority(upstream.ca())
+    }
+
+    /// Every name is dialled at the simulated endpoints.
+    pub fn saas(self, saas: &Saas) -> Self {
+        self.host("*", saas.address()).authority(saas.ca())
+    }
+
+    /// Another number of shards than two.
+    pub fn shards(mut self, shards: u16) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Starts it; panics with its log when it does not get ready.
+    pub fn start(self) -> Appliance {
+        self.start_in(Arc::new(TempDir::new().unwrap()))
+    }
+
+    /// Starts it on the state of an earlier one.
+    pub fn start_in(self, directory: Arc<TempDir>) -> Appliance {
+        self.try_start_in(directory).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Starts it; the error is what it said.
+    pub fn try_start_in(self, directory: Arc<TempDir>) -> Result<Appliance, String> {
+        fs::write(directory.path().join("policy.toml"), &self.policy).unwrap();
+        let mut command = self.command(directory.path());
+        let process = Process::try_start("penstock up", &mut command, &directory.path().join("penstock.log"))?;
+        Ok(Appliance { process, setup: self, directory })
+    }
+
+    fn command(&self, directory: &Path) -> Command {
+        let mut command = Command::new(place::binary("penstock"));
+        command.arg("up").arg("--state").arg(directory.join("state"));
+        command.arg("--policy").arg(directory.join("policy.toml"));
+        command.args(["--listen", &self.listen, "--admin", "127.0.0.1:0", "--shards", &self.shards.to_string()]);
+        for authority in &self.authorities {
+            command.arg("--upstream-ca").arg(authority);
+        }
+        for (name, address) in &self.hosts {
+            command.arg("--host").arg(format!("{name}={address}"));
+        }
+        command
+    }
+}
+
+impl Appliance {
+    /// An appliance on the example policy, with `upstream` behind every name.
+    pub fn before(upstream: &Upstream) -> Self {
+        Setup::default().upstream(upstream).start()
+    }
+
+    /// The proxy listener.
+    pub fn proxy(&self) -> SocketAddr {
+        self.process.text("proxy").parse().unwrap()
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// The root certificate that clients must trust.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from(self.process.text("ca"))
+    }
+
+    /// The admin listener.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.process.text("admin"), &place::read(self.process.text("admin_token_file")))
+    }
+
+    /// Process id of `control` or `dataplane`.
+    pub fn pid(&self, daemon: &str) -> u32 {
+        let pid = self.process.ready["pids"][daemon].as_u64().and_then(|pid| pid.try_into().ok());
+        pid.unwrap_or_else(|| panic!("no pid of {daemon} in {}", self.process.ready))
+    }
+
+    /// The process of `penstock up`.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Logs of all its processes.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Stops it and starts it again on its state.
+    pub fn restart(self) -> Self {
+        let Self { mut process, setup, directory } = self;
+        process.terminate();
+        process.ended(crate::wait::LIMIT).expect("penstock up ends on SIGTERM");
+        drop(process);
+        setup.start_in(directory)
+    }
+
+    /// Runs the operator's command against it.
+    pub fn penstock(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(place::binary("penstock"));
+        command.args(arguments).args(["--admin", self.process.text("admin")]);
+        command.args(["--token-file", self.process.text("admin_token_file")]).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// A tunnel to `name`, port 443.
+    pub fn tunnel(&self, name: &str) -> TcpStream {
+        self.tunnel_from(STAFF, name)
+    }
+
+    /// The same from another source.
+    pub fn tunnel_from(&self, source: IpAddr, name: &str) -> TcpStream {
+        tunnel::open(source, self.proxy(), &format!("{name}:443"))
+    }
+
+    /// A client of an inspected host: it trusts the appliance's root and nothing else.
+    pub fn client(&self, name: &str) -> Client {
+        self.try_client(name).unwrap_or_else(|error| panic!("{name}: {error}\n{}", self.log()))
+    }
+
+    /// The same where the handshake may fail.
+    pub fn try_client(&self, name: &str) -> io::Result<Client> {
+        self.client_with(STAFF, name, client::config(&[&self.root()]))
+    }
+
+    /// A client with everything chosen.
+    pub fn client_with(&self, source: IpAddr, name: &str, config: Arc<ClientConfig>) -> io::Result<Client> {
+        Client::connect(self.tunnel_from(source, name), name, config)
+    }
+
+    /// A client of a passed host: it trusts the origin's authority and nothing else.
+    pub fn passed_client(&self, name: &str, authority: &Path) -> Client {
+        self.client_with(STAFF, name, client::config(&[authority])).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}

@@ -1,0 +1,74 @@
+//! The way in: a TCP connection to the explicit listener, CONNECT, then raw bytes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::http::{self, Answer};
+use crate::wait;
+
+/// The address that the example policy gives the profile `staff`.
+pub const STAFF: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+/// The address that the example policy gives the profile `pilot`.
+pub const PILOT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Opens a connection to the listener from `source`.
+pub fn dial(source: IpAddr, proxy: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+    socket.connect(&proxy.into()).unwrap();
+    let stream: TcpStream = socket.into();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(wait::LIMIT)).unwrap();
+    stream.set_write_timeout(Some(wait::LIMIT)).unwrap();
+    stream
+}
+
+/// Sends `head` to the listener and reads the answer's head; the stream stands right behind it.
+pub fn ask(stream: &mut TcpStream, head: &[u8]) -> Answer {
+    stream.write_all(head).unwrap();
+    read_answer(stream)
+}
+
+/// CONNECT to `authority`, which must be granted.
+pub fn open(source: IpAddr, proxy: SocketAddr, authority: &str) -> TcpStream {
+    let mut stream = dial(source, proxy);
+    let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: penstock-tests/1\r\n\r\n");
+    let answer = ask(&mut stream, head.as_bytes());
+    assert_eq!(answer.status, 200, "CONNECT {authority}: {answer:?}");
+    stream
+}
+
+/// Reads one answer of the listener, byte by byte, so that nothing behind it is taken.
+pub fn read_answer(stream: &mut TcpStream) -> Answer {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(1..) => head.push(byte[0]),
+            Ok(0) => panic!("the listener closed after {:?}", String::from_utf8_lossy(&head)),
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&head)),
+        }
+    }
+    let mut answer = http::answer_head(&head).unwrap();
+    if answer.status != 200 {
+        let length = answer.header("content-length").map_or(0, |value| value.parse().unwrap());
+        answer.body = vec![0; length];
+        stream.read_exact(&mut answer.body).unwrap();
+    }
+    answer
+}
+
+/// True when the peer has ended the connection, by FIN or by RST; bytes that come before are returned.
+pub fn drain(stream: &mut TcpStream) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (bytes, true),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            Err(error) => return (bytes, error.kind() == std::io::ErrorKind::ConnectionReset),
+        }
+    }
+}

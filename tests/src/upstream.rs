@@ -1,0 +1,359 @@
+//! A TLS upstream that keeps every byte, checks the header invariant on every request to an inspected host, and answers
+//! as the test tells it, also with bytes that are no HTTP.
+
+use std::io::{self, Read as _, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use socket2::SockRef;
+use tempfile::TempDir;
+
+use crate::certificate::{Shown, TestAuthority};
+use crate::http::{self, Progress, Request};
+use crate::tripwire::{self, Expected};
+use crate::wait;
+
+/// What becomes of the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// close_notify and FIN.
+    Close,
+    /// The next request is awaited.
+    Keep,
+    /// Whatever comes is sent back as it is.
+    Echo,
+    /// RST.
+    Reset,
+}
+
+/// Writes the answer to a request.
+pub type Answering = dyn Fn(&Request, &mut dyn Write) -> Then + Send + Sync;
+/// Headers that must stand on each request to a host; `None` where nothing is checked.
+pub type Expecting = fn(&str) -> Option<&'static [Expected]>;
+
+/// One connection, as it was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Server name of the ClientHello.
+    pub sni: Option<String>,
+    /// Every plaintext byte that came.
+    pub bytes: Vec<u8>,
+    /// The requests among them.
+    pub requests: Vec<Request>,
+    /// Why the connection was no sequence of requests, or broke the invariant.
+    pub violation: Option<String>,
+    /// The client's side has ended.
+    pub ended: bool,
+}
+
+/// How an upstream behaves; see the methods.
+pub struct Plan {
+    shown: Shown,
+    expecting: Expecting,
+    answering: Arc<Answering>,
+    at_head: bool,
+    asks_client_certificate: bool,
+    tls12_only: bool,
+}
+
+/// A running upstream.
+pub struct Upstream {
+    address: SocketAddr,
+    directory: TempDir,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Upstream {
+    /// Answers 200 with the body `fine` to every request, and checks what the example policy sets.
+    pub fn plan() -> Plan {
+        Plan {
+            shown: Shown::Good,
+            expecting: example_expectations,
+            answering: Arc::new(|_, out| {
+                out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine").map_or(Then::Reset, |()| Then::Keep)
+            }),
+            at_head: false,
+            asks_client_certificate: false,
+            tls12_only: false,
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its authority's root, in PEM.
+    pub fn ca(&self) -> PathBuf {
+        self.directory.path().join("upstream-ca.pem")
+    }
+
+    /// The connections so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Every request so far, over all connections.
+    pub fn requests(&self) -> Vec<Request> {
+        self.seen().into_iter().flat_map(|seen| seen.requests).collect()
+    }
+
+    /// Waits until so many requests came.
+    pub fn await_requests(&self, count: usize) -> Vec<Request> {
+        wait::until("the requests to arrive upstream", || {
+            let requests = self.requests();
+            (requests.len() >= count).then_some(requests)
+        })
+    }
+
+    /// Panics when the header invariant was broken or a request was ambiguous.
+    pub fn verify(&self) {
+        for seen in self.seen() {
+            if let Some(violation) = seen.violation {
+                panic!("tripwire ({:?}): {violation}\n{}", seen.sni, String::from_utf8_lossy(&seen.bytes));
+            }
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.verify();
+        }
+    }
+}
+
+impl Plan {
+    /// Shows another certificate.
+    pub fn showing(mut self, shown: Shown) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    /// Answers with these bytes, then does `then`.
+    pub fn bytes(self, bytes: &[u8], then: Then) -> Self {
+        let bytes = bytes.to_vec();
+        self.answering(move |_, out| out.write_all(&bytes).map_or(Then::Reset, |()| then))
+    }
+
+    /// Answers as `answering` does.
+    pub fn answering(mut self, answering: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static) -> Self {
+        self.answering = Arc::new(answering);
+        self
+    }
+
+    /// Answers as soon as the head has come, and reads the body afterwards.
+    pub fn at_head(mut self) -> Self {
+        self.at_head = true;
+        self
+    }
+
+    /// Checks other headers than the example policy's.
+    pub fn expecting(mut self, expecting: Expecting) -> Self {
+        self.expecting = expecting;
+        self
+    }
+
+    /// Asks for a client certificate, and cannot do without.
+    pub fn asking_client_certificate(mut self) -> Self {
+        self.asks_client_certificate = true;
+        self
+    }
+
+    /// Speaks TLS 1.2 and nothing else.
+    pub fn tls12(mut self) -> Self {
+        self.tls12_only = true;
+        self
+    }
+
+    /// Starts it on a free port.
+    pub fn start(self) -> Upstream {
+        let authority = Arc::new(TestAuthority::new("Penstock tests' upstream"));
+        let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join("upstream-ca.pem"), authority.root_pem()).unwrap();
+        let config = Arc::new(self.config(authority));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (plan, record) = (Arc::new(self), Arc::clone(&seen));
+        let address = listen(move |stream| {
+            let index = {
+                let mut all = record.lock().unwrap();
+                all.push(Seen::default());
+                all.len() - 1
+            };
+            let note = |change: &mut dyn FnMut(&mut Seen)| change(&mut record.lock().unwrap()[index]);
+            let _ = serve(stream, &config, &plan, &note);
+            note(&mut |seen| seen.ended = true);
+        });
+        Upstream { address, directory, seen }
+    }
+
+    fn config(&self, authority: Arc<TestAuthority>) -> ServerConfig {
+        let versions: &[_] = if self.tls12_only { &[&rustls::version::TLS12] } else { rustls::ALL_VERSIONS };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).unwrap();
+        let builder = if self.asks_client_certificate {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.root_der().clone()).unwrap();
+            builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap(),
+            )
+        } else {
+            builder.with_no_client_auth()
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(ByName { authority, shown: self.shown }));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
+    }
+}
+
+/// What the example policy sets on a host that it inspects.
+pub fn example_expectations(host: &str) -> Option<&'static [Expected]> {
+    let within = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'));
+    match host {
+        "login.microsoftonline.com" | "login.microsoft.com" | "login.windows.net" => Some(tripwire::ENTRA),
+        "login.live.com" => Some(tripwire::CONSUMER),
+        "claude.ai" | "api.anthropic.com" => Some(tripwire::CLAUDE),
+        "chatgpt.com" => Some(tripwire::CHATGPT),
+        _ if within("google.com") => Some(tripwire::GOOGLE),
+        _ => None,
+    }
+}
+
+/// Checks nothing: for report-only and for passed hosts.
+pub fn no_expectations(_host: &str) -> Option<&'static [Expected]> {
+    None
+}
+
+/// Accepts connections on a free loopback port and serves each on a thread of its own.
+pub fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let serve = Arc::clone(&serve);
+            thread::Builder::new().stack_size(256 * 1024).spawn(move || serve(stream)).unwrap();
+        }
+    });
+    address
+}
+
+/// Applies a change to what is known of one connection.
+type Note<'a> = dyn Fn(&mut dyn FnMut(&mut Seen)) + 'a;
+
+fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, note: &Note<'_>) -> io::Result<()> {
+    stream.set_read_timeout(Some(wait::LIMIT))?;
+    stream.set_nodelay(true)?;
+    let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?, stream);
+    let mut pending = Vec::new();
+    // The head's request has been answered already; its body is still to come.
+    let mut answered = false;
+    loop {
+        let mut buffer = [0; 16 * 1024];
+        let count = tls.read(&mut buffer)?;
+        let sni = tls.conn.server_name().map(str::to_owned);
+        note(&mut |seen| {
+            seen.sni.clone_from(&sni);
+            seen.bytes.extend_from_slice(&buffer[..count]);
+        });
+        if count == 0 {
+            return Ok(());
+        }
+        pending.extend_from_slice(&buffer[..count]);
+        let checked = (plan.expecting)(sni.as_deref().unwrap_or(""));
+        while !pending.is_empty() {
+            if plan.at_head && !answered {
+                let Some((request, _)) = read(http::request_head(&pending), None, note) else { break };
+                answered = true;
+                if !follow((plan.answering)(&request, &mut tls), &mut tls)? {
+                    return Ok(());
+                }
+            }
+            let Some((request, consumed)) = read(http::request(&pending), checked, note) else { break };
+            pending.drain(..consumed);
+            note(&mut |seen| seen.requests.push(request.clone()));
+            if !plan.at_head && !follow((plan.answering)(&request, &mut tls), &mut tls)? {
+                return Ok(());
+            }
+            answered = false;
+        }
+    }
+}
+
+/// Takes a whole message, and notes what is wrong with it.
+fn read(
+    outcome: Result<Progress<Request>, String>,
+    checked: Option<&'static [Expected]>,
+    note: &Note<'_>,
+) -> Option<(Request, usize)> {
+    let violation = match outcome {
+        Ok(Progress::More) => return None,
+        Ok(Progress::Whole(request, consumed)) => {
+            match checked.map_or(Ok(()), |expected| tripwire::check(&request, expected)) {
+                Ok(()) => return Some((request, consumed)),
+                Err(violation) => violation,
+            }
+        }
+        Err(violation) => violation,
+    };
+    note(&mut |seen| {
+        seen.violation.get_or_insert_with(|| violation.clone());
+    });
+    None
+}
+
+/// Does what an answer asks for afterwards; false when the connection is over.
+fn follow(then: Then, tls: &mut StreamOwned<ServerConnection, TcpStream>) -> io::Result<bool> {
+    match then {
+        Then::Keep => {
+            tls.flush()?;
+            Ok(true)
+        }
+        Then::Close => {
+            tls.conn.send_close_notify();
+            tls.flush()?;
+            tls.sock.shutdown(std::net::Shutdown::Write)?;
+            // Until the other side has taken everything; a close before would be a RST.
+            let _ = io::copy(&mut tls.sock, &mut io::sink());
+            Ok(false)
+        }
+        Then::Reset => {
+            let _ = tls.flush();
+            SockRef::from(&tls.sock).set_linger(Some(Duration::ZERO))?;
+            Ok(false)
+        }
+        Then::Echo => {
+            tls.flush()?;
+            let mut buffer = [0; 16 * 1024];
+            loop {
+                let count = tls.read(&mut buffer)?;
+                if count == 0 {
+                    return Ok(false);
+                }
+                tls.write_all(&buffer[..count])?;
+                tls.flush()?;
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ByName {
+    authority: Arc<TestAuthority>,
+    shown: Shown,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.authority.certify(hello.server_name()?, self.shown))
+    }
+}

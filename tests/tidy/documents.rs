@@ -1,0 +1,112 @@
+//! Tables in documents and example files agree with the code.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use penstock_core::metrics::{CATALOGUE, Kind};
+use penstock_tests::place;
+
+use crate::source;
+
+/// Cases of the hostile list.
+const CASES: usize = 120;
+
+#[test]
+fn the_metrics_table_is_the_catalogue() {
+    let document = place::read(place::workspace().join("deploy/metrics.md"));
+    let expected: Vec<String> = CATALOGUE
+        .iter()
+        .map(|metric| {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram(_) => "histogram",
+            };
+            format!("| `{}` | {kind} | {} | {} |", metric.name, metric.labels.join(", "), metric.help)
+        })
+        .collect();
+    let found: Vec<&str> = document.lines().filter(|line| line.starts_with("| `penstock_")).collect();
+    assert_eq!(found, expected, "deploy/metrics.md must read:\n{}", expected.join("\n"));
+}
+
+/// Each of the 120 cases stands in the table; a case that is marked as tested names tests that exist, and each test
+/// that carries a case's number is named in its row.
+#[test]
+fn the_table_of_hostile_cases_is_true() {
+    let document = place::read(place::workspace().join("tests/HOSTILE.md"));
+    let tests = case_tests();
+    let mut rows = BTreeSet::new();
+    for line in document.lines().filter(|line| line.starts_with("| h")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let (case, state) = (cells[1], cells[3]);
+        assert!(rows.insert(case.to_owned()), "{case} stands twice");
+        let named: BTreeSet<&str> = cells[4].split('`').filter(|word| word.starts_with(case)).collect();
+        let actual: BTreeSet<&str> = tests.iter().map(String::as_str).filter(|test| test.starts_with(case)).collect();
+        assert_eq!(named, actual, "{case}: the row and the tests differ");
+        assert!(["tested", "part", "waits"].contains(&state), "{case}: `{state}` is no state");
+        assert_eq!(state == "waits", actual.is_empty(), "{case}: `{state}` with {} tests", actual.len());
+        assert!(state == "tested" || cells[5].len() > 10, "{case}: say what waits, and why");
+    }
+    let all: BTreeSet<String> = (1..=CASES).map(|number| format!("h{number:03}")).collect();
+    assert_eq!(rows, all);
+}
+
+#[test]
+fn the_example_policy_is_accepted() {
+    let mut command = Command::new(place::binary("penstock"));
+    let output = command.args(["policy", "check"]).arg(place::example_policy()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn the_example_policy_is_the_contracts() {
+    let Some(corpora) = place::corpus("psl") else { return };
+    let contract =
+        corpora.parent().and_then(|corpora| corpora.parent()).map(|shared| shared.join("contracts/policy.toml"));
+    if let Some(contract) = contract.filter(|path| path.exists()) {
+        assert_eq!(place::read(place::example_policy()), place::read(contract));
+    }
+}
+
+#[test]
+fn the_readme_opens_with_what_it_is_and_the_diagram() {
+    let readme = place::read(place::workspace().join("README.md"));
+    let head: String = readme.lines().take(45).collect::<Vec<_>>().join("\n");
+    for word in [
+        "downstream host",
+        "core::tls::ClientHelloReader",
+        "Verdict::Inspect",
+        "flow/close",
+        "deploy/quickstart",
+        "tests/run",
+    ] {
+        assert!(head.contains(word), "README.md does not open with {word}");
+    }
+}
+
+/// Functions called `hNNN_…` that are tests, over the whole tree.
+fn case_tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in source::files() {
+        let mut marked = false;
+        for line in file.text.lines().map(str::trim) {
+            if line == "#[test]" {
+                marked = true;
+            } else if marked && let Some((_, rest)) = line.split_once("fn ") {
+                let name = rest.split('(').next().unwrap_or("");
+                let is_case =
+                    name.len() > 5 && name.starts_with('h') && name[1..4].bytes().all(|byte| byte.is_ascii_digit());
+                if is_case {
+                    found.insert(name.to_owned());
+                }
+                marked = false;
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,129 @@
+//! Who imports whom: between the crates (`manifests`), and between the rooms of one crate here.
+
+use std::collections::BTreeSet;
+
+use crate::source::{self, File};
+
+/// Rooms of the data plane and what each may import. `metrics`, `audit` and `config` are leaves that anyone may name.
+const DATAPLANE: &[(&str, &[&str])] = &[
+    ("audit", &[]),
+    ("boot", &["ring"]),
+    ("config", &[]),
+    ("flow", &["relay", "resolve", "ring", "tls"]),
+    ("ingress", &["ring"]),
+    ("link", &["resolve", "shard", "tls"]),
+    ("metrics", &[]),
+    ("relay", &["ring", "tls"]),
+    ("resolve", &["ring"]),
+    ("ring", &[]),
+    ("shard", &["flow", "ingress", "relay", "resolve", "ring", "tls"]),
+    ("tls", &[]),
+];
+const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics"];
+
+/// Rooms of control and what each may import.
+const CONTROL: &[(&str, &[&str])] = &[
+    ("admin", &["audit", "ca", "metrics", "publish", "store"]),
+    ("audit", &["store"]),
+    ("ca", &[]),
+    ("metrics", &[]),
+    ("publish", &["audit", "ca", "metrics", "store"]),
+    ("store", &[]),
+];
+const CONTROL_LEAVES: &[&str] = &["config"];
+
+#[test]
+fn rooms_of_the_data_plane() {
+    check("dataplane/src/", DATAPLANE, DATAPLANE_LEAVES);
+}
+
+#[test]
+fn rooms_of_control() {
+    check("control/src/", CONTROL, CONTROL_LEAVES);
+}
+
+#[test]
+fn core_touches_no_world() {
+    for file in source::files().iter().filter(|file| file.path.starts_with("core/src/")) {
+        for (number, line) in file.code() {
+            let world = ["std::", "tokio", "tracing", "rustls::", "async fn", ".await"];
+            for word in world {
+                assert!(!line.contains(word), "{}:{number}: core names `{word}`", file.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ring_alone_names_io_uring() {
+    for file in source::files() {
+        let within = file.path.starts_with("dataplane/src/ring/");
+        for (number, line) in file.code() {
+            let named = line.contains("tokio_uring") || line.contains("io_uring::");
+            assert!(within || !named, "{}:{number}: io_uring is named outside dataplane/src/ring", file.path);
+        }
+    }
+}
+
+#[test]
+fn tls_never_sees_a_socket() {
+    for file in source::files().iter().filter(|file| file.path.starts_with("dataplane/src/tls/")) {
+        for (number, line) in file.code() {
+            for word in ["TcpStream", "socket2", "OwnedFd", "RawFd", "crate::ring"] {
+                assert!(!line.contains(word), "{}:{number}: tls names `{word}`", file.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_operators_command_talks_to_the_admin_listener_only() {
+    for file in source::files().iter().filter(|file| file.path.starts_with("control/src/bin/penstock/")) {
+        for (number, line) in file.code() {
+            assert!(!line.contains("::store"), "{}:{number}: the command reads the store", file.path);
+            assert!(!line.contains("rusqlite"), "{}:{number}: the command reads the store", file.path);
+        }
+    }
+}
+
+/// Checks each `crate::room` in each room of a crate; the roots (`lib.rs`, `main.rs`, `bin/`) may name all of them.
+fn check(folder: &str, rooms: &[(&str, &[&str])], leaves: &[&str]) {
+    let mut wrong = BTreeSet::new();
+    for file in source::files().iter().filter(|file| file.path.starts_with(folder)) {
+        let Some(room) = room_of(file, folder) else { continue };
+        let allowed = rooms.iter().find(|(name, _)| *name == room).map(|(_, allowed)| *allowed);
+        if allowed.is_none() && !leaves.contains(&room.as_str()) {
+            wrong.insert(format!("{}: the room `{room}` is in no table", file.path));
+            continue;
+        }
+        for (number, line) in file.code() {
+            for named in named_rooms(&line, rooms, leaves) {
+                let free = named == room || leaves.contains(&named.as_str());
+                if !free && !allowed.is_some_and(|allowed| allowed.contains(&named.as_str())) {
+                    wrong.insert(format!("{}:{number}: `{room}` must not import `{named}`", file.path));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+/// The first folder or file name below the crate's root; `None` for the roots.
+fn room_of(file: &File, folder: &str) -> Option<String> {
+    let inner = file.path.strip_prefix(folder)?;
+    let first = inner.split('/').next()?.trim_end_matches(".rs");
+    (!["lib", "main", "bin"].contains(&first)).then(|| first.to_owned())
+}
+
+/// Rooms that a line names as `crate::room`, or in the braces behind `crate::`.
+fn named_rooms(line: &str, rooms: &[(&str, &[&str])], leaves: &[&str]) -> Vec<String> {
+    let mut named = Vec::new();
+    for (at, _) in line.match_indices("crate::") {
+        let rest = &line[at + "crate::".len()..];
+        let words = rest.split(|character: char| !character.is_alphanumeric() && character != '_');
+        let words: Vec<&str> = if rest.starts_with('{') { words.collect() } else { words.take(1).collect() };
+        let known = |word: &&str| rooms.iter().any(|(name, _)| name == word) || leaves.contains(word);
+        named.extend(words.into_iter().filter(known).map(str::to_owned));
+    }
+    named
+}
