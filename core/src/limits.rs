@@ -75,10 +75,30 @@ pub const AUDIT_SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const LEAF_CACHE_ENTRIES_MAX: usize = 4_096;
 /// Names kept by one shard's DNS cache.
 pub const RESOLVE_CACHE_ENTRIES_MAX: usize = 8_192;
+/// Leaves that one shard mints in one second; past it, new names are refused until the next.
+pub const LEAF_MINTS_PER_SECOND_MAX: u32 = 2_000;
+/// How much earlier than now a certificate of ours begins, for clients whose clock is slow.
+pub const CERTIFICATE_BACKDATE_SECONDS: i64 = 24 * 3_600;
+/// Life of a minted leaf.
+pub const LEAF_LIFE_SECONDS: i64 = 7 * 86_400;
+/// Time for which a minted leaf is given to new connections.
+pub const LEAF_USE_SECONDS_MAX: i64 = 86_400;
+/// Life of an issuer; it is renewed at half of it.
+pub const ISSUER_LIFE_SECONDS: i64 = 30 * 86_400;
+/// Life of a root.
+pub const ROOT_LIFE_SECONDS: i64 = 3_650 * 86_400;
+/// Most subtrees that an issuer may be permitted; each costs about 20 bytes in every full downstream handshake.
+pub const ISSUER_PERMITTED_NAMES_MAX: usize = 1_024;
 /// Largest certificate chain accepted from an upstream.
 pub const UPSTREAM_CHAIN_BYTES_MAX: usize = 256 * 1024;
 /// Most certificates in a chain accepted from an upstream.
 pub const UPSTREAM_CHAIN_CERTIFICATES_MAX: usize = 16;
+/// Time for which a verified upstream chain is not verified again when the same chain comes for the same name.
+pub const VERIFIED_CHAIN_SECONDS_MAX: u64 = 300;
+/// Verified upstream chains that one shard remembers.
+pub const VERIFIED_CHAINS_MAX: usize = 1_024;
+/// Upstreams whose session tickets one shard keeps.
+pub const UPSTREAM_SESSIONS_MAX: usize = 1_024;
 /// Plaintext or ciphertext that one direction of an inspected flow may hold before it stops reading.
 pub const INSPECT_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
@@ -88,3 +108,7 @@ const _: () = assert!(HTTP1_HEAD_BYTES_MAX <= INSPECT_BUFFER_BYTES_MAX);
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX >= TLS_RECORD_BYTES_MAX);
 const _: () = assert!(CLIENT_HELLO_INPUT_BYTES_MAX > CLIENT_HELLO_BYTES_MAX);
 const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);
+// A leaf in use keeps days of life, and an issuer outlives the leaves that it signs in the first half of its life.
+const _: () = assert!(LEAF_USE_SECONDS_MAX < LEAF_LIFE_SECONDS);
+const _: () = assert!(LEAF_LIFE_SECONDS <= ISSUER_LIFE_SECONDS / 2);
+const _: () = assert!(ISSUER_LIFE_SECONDS < ROOT_LIFE_SECONDS);

@@ -1,1 +1,26 @@
-//! To be written.
+//! Certificates that the appliance makes: profiles and their DER, byte for byte.
+//!
+//! Owns the three profiles (root, issuer, leaf) of RFC 5280 and a writer for the little ASN.1 they need. Does not own
+//! keys, clocks or randomness: public keys, serial numbers, validity and the signature come in. `control::ca` makes
+//! roots and issuers; `dataplane::tls` mints leaves from a [`LeafTemplate`], one signature each.
+//!
+//! ```text
+//! root (10 years, key in control, pathlen 1)
+//!  └─ issuer (30 days, renewed at half; pathlen 0; may only name the inspected hosts)
+//!      └─ leaf (7 days; exactly one name; one key per issuer)
+//! ```
+
+mod authority;
+mod der;
+mod facts;
+mod names;
+mod signer;
+mod template;
+mod validity;
+
+pub use authority::{AuthorityRequest, encode_issuer, encode_root};
+pub use facts::CertificateFacts;
+pub use names::PermittedNames;
+pub use signer::{MintError, SignError, Signer};
+pub use template::LeafTemplate;
+pub use validity::Validity;

@@ -1,0 +1,145 @@
+//! What must be known of an authority's certificate to sign below it.
+//!
+//! Reads only what certificates of [`super::authority`]'s profiles contain; it is no general X.509 reader and never sees
+//! a certificate from the network.
+
+use alloc::vec::Vec;
+
+use sha2::{Digest as _, Sha256};
+
+use super::authority::{OID_BASIC_CONSTRAINTS, OID_NAME_CONSTRAINTS, OID_SUBJECT_KEY_ID};
+use super::der::{self, element, expect};
+use super::names::PermittedNames;
+use super::signer::MintError;
+use super::validity::{Validity, read_time};
+use crate::bytes::Reader;
+
+/// Length of a key identifier.
+const KEY_ID_BYTES: usize = 20;
+
+/// Facts of one of our certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    serial: Vec<u8>,
+    subject: Vec<u8>,
+    validity: Validity,
+    public_key: Vec<u8>,
+    key_id: Vec<u8>,
+    is_authority: bool,
+    permitted: Option<PermittedNames>,
+}
+
+impl CertificateFacts {
+    /// Reads a DER certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`MintError::Issuer`] when it is not of the form that this module writes.
+    pub fn parse(certificate: &[u8]) -> Result<Self, MintError> {
+        read_certificate(certificate).ok_or(MintError::Issuer)
+    }
+
+    /// The serial number's bytes.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// The subject, a DER `Name`.
+    pub fn subject(&self) -> &[u8] {
+        &self.subject
+    }
+
+    /// From and to.
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// The DER `SubjectPublicKeyInfo`.
+    pub fn public_key(&self) -> &[u8] {
+        &self.public_key
+    }
+
+    /// The subject key identifier.
+    pub fn key_id(&self) -> &[u8] {
+        &self.key_id
+    }
+
+    /// Whether it may sign certificates.
+    pub const fn is_authority(&self) -> bool {
+        self.is_authority
+    }
+
+    /// The names that it may certify; `None` when it has no name constraints.
+    pub const fn permitted(&self) -> Option<&PermittedNames> {
+        self.permitted.as_ref()
+    }
+}
+
+/// RFC 7093 section 2, method 1: the first 160 bits of the SHA-256 digest of the public key's bits.
+pub(super) fn key_id(public_key: &[u8]) -> Option<[u8; KEY_ID_BYTES]> {
+    let mut outer = Reader::new(public_key);
+    let mut info = Reader::new(expect(&mut outer, der::SEQUENCE)?);
+    expect(&mut info, der::SEQUENCE)?;
+    let (0, bits) = expect(&mut info, der::BIT_STRING)?.split_first().map(|(&unused, bits)| (unused, bits))? else {
+        return None;
+    };
+    if !outer.is_empty() || !info.is_empty() {
+        return None;
+    }
+    Sha256::digest(bits).first_chunk().copied()
+}
+
+fn read_certificate(certificate: &[u8]) -> Option<CertificateFacts> {
+    let mut outer = Reader::new(certificate);
+    let mut parts = Reader::new(expect(&mut outer, der::SEQUENCE)?);
+    if !outer.is_empty() {
+        return None;
+    }
+    let mut body = Reader::new(expect(&mut parts, der::SEQUENCE)?);
+    expect(&mut body, der::context_constructed(0))?;
+    let serial = expect(&mut body, der::INTEGER)?;
+    expect(&mut body, der::SEQUENCE)?;
+    expect(&mut body, der::SEQUENCE)?;
+    let mut period = Reader::new(expect(&mut body, der::SEQUENCE)?);
+    let validity =
+        Validity { not_before: read_time(element(&mut period)?)?, not_after: read_time(element(&mut period)?)? };
+    let subject = element(&mut body).filter(|name| name.tag == der::SEQUENCE)?.whole;
+    let public_key = element(&mut body).filter(|key| key.tag == der::SEQUENCE)?.whole;
+    let mut facts = CertificateFacts {
+        serial: serial.into(),
+        subject: subject.into(),
+        validity,
+        public_key: public_key.into(),
+        key_id: key_id(public_key)?.into(),
+        is_authority: false,
+        permitted: None,
+    };
+    let explicit = expect(&mut body, der::context_constructed(3))?;
+    let mut extensions = Reader::new(expect(&mut Reader::new(explicit), der::SEQUENCE)?);
+    while !extensions.is_empty() {
+        read_extension(&mut facts, expect(&mut extensions, der::SEQUENCE)?)?;
+    }
+    Some(facts)
+}
+
+fn read_extension(facts: &mut CertificateFacts, extension: &[u8]) -> Option<()> {
+    let mut reader = Reader::new(extension);
+    let oid = expect(&mut reader, der::OBJECT_IDENTIFIER)?;
+    let mut value = element(&mut reader)?;
+    if value.tag == der::BOOLEAN {
+        value = element(&mut reader)?;
+    }
+    if value.tag != der::OCTET_STRING {
+        return None;
+    }
+    let mut content = Reader::new(value.content);
+    if oid == OID_BASIC_CONSTRAINTS {
+        let constraints = expect(&mut content, der::SEQUENCE)?;
+        facts.is_authority = expect(&mut Reader::new(constraints), der::BOOLEAN) == Some(&[0xff]);
+    } else if oid == OID_SUBJECT_KEY_ID {
+        facts.key_id = expect(&mut content, der::OCTET_STRING)?.into();
+    } else if oid == OID_NAME_CONSTRAINTS {
+        facts.permitted = Some(PermittedNames::read(value.content)?);
+    }
+    Some(())
+}
