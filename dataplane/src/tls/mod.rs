@@ -1,0 +1,30 @@
+//! TLS on both legs of an inspected flow, without a socket.
+//!
+//! Owns the engines, the check of the upstream's certificate and the minted leaves. Does not own sockets, deadlines or
+//! the order of the two handshakes: `flow/inspect` drives an [`Engine`] per leg through `Read` and `Write` adapters.
+//! Everything here runs inline on the shard that owns the flow and never blocks.
+//!
+//! ```text
+//! TlsShard::upstream(sni) ──▶ Engine ── verified() ──▶ VerifiedUpstream       only a checked chain makes one
+//!                                                          │
+//! TlsShard::leaf_for(sni, &verified, now) ◀────────────────┘ ──▶ Leaf         from the cache, or minted
+//! TlsShard::downstream(&leaf) ──▶ Engine
+//! ```
+
+mod engine;
+mod fault;
+mod issuer;
+mod leaf;
+mod proven;
+mod refusal;
+mod roots;
+mod rustls;
+mod shard;
+mod verify;
+
+pub(crate) use engine::{Engine, PlainRead};
+pub(crate) use issuer::{Issuer, IssuerError};
+pub(crate) use leaf::{Leaf, LeafSource};
+pub(crate) use roots::{RootsError, UpstreamRoots};
+pub(crate) use shard::{TlsShard, TlsShared};
+pub(crate) use verify::VerifiedUpstream;

@@ -1,0 +1,186 @@
+//! What a shard needs for TLS: its client configuration, the issuer in force, its leaves.
+//!
+//! [`TlsShared`] is made once per process; each shard makes its [`TlsShard`] from it and uses it on its own thread only.
+
+use std::sync::Arc;
+
+use penstock_core::flow::{Fault, FaultKind, Phase};
+use penstock_core::limits::{
+    LEAF_CACHE_ENTRIES_MAX, LEAF_MINTS_PER_SECOND_MAX, LEAF_USE_SECONDS_MAX, UPSTREAM_SESSIONS_MAX,
+};
+use penstock_core::mint::MintError;
+use penstock_core::sni::Sni;
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls_pki_types::ServerName;
+
+use super::engine::Engine;
+use super::issuer::Issuer;
+use super::leaf::{Leaf, LeafCache, LeafSource};
+use super::roots::UpstreamRoots;
+use super::rustls::{ClientCertificateRequests, RustlsEngine};
+use super::verify::{VerifiedUpstream, Verifier};
+
+/// The one protocol that inspected flows speak.
+const ALPN: &[u8] = b"http/1.1";
+
+/// What all shards share: the upstream roots, the cryptography, and the downstream configuration without a leaf.
+pub(crate) struct TlsShared {
+    roots: UpstreamRoots,
+    provider: Arc<CryptoProvider>,
+    downstream: ServerConfig,
+}
+
+impl TlsShared {
+    /// Takes the roots that upstream chains may lead to.
+    pub(crate) fn new(roots: UpstreamRoots) -> Result<Self, FaultKind> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let downstream = downstream_config(&provider)?;
+        Ok(Self { roots, provider, downstream })
+    }
+}
+
+/// One shard's TLS.
+pub(crate) struct TlsShard {
+    shared: Arc<TlsShared>,
+    verifier: Arc<Verifier>,
+    requests: Arc<ClientCertificateRequests>,
+    client: Arc<ClientConfig>,
+    issuer: Option<Arc<Issuer>>,
+    leaves: LeafCache,
+    mints: MintBudget,
+}
+
+impl TlsShard {
+    pub(crate) fn new(shared: Arc<TlsShared>) -> Result<Self, FaultKind> {
+        let verifier = Arc::new(Verifier::new(&shared.roots, shared.provider.signature_verification_algorithms));
+        let requests = Arc::new(ClientCertificateRequests::default());
+        let client = Arc::new(client_config(&shared.provider, &verifier, &requests)?);
+        let leaves = LeafCache::new(LEAF_CACHE_ENTRIES_MAX);
+        Ok(Self { shared, verifier, requests, client, issuer: None, leaves, mints: MintBudget::default() })
+    }
+
+    /// Signs with `issuer` from now on. Flows that are under way keep their leaf.
+    pub(crate) fn install_issuer(&mut self, issuer: Arc<Issuer>) {
+        self.issuer = Some(issuer);
+        self.leaves.clear();
+    }
+
+    /// Begins the upstream leg for `sni`.
+    pub(crate) fn upstream(&mut self, sni: &Sni) -> Result<Box<dyn Engine>, FaultKind> {
+        let name = ServerName::try_from(sni.as_str()).map_err(|_| FaultKind::Malformed)?.to_owned();
+        let connection = ClientConnection::new(Arc::clone(&self.client), name).map_err(|_| FaultKind::Tls)?;
+        let (verifier, requests) = (Arc::clone(&self.verifier), Arc::clone(&self.requests));
+        Ok(Box::new(RustlsEngine::upstream(connection, sni.clone(), verifier, requests)))
+    }
+
+    /// A leaf for `sni`, which `upstream` must prove, at Unix second `now`.
+    pub(crate) fn leaf_for(
+        &mut self,
+        sni: &Sni,
+        upstream: &VerifiedUpstream,
+        now: i64,
+    ) -> Result<(Arc<Leaf>, LeafSource), Fault> {
+        if upstream.name() != sni {
+            return Err(Fault::upstream(Phase::Verify, FaultKind::CertificateName));
+        }
+        if let Some(leaf) = self.leaves.find(upstream, now) {
+            return Ok((leaf, LeafSource::Cached));
+        }
+        let leaf = self.mint(sni, now).map_err(|kind| Fault::downstream(Phase::Mint, kind))?;
+        self.leaves.insert(upstream, Arc::clone(&leaf));
+        Ok((leaf, LeafSource::Minted))
+    }
+
+    /// Begins the downstream leg with `leaf`.
+    pub(crate) fn downstream(&mut self, leaf: &Arc<Leaf>) -> Result<Box<dyn Engine>, FaultKind> {
+        let connection = ServerConnection::new(Arc::clone(&leaf.config)).map_err(|_| FaultKind::Tls)?;
+        Ok(Box::new(RustlsEngine::downstream(connection)))
+    }
+
+    fn mint(&mut self, name: &Sni, now: i64) -> Result<Arc<Leaf>, FaultKind> {
+        let issuer = self.issuer.as_ref().ok_or(FaultKind::NotReady)?;
+        self.mints.spend(now)?;
+        let (certificate, validity) = issuer.mint(name, now).map_err(mint_fault)?;
+        let chain = vec![certificate, issuer.certificate()];
+        let key = CertifiedKey::new(chain, issuer.leaf_key());
+        let mut config = self.shared.downstream.clone();
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
+        config.ticketer = issuer.ticketer();
+        let use_until = now.saturating_add(LEAF_USE_SECONDS_MAX).min(validity.not_after);
+        Ok(Arc::new(Leaf { config: Arc::new(config), use_until }))
+    }
+}
+
+/// Bounds how many leaves a shard mints in one second of the caller's clock.
+#[derive(Debug, Default)]
+struct MintBudget {
+    second: i64,
+    minted: u32,
+}
+
+impl MintBudget {
+    fn spend(&mut self, now: i64) -> Result<(), FaultKind> {
+        if self.second != now {
+            *self = Self { second: now, minted: 0 };
+        }
+        if self.minted >= LEAF_MINTS_PER_SECOND_MAX {
+            return Err(FaultKind::TooMany);
+        }
+        self.minted += 1;
+        Ok(())
+    }
+}
+
+const fn mint_fault(error: MintError) -> FaultKind {
+    match error {
+        // The policy inspects the name but the issuer may not certify it, or its time is over: control must send another.
+        MintError::Name | MintError::Validity => FaultKind::NotReady,
+        MintError::Signature => FaultKind::Resource,
+        MintError::Issuer | MintError::Pattern | MintError::PublicKey | MintError::TooMany => FaultKind::Certificate,
+    }
+}
+
+/// The upstream leg: TLS 1.2 and 1.3, AEAD suites, the post-quantum hybrid first, no early data (hostile data could be
+/// replayed), sessions kept per name.
+fn client_config(
+    provider: &Arc<CryptoProvider>,
+    verifier: &Arc<Verifier>,
+    requests: &Arc<ClientCertificateRequests>,
+) -> Result<ClientConfig, FaultKind> {
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(|_| FaultKind::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::<Verifier>::clone(verifier))
+        .with_client_cert_resolver(Arc::<ClientCertificateRequests>::clone(requests));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::in_memory_sessions(UPSTREAM_SESSIONS_MAX);
+    Ok(config)
+}
+
+/// The downstream leg but for leaf and ticket keys. Sessions live in tickets alone, which any shard can resume and which
+/// rustls binds to the server name; early data stays off.
+fn downstream_config(provider: &Arc<CryptoProvider>) -> Result<ServerConfig, FaultKind> {
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(|_| FaultKind::Tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(NoLeaf));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// Stands where each leaf's own certificate comes.
+#[derive(Debug)]
+struct NoLeaf;
+
+impl ResolvesServerCert for NoLeaf {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}
