@@ -1,0 +1,8 @@
+//! The simulated endpoints, one file or folder each. Each takes a whole request and answers as the vendor's own
+//! documents say; where those are silent (the status of a refusal page, mostly) the file says what was chosen.
+
+pub(crate) mod chatgpt;
+pub(crate) mod claude;
+pub(crate) mod consumer;
+pub(crate) mod entra;
+pub(crate) mod google;
