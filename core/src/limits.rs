@@ -71,6 +71,22 @@ pub const FLOWS_PER_SHARD_MAX: usize = 65_536;
 pub const AUDIT_RING_EVENTS_MAX: usize = 16_384;
 /// Audit events spooled on disk while control is away; the oldest stay, newer ones are dropped and counted.
 pub const AUDIT_SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// One file of the spool; removed when control has committed its last event.
+pub const AUDIT_SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// One audit event as a line of the spool; a longer one is dropped and counted.
+pub const AUDIT_EVENT_BYTES_MAX: usize = 512 * 1024;
+/// Audit events in one message to control.
+pub const AUDIT_BATCH_EVENTS_MAX: usize = 500;
+/// Audit events in one message to control, as lines of the spool.
+pub const AUDIT_BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Messages that wait in one shard's mailbox.
+pub const MAILBOX_MESSAGES_MAX: usize = 16;
+/// Time that all shards get to adopt a snapshot before control is told that they did not.
+pub const INSTALL_DEADLINE_MS: u64 = 10_000;
+/// First and longest pause before control is dialled again.
+pub const LINK_BACKOFF_MS_MIN: u64 = 100;
+/// See [`LINK_BACKOFF_MS_MIN`].
+pub const LINK_BACKOFF_MS_MAX: u64 = 5_000;
 /// Minted leaves kept by one shard.
 pub const LEAF_CACHE_ENTRIES_MAX: usize = 4_096;
 /// Names kept by one shard's DNS cache.
@@ -89,6 +105,24 @@ pub const ISSUER_LIFE_SECONDS: i64 = 30 * 86_400;
 pub const ROOT_LIFE_SECONDS: i64 = 3_650 * 86_400;
 /// Most subtrees that an issuer may be permitted; each costs about 20 bytes in every full downstream handshake.
 pub const ISSUER_PERMITTED_NAMES_MAX: usize = 1_024;
+/// Names that one shard asks for at the same time.
+pub const RESOLVE_IN_FLIGHT_MAX: usize = 1_024;
+/// Addresses of one name that are kept.
+pub const RESOLVE_ADDRESSES_MAX: usize = 16;
+/// Time for one answer from DNS, retries included.
+pub const RESOLVE_DEADLINE_MS: u64 = 5_000;
+/// Time after which an expired answer is used rather than waiting longer for a fresh one (RFC 8767 section 5).
+pub const RESOLVE_STALE_AFTER_MS: u64 = 1_800;
+/// Shortest and longest time that an answer is kept, whatever its TTL says.
+pub const RESOLVE_TTL_SECONDS_MIN: u64 = 1;
+/// See [`RESOLVE_TTL_SECONDS_MIN`].
+pub const RESOLVE_TTL_SECONDS_MAX: u64 = 300;
+/// Longest time that "no such name" is kept.
+pub const RESOLVE_NEGATIVE_TTL_SECONDS_MAX: u64 = 30;
+/// Time after a failed look-up before the same name is asked again.
+pub const RESOLVE_RETRY_SECONDS: u64 = 5;
+/// Time past its TTL for which an answer is used while DNS fails.
+pub const RESOLVE_STALE_SECONDS_MAX: u64 = 3_600;
 /// Largest certificate chain accepted from an upstream.
 pub const UPSTREAM_CHAIN_BYTES_MAX: usize = 256 * 1024;
 /// Most certificates in a chain accepted from an upstream.
@@ -112,3 +146,7 @@ const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);
 const _: () = assert!(LEAF_USE_SECONDS_MAX < LEAF_LIFE_SECONDS);
 const _: () = assert!(LEAF_LIFE_SECONDS <= ISSUER_LIFE_SECONDS / 2);
 const _: () = assert!(ISSUER_LIFE_SECONDS < ROOT_LIFE_SECONDS);
+const _: () = assert!(AUDIT_EVENT_BYTES_MAX <= AUDIT_BATCH_BYTES_MAX);
+const _: () = assert!(AUDIT_BATCH_BYTES_MAX as u64 <= AUDIT_SEGMENT_BYTES_MAX);
+const _: () = assert!(AUDIT_SEGMENT_BYTES_MAX * 8 <= AUDIT_SPOOL_BYTES_MAX);
+const _: () = assert!(RESOLVE_STALE_AFTER_MS < RESOLVE_DEADLINE_MS);

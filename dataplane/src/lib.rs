@@ -1,1 +1,8 @@
+//! Penstock's data plane.
+#![deny(unsafe_code)]
+
+mod audit;
+mod config;
+mod metrics;
+mod resolve;
 mod tls;

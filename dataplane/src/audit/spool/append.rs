@@ -1,0 +1,131 @@
+//! The appending end of the spool, owned by the writer thread.
+//!
+//! Lines gather in a buffer and go to the file in one write. When the disk refuses (full, broken) the buffer is kept,
+//! a half-written line is cut off again, and the caller tries later: no torn line, nothing written twice.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use penstock_core::audit::Event;
+use penstock_core::limits::AUDIT_EVENT_BYTES_MAX;
+
+use super::Bounds;
+use super::progress::Progress;
+use super::segment::{self, Tail};
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::audit) enum Append {
+    /// It has a sequence number and stands in the buffer.
+    Buffered,
+    /// A bound was reached: the spool's, or that of one event.
+    Dropped,
+}
+
+/// Gives out sequence numbers and writes segments.
+pub(in crate::audit) struct Appender {
+    directory: PathBuf,
+    bounds: Bounds,
+    progress: Arc<Progress>,
+    file: File,
+    /// Bytes of `file` that are whole lines.
+    file_bytes: u64,
+    /// Whether `file` may be longer than `file_bytes`.
+    is_ragged: bool,
+    /// Sequence number of the next event.
+    next: u64,
+    buffer: Vec<u8>,
+    was_torn: bool,
+    /// Keeps other processes out for as long as this one lives.
+    _lock: File,
+}
+
+impl Appender {
+    pub(super) fn open(
+        directory: &Path,
+        lock: File,
+        bounds: Bounds,
+        tail: Option<Tail>,
+        committed: u64,
+        progress: Arc<Progress>,
+    ) -> io::Result<Self> {
+        // The cursor may be ahead of the segments when these were lost: a number is never given out twice.
+        let next = tail.map_or(1, |tail| tail.next).max(committed + 1);
+        let first = tail.map_or(next, |tail| tail.first);
+        let file = segment::open(directory, first)?;
+        progress.set_active(first);
+        progress.grow(next - 1, 0);
+        Ok(Self {
+            directory: directory.to_owned(),
+            bounds,
+            progress,
+            file,
+            file_bytes: tail.map_or(0, |tail| tail.bytes),
+            is_ragged: false,
+            next,
+            buffer: Vec::new(),
+            was_torn: tail.is_some_and(|tail| tail.was_torn),
+            _lock: lock,
+        })
+    }
+
+    /// Whether opening found and cut off a line that a crash had torn.
+    pub(in crate::audit) fn was_torn(&self) -> bool {
+        self.was_torn
+    }
+
+    /// Adds an event to the buffer.
+    pub(in crate::audit) fn append(&mut self, event: &Event) -> Append {
+        let start = self.buffer.len();
+        let encoded = segment::encode(&mut self.buffer, self.next, event);
+        let is_over = self.progress.bytes() + self.buffer.len() as u64 > self.bounds.spool_bytes_max;
+        if encoded.is_err() || is_over || self.buffer.len() - start > AUDIT_EVENT_BYTES_MAX {
+            self.buffer.truncate(start);
+            return Append::Dropped;
+        }
+        self.next += 1;
+        Append::Buffered
+    }
+
+    /// Bytes that wait for [`Self::flush`].
+    pub(in crate::audit) fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes what is buffered. After an error the same call may be made again, and no more should be appended.
+    pub(in crate::audit) fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.trim()?;
+        if let Err(error) = self.file.write_all(&self.buffer) {
+            self.is_ragged = true;
+            // Best effort: when it fails too, the next flush begins with it.
+            return self.trim().and(Err(error));
+        }
+        let written = self.buffer.len() as u64;
+        self.file_bytes += written;
+        self.buffer.clear();
+        self.progress.grow(self.next - 1, written);
+        if self.file_bytes >= self.bounds.segment_bytes_max { self.rotate() } else { Ok(()) }
+    }
+
+    /// Cuts off what a failed write has left behind the last whole line.
+    fn trim(&mut self) -> io::Result<()> {
+        if self.is_ragged {
+            self.file.set_len(self.file_bytes)?;
+            self.is_ragged = false;
+        }
+        Ok(())
+    }
+
+    /// Starts the next segment. The finished one is synced by the reader before it is sent.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.file = segment::open(&self.directory, self.next)?;
+        self.file_bytes = 0;
+        self.progress.set_active(self.next);
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! The writer thread: moves events from the shards' rings to the spool.
+//!
+//! While events come it looks every 20 ms, so a busy shard never makes a system call for one; after a quiet second it
+//! sleeps until a shard rings the bell.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::queue::ArrayQueue;
+use penstock_core::audit::Event;
+use penstock_core::limits::{AUDIT_SEGMENT_BYTES_MAX, AUDIT_SPOOL_BYTES_MAX};
+
+use super::ring::{AuditRing, Bell};
+use super::spool::{self, Append, Appender, Bounds, SpoolReader};
+use crate::metrics::{ProcessCells, ShardCells};
+
+/// The running writer; dropping it leaves the thread alone, [`Self::stop`] ends it.
+pub(crate) struct AuditWriter {
+    bell: Arc<Bell>,
+    is_stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl AuditWriter {
+    /// Writes what the rings hold and ends the thread; called when no shard records any more. Blocks for as long as the
+    /// disk takes.
+    pub(crate) fn stop(self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.bell.ring();
+        // A panicked writer has nothing left to say.
+        let _ended = self.thread.join();
+    }
+}
+
+/// Opens the spool under `state_directory` and starts the writer; one ring for each of `shards`, in their order.
+pub(crate) fn start(
+    state_directory: &Path,
+    shards: &[Arc<ShardCells>],
+    cells: Arc<ProcessCells>,
+) -> io::Result<(Vec<AuditRing>, AuditWriter, SpoolReader)> {
+    let bounds = Bounds { spool_bytes_max: AUDIT_SPOOL_BYTES_MAX, segment_bytes_max: AUDIT_SEGMENT_BYTES_MAX };
+    let (appender, reader) = spool::open(&state_directory.join("spool"), bounds)?;
+    let bell = Arc::new(Bell::default());
+    let rings: Vec<_> = shards.iter().map(|shard| AuditRing::new(Arc::clone(&bell), Arc::clone(shard))).collect();
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    let writer = Writer {
+        queues: rings.iter().map(AuditRing::queue).collect(),
+        bell: Arc::clone(&bell),
+        is_stopping: Arc::clone(&is_stopping),
+        appender,
+        cells,
+        buffered: 0,
+    };
+    let thread = std::thread::Builder::new().name("penstock-audit".to_owned()).spawn(move || writer.run())?;
+    Ok((rings, AuditWriter { bell, is_stopping, thread }, reader))
+}
+
+/// The thread's state.
+struct Writer {
+    queues: Vec<Arc<ArrayQueue<Box<Event>>>>,
+    bell: Arc<Bell>,
+    is_stopping: Arc<AtomicBool>,
+    appender: Appender,
+    cells: Arc<ProcessCells>,
+    /// Events in the appender's buffer.
+    buffered: u64,
+}
+
+impl Writer {
+    fn run(mut self) {
+        if self.appender.was_torn() {
+            tracing::warn!("the audit spool ended in half an event: it is cut off and counted as lost");
+            self.cells.audit_spool_dropped.add((), 1);
+        }
+        let mut quiet_rounds = 0;
+        let mut failure = None;
+        loop {
+            // Read before the rings are: what was recorded before `stop` is then written.
+            let is_stopping = self.is_stopping.load(Ordering::Acquire);
+            let moved = self.drain();
+            tell_once(&mut failure, moved.as_ref().err());
+            if is_stopping {
+                break;
+            }
+            quiet_rounds = if matches!(moved, Ok(0)) { quiet_rounds + 1 } else { 0 };
+            if quiet_rounds < QUIET_ROUNDS {
+                std::thread::sleep(ROUND);
+                continue;
+            }
+            let Self { queues, bell, is_stopping, .. } = &self;
+            bell.sleep(SLEEP_MAX, || {
+                !is_stopping.load(Ordering::Acquire) && queues.iter().all(|queue| queue.is_empty())
+            });
+        }
+    }
+
+    /// Moves everything from the rings to the spool; how many events that were. Stops at the first error of the disk and
+    /// leaves the rest in the rings.
+    fn drain(&mut self) -> io::Result<u64> {
+        self.flush()?;
+        let mut moved = 0;
+        for index in 0..self.queues.len() {
+            // No more than were there at first: one busy shard does not starve the others.
+            for _ in 0..self.queues[index].len() {
+                let Some(event) = self.queues[index].pop() else { break };
+                moved += 1;
+                match self.appender.append(&event) {
+                    Append::Buffered => self.buffered += 1,
+                    Append::Dropped => self.cells.audit_spool_dropped.add((), 1),
+                }
+                if self.appender.buffered_bytes() >= WRITE_BYTES {
+                    self.flush()?;
+                }
+            }
+        }
+        self.flush()?;
+        Ok(moved)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.appender.flush()?;
+        self.cells.audit_events.add((), std::mem::take(&mut self.buffered));
+        Ok(())
+    }
+}
+
+/// Says that the spool fails, or works again, when that changes.
+fn tell_once(failure: &mut Option<io::ErrorKind>, error: Option<&io::Error>) {
+    let kind = error.map(io::Error::kind);
+    if kind == *failure {
+        return;
+    }
+    match error {
+        Some(error) => tracing::error!(%error, "audit events cannot be written; they wait in memory, then are dropped"),
+        None => tracing::info!("audit events are written again"),
+    }
+    *failure = kind;
+}
+
+/// Pause between looks while events come.
+const ROUND: Duration = Duration::from_millis(20);
+/// Looks without an event after which the thread sleeps.
+const QUIET_ROUNDS: u32 = 50;
+/// Longest sleep; the bell ends it earlier.
+const SLEEP_MAX: Duration = Duration::from_secs(10);
+/// Bytes that go to the file in one write.
+const WRITE_BYTES: usize = 256 * 1024;

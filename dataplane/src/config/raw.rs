@@ -1,0 +1,57 @@
+//! The configuration as it is written: strings and numbers, defaults not yet applied, unknown keys refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) node: Option<Spanned<String>>,
+    pub(super) shards: Option<Spanned<u64>>,
+    pub(super) state_directory: Spanned<String>,
+    pub(super) listen: RawListen,
+    pub(super) link: RawLink,
+    #[serde(default)]
+    pub(super) upstream: RawUpstream,
+    #[serde(default)]
+    pub(super) deadlines: RawDeadlines,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawListen {
+    pub(super) proxy: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLink {
+    pub(super) socket: Spanned<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUpstream {
+    #[serde(default)]
+    pub(super) ca_files: Vec<Spanned<String>>,
+    pub(super) native_roots: Option<bool>,
+    #[serde(default)]
+    pub(super) name_servers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) hosts: BTreeMap<String, Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDeadlines {
+    pub(super) connect_head_ms: Option<Spanned<u64>>,
+    pub(super) sniff_ms: Option<Spanned<u64>>,
+    pub(super) dial_ms: Option<Spanned<u64>>,
+    pub(super) handshake_ms: Option<Spanned<u64>>,
+    pub(super) http1_head_ms: Option<Spanned<u64>>,
+    pub(super) idle_ms: Option<Spanned<u64>>,
+    pub(super) half_close_ms: Option<Spanned<u64>>,
+    pub(super) drain_ms: Option<Spanned<u64>>,
+}

@@ -1,0 +1,295 @@
+//! The configuration as it is used: checked, typed, defaults applied.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use penstock_core::limits;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::raw::{RawConfig, RawDeadlines, RawUpstream};
+use crate::resolve::HostTable;
+
+/// Everything that the process is told when it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Name of this data plane in audit events and on the link. Default: the machine's host name.
+    pub(crate) node: String,
+    /// Shards, each a pinned thread with its own ring. Default: one per CPU that the process may use. Costs about 30 MiB
+    /// each when its tables are full.
+    pub(crate) shards: NonZeroU16,
+    /// Directory for the audit spool (at most 1 GiB) and the last-known-good policy; made when it is missing.
+    pub(crate) state_directory: PathBuf,
+    /// Where downstream connections arrive.
+    pub(crate) listen: Listen,
+    /// How control is reached.
+    pub(crate) link: Link,
+    /// How origins are found and trusted.
+    pub(crate) upstream: Upstream,
+    /// How long each step of a flow may take.
+    pub(crate) deadlines: Deadlines,
+}
+
+/// Where downstream connections arrive.
+#[derive(Clone, Debug)]
+pub(crate) struct Listen {
+    /// The explicit proxy's address; port 0 is any free port.
+    pub(crate) proxy: SocketAddr,
+}
+
+/// How control is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// Control's Unix socket.
+    pub(crate) socket: PathBuf,
+}
+
+/// How origins are found and trusted.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    /// PEM files with roots that are trusted beside the native ones. Default: none.
+    pub(crate) ca_files: Vec<PathBuf>,
+    /// Whether the roots of the operating system are trusted. Default: true.
+    pub(crate) native_roots: bool,
+    /// DNS servers. Default: those of the operating system.
+    pub(crate) name_servers: Vec<SocketAddr>,
+    /// Addresses to dial for names, ahead of DNS.
+    pub(crate) hosts: HostTable,
+}
+
+/// How long each step of a flow may take; the defaults are those of `penstock_core::limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    /// From accept to the end of the proxy request head.
+    pub(crate) connect_head: Duration,
+    /// From accept, or from the answer to CONNECT, to a whole ClientHello.
+    pub(crate) sniff: Duration,
+    /// For one address of an upstream.
+    pub(crate) dial: Duration,
+    /// For one TLS handshake.
+    pub(crate) handshake: Duration,
+    /// From the first byte of an inspected request head to its end.
+    pub(crate) http1_head: Duration,
+    /// Without a byte in either direction.
+    pub(crate) idle: Duration,
+    /// For one direction after the other has ended.
+    pub(crate) half_close: Duration,
+    /// For flows to finish when the process drains.
+    pub(crate) drain: Duration,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&file, &text),
+            Err(error) => Err(ConfigError::unreadable(&file, error)),
+        }
+    }
+
+    /// Checks `text`; `file` is its name in messages.
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let source = Source { file, text };
+        let raw: RawConfig = toml::from_str(text)
+            .map_err(|error| ConfigError::at(file, text, error.span().unwrap_or(0..0), error.message()))?;
+        Ok(Self {
+            node: source.node(raw.node)?,
+            shards: source.shards(raw.shards)?,
+            state_directory: source.path("state_directory", &raw.state_directory)?,
+            listen: Listen { proxy: source.address("listen.proxy", &raw.listen.proxy)? },
+            link: Link { socket: source.path("link.socket", &raw.link.socket)? },
+            upstream: source.upstream(raw.upstream)?,
+            deadlines: source.deadlines(raw.deadlines)?,
+        })
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect_head: Duration::from_millis(limits::CONNECT_HEAD_DEADLINE_MS),
+            sniff: Duration::from_millis(limits::SNIFF_DEADLINE_MS),
+            dial: Duration::from_millis(limits::DIAL_DEADLINE_MS),
+            handshake: Duration::from_millis(limits::HANDSHAKE_DEADLINE_MS),
+            http1_head: Duration::from_millis(limits::HTTP1_HEAD_DEADLINE_MS),
+            idle: Duration::from_millis(limits::IDLE_DEADLINE_MS),
+            half_close: Duration::from_millis(limits::HALF_CLOSE_DEADLINE_MS),
+            drain: Duration::from_millis(limits::DRAIN_DEADLINE_MS),
+        }
+    }
+}
+
+/// The text under check: turns a value with its place into a typed one, or into an error that names the place.
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn refuse<T, V>(&self, value: &Spanned<T>, reason: impl Into<String>) -> Result<V, ConfigError> {
+        Err(ConfigError::at(self.file, self.text, value.span(), reason))
+    }
+
+    fn node(&self, node: Option<Spanned<String>>) -> Result<String, ConfigError> {
+        let Some(node) = node else {
+            let uname = rustix::system::uname();
+            let name = uname.nodename().to_string_lossy().into_owned();
+            return Ok(if is_node_name(&name) { name } else { "dataplane".to_owned() });
+        };
+        if is_node_name(node.get_ref()) {
+            return Ok(node.into_inner());
+        }
+        self.refuse(&node, format!("`node` must be 1 to {NODE_BYTES_MAX} letters, digits, `-`, `_` or `.`"))
+    }
+
+    fn shards(&self, shards: Option<Spanned<u64>>) -> Result<NonZeroU16, ConfigError> {
+        let Some(shards) = shards else {
+            let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(SHARDS_MAX);
+            return Ok(u16::try_from(cpus).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN));
+        };
+        let within = usize::try_from(*shards.get_ref()).is_ok_and(|count| count <= SHARDS_MAX);
+        match u16::try_from(*shards.get_ref()).ok().and_then(NonZeroU16::new) {
+            Some(count) if within => Ok(count),
+            _ => self.refuse(&shards, format!("`shards` must be between 1 and {SHARDS_MAX}")),
+        }
+    }
+
+    fn path(&self, key: &str, path: &Spanned<String>) -> Result<PathBuf, ConfigError> {
+        if path.get_ref().is_empty() {
+            return self.refuse(path, format!("`{key}` is empty"));
+        }
+        Ok(PathBuf::from(path.get_ref()))
+    }
+
+    fn address(&self, key: &str, address: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
+        match address.get_ref().parse() {
+            Ok(address) => Ok(address),
+            Err(_) => self.refuse(
+                address,
+                format!("`{key}`: `{}` is not an address: write IP:PORT, for IPv6 [IP]:PORT", address.get_ref()),
+            ),
+        }
+    }
+
+    fn upstream(&self, raw: RawUpstream) -> Result<Upstream, ConfigError> {
+        let mut hosts = HostTable::default();
+        for (name, address) in &raw.hosts {
+            if let Err(error) = hosts.insert(name, address.get_ref()) {
+                return self.refuse(address, format!("`upstream.hosts`: {error}"));
+            }
+        }
+        let ca_files =
+            raw.ca_files.iter().map(|file| self.path("upstream.ca_files", file)).collect::<Result<_, _>>()?;
+        let name_servers = raw
+            .name_servers
+            .iter()
+            .map(|server| self.address("upstream.name_servers", server))
+            .collect::<Result<_, _>>()?;
+        Ok(Upstream { ca_files, native_roots: raw.native_roots.unwrap_or(true), name_servers, hosts })
+    }
+
+    fn deadlines(&self, raw: RawDeadlines) -> Result<Deadlines, ConfigError> {
+        let mut deadlines = Deadlines::default();
+        for (key, written, deadline) in [
+            ("connect_head_ms", raw.connect_head_ms, &mut deadlines.connect_head),
+            ("sniff_ms", raw.sniff_ms, &mut deadlines.sniff),
+            ("dial_ms", raw.dial_ms, &mut deadlines.dial),
+            ("handshake_ms", raw.handshake_ms, &mut deadlines.handshake),
+            ("http1_head_ms", raw.http1_head_ms, &mut deadlines.http1_head),
+            ("idle_ms", raw.idle_ms, &mut deadlines.idle),
+            ("half_close_ms", raw.half_close_ms, &mut deadlines.half_close),
+            ("drain_ms", raw.drain_ms, &mut deadlines.drain),
+        ] {
+            let Some(written) = written else { continue };
+            if !(1..=DEADLINE_MS_MAX).contains(written.get_ref()) {
+                return self.refuse(&written, format!("`deadlines.{key}` must be between 1 and {DEADLINE_MS_MAX}"));
+            }
+            *deadline = Duration::from_millis(*written.get_ref());
+        }
+        Ok(deadlines)
+    }
+}
+
+fn is_node_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=NODE_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// Longest node name.
+const NODE_BYTES_MAX: usize = 253;
+/// Most shards of one process.
+const SHARDS_MAX: usize = 1024;
+/// A day: a longer deadline is none.
+const DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORTEST: &str =
+        "state_directory = \"state\"\nlisten.proxy = \"127.0.0.1:8080\"\nlink.socket = \"link.sock\"\n";
+
+    fn refused(text: &str) -> String {
+        Config::parse("dataplane.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_example_is_accepted() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/dataplane.example.toml");
+        let config = Config::load(Path::new(path)).unwrap();
+        assert_eq!(config.node, "gate-1");
+        assert_eq!(config.listen.proxy, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(config.deadlines, Deadlines::default(), "the example shows the defaults");
+        assert!(config.upstream.native_roots);
+    }
+
+    #[test]
+    fn the_shortest_file_has_all_defaults() {
+        let config = Config::parse("dataplane.toml", SHORTEST).unwrap();
+        assert!(is_node_name(&config.node));
+        assert!(config.shards.get() >= 1);
+        assert!(config.upstream.hosts.is_empty() && config.upstream.ca_files.is_empty());
+        assert_eq!(config.deadlines, Deadlines::default());
+    }
+
+    #[test]
+    fn hosts_and_deadlines_are_read() {
+        let text = format!(
+            "shards = 2\n{SHORTEST}[upstream]\nnative_roots = false\nca_files = [\"a.pem\"]\nname_servers = [\"[::1]:53\"]\n\
+             [upstream.hosts]\n\"*\" = \"127.0.0.1:4433\"\n[deadlines]\nidle_ms = 5\n"
+        );
+        let config = Config::parse("dataplane.toml", &text).unwrap();
+        assert_eq!(config.shards.get(), 2);
+        assert!(!config.upstream.native_roots);
+        assert_eq!(config.upstream.ca_files, [PathBuf::from("a.pem")]);
+        assert_eq!(config.upstream.name_servers, ["[::1]:53".parse().unwrap()]);
+        assert!(!config.upstream.hosts.is_empty());
+        assert_eq!(config.deadlines.idle, Duration::from_millis(5));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        assert_eq!(
+            refused("shards = 0\nstate_directory = \"s\"\nlisten.proxy = \"127.0.0.1:1\"\nlink.socket = \"l\""),
+            "dataplane.toml:1:10: error: `shards` must be between 1 and 1024"
+        );
+        assert_eq!(
+            refused(&format!("{SHORTEST}[upstream.hosts]\n\"a.example\" = \"nowhere\"\n")),
+            "dataplane.toml:5:15: error: `upstream.hosts`: `nowhere` is not an address: write IP:PORT, for IPv6 [IP]:PORT"
+        );
+        assert!(refused(&format!("{SHORTEST}[deadlines]\nidle_ms = 0\n")).starts_with("dataplane.toml:5:11: error: "));
+        assert!(refused(&format!("{SHORTEST}sharts = 1\n")).contains("unknown field `sharts`"));
+        assert!(refused(&format!("node = \"a b\"\n{SHORTEST}")).starts_with("dataplane.toml:1:8: error: `node` must"));
+        assert!(refused("listen.proxy = \"127.0.0.1:1\"\nlink.socket = \"l\"").contains("state_directory"));
+        assert!(refused("state_directory = \n").starts_with("dataplane.toml:1:"));
+    }
+
+    #[test]
+    fn an_unreadable_file_is_named() {
+        let error = Config::load(Path::new("/nonexistent/dataplane.toml")).unwrap_err().to_string();
+        assert!(error.starts_with("/nonexistent/dataplane.toml: error: cannot be read: "), "{error}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Which cells there are: one field per metric of the catalogue that the data plane counts.
+
+use penstock_core::flow::{Direction, Fault, Leg, RelayPath};
+use penstock_core::metrics::LATENCY_BUCKETS;
+
+use super::cell::{Counter, Gauge, Histogram};
+use super::labels::{CertificateKind, EngineKind, Resumed};
+
+/// What one shard counts. Only its own thread writes.
+pub(crate) struct ShardCells {
+    pub(crate) relay_bytes: Counter<(Direction, RelayPath)>,
+    pub(crate) handshakes: Counter<(Leg, EngineKind, Resumed)>,
+    pub(crate) handshake_seconds: Histogram<(Leg,)>,
+    pub(crate) sniff_seconds: Histogram<()>,
+    pub(crate) faults: Counter<Fault>,
+    pub(crate) leaf_cache_hits: Counter<()>,
+    pub(crate) leaf_minted: Counter<()>,
+    pub(crate) policy_epoch: Gauge<()>,
+    pub(crate) audit_dropped: Counter<()>,
+    pub(crate) ring_operations_in_flight: Gauge<()>,
+    pub(crate) pipes_in_use: Gauge<()>,
+}
+
+/// What the process counts beside its shards. Each field has one writing thread, named here.
+pub(crate) struct ProcessCells {
+    /// Background thread (link).
+    pub(crate) link_up: Gauge<()>,
+    /// Background thread (link).
+    pub(crate) policy_install_seconds: Histogram<()>,
+    /// Background thread (link).
+    pub(crate) certificate_expiry: Gauge<(CertificateKind,)>,
+    /// Background thread (link): lines of the spool that could not be read.
+    pub(crate) audit_unreadable: Counter<()>,
+    /// Audit writer: events that stand in the spool.
+    pub(crate) audit_events: Counter<()>,
+    /// Audit writer: events that the spool did not take.
+    pub(crate) audit_spool_dropped: Counter<()>,
+}
+
+impl ShardCells {
+    pub(crate) fn new() -> Self {
+        Self {
+            relay_bytes: Counter::new(),
+            handshakes: Counter::new(),
+            handshake_seconds: Histogram::new(LATENCY_BUCKETS),
+            sniff_seconds: Histogram::new(LATENCY_BUCKETS),
+            faults: Counter::new(),
+            leaf_cache_hits: Counter::new(),
+            leaf_minted: Counter::new(),
+            policy_epoch: Gauge::new(),
+            audit_dropped: Counter::new(),
+            ring_operations_in_flight: Gauge::new(),
+            pipes_in_use: Gauge::new(),
+        }
+    }
+}
+
+impl ProcessCells {
+    pub(crate) fn new() -> Self {
+        Self {
+            link_up: Gauge::new(),
+            policy_install_seconds: Histogram::new(LATENCY_BUCKETS),
+            certificate_expiry: Gauge::new(),
+            audit_unreadable: Counter::new(),
+            audit_events: Counter::new(),
+            audit_spool_dropped: Counter::new(),
+        }
+    }
+}
+
+impl Counter<Fault> {
+    /// Counts one fault.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.add(fault, 1);
+    }
+}

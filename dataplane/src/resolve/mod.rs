@@ -1,0 +1,18 @@
+//! From names to addresses: the operator's table, then DNS behind a small cache per shard.
+//!
+//! ```text
+//! shard 0: Resolver (cache, one question per name at a time) ─┐
+//! shard 1: Resolver                                           ─┴─▶ Lookups: hickory on the background runtime ─▶ DNS
+//! ```
+//!
+//! Owns how long an answer is believed and what happens while DNS fails; does not own which addresses may be dialled
+//! (`penstock_core::policy::destination`) nor the order of attempts beyond alternating the families (`flow::dial`).
+
+mod cache;
+mod hosts;
+mod lookups;
+mod resolver;
+
+pub(crate) use hosts::{HostEntryError, HostTable};
+pub(crate) use lookups::Lookups;
+pub(crate) use resolver::Resolver;
