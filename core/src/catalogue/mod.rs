@@ -1,1 +1,21 @@
-//! To be written.
+//! The connectors: what each SaaS needs so that its sign-in refuses accounts of other organisations.
+//!
+//! Owns the facts (hosts, headers, value rules, denial signatures, conflicts, with source, date and confidence) and
+//! the functions that read them. Does not own the operator's choices: those are the policy's. The facts stand in
+//! `data/*.toml`, one file per connector, which the build turns into constant tables.
+
+mod connector;
+pub mod denial;
+mod header_name;
+mod id;
+mod invented;
+mod tenant;
+
+pub use connector::{
+    Confidence, Conflict, Connector, Denial, Encoding, Field, FieldKind, Header, HeaderMark, HostNote, connector,
+    connectors, never_inspect,
+};
+pub use denial::{DenialCode, DenialScanner};
+pub use header_name::StripNames;
+pub use id::ConnectorId;
+pub use invented::invented_header;

@@ -1,1 +1,31 @@
-//! To be written.
+//! The policy: a document, compiled into an immutable snapshot that decides flows.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `compile` | the checks, and the way from document to snapshot |
+//! | `index` | which rules cover a host name |
+//! | `decide` | the decision itself |
+//! | `header_edit` | what is done to requests |
+//! | `explain` | a decision as it is shown |
+//! | `destination` | addresses that are never dialled |
+
+mod compile;
+mod decide;
+pub mod destination;
+mod diagnostic;
+mod explain;
+mod header_edit;
+mod index;
+mod inner;
+mod pattern;
+mod snapshot;
+mod source;
+mod verdict;
+
+pub use compile::compile;
+pub use decide::{Decision, FlowFacts};
+pub use diagnostic::{Diagnostic, Severity};
+pub use explain::{Explanation, explain};
+pub use header_edit::{ConnectorIds, HeaderEdit, SetHeader};
+pub use snapshot::Snapshot;
+pub use verdict::{Mode, Reason, Verdict};

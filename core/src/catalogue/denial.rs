@@ -1,0 +1,213 @@
+//! Recognises a vendor's refusal in its response: status, headers, and texts in the first bytes of the body.
+//!
+//! The texts of all connectors in question go into one automaton, which is built with the policy snapshot and walked
+//! byte by byte, so that a text cut by a chunk border is found. Fed by the HTTP editors with the content as the client
+//! will see it; a compressed body shows nothing here, and the status alone never makes a refusal.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind};
+use serde::{Serialize, Serializer};
+
+use super::{ConnectorId, Denial, connector};
+use crate::labelled;
+use crate::limits::DENIAL_SCAN_BYTES_MAX;
+
+labelled! {
+    /// What a vendor's refusal is called in metrics and audit: the vendor's own code where it has one.
+    pub enum DenialCode {
+        /// Entra, first version: the tenant is not permitted.
+        Aadsts500021 = "AADSTS500021",
+        /// Entra, second version: the policy does not allow the tenant.
+        Aadsts5000211 = "AADSTS5000211",
+        /// Entra, first version: the other form of the refusal.
+        Aadsts500022 = "AADSTS500022",
+        /// Google: the account's domain may not sign in.
+        AccountNotAllowedInNetwork = "account_not_allowed_in_network",
+        /// GitHub: another enterprise, or none.
+        EnterpriseRestriction = "enterprise_restriction",
+        /// Dropbox: another team, or none.
+        NetworkControl = "network_control",
+        /// Google Cloud: the header that the policy sets is malformed.
+        OrgRestrictionHeaderInvalid = "ORG_RESTRICTION_HEADER_INVALID",
+        /// Google Cloud: a resource of another organization.
+        OrgRestrictionViolation = "ORG_RESTRICTION_VIOLATION",
+        /// Claude: another organization, or none.
+        TenantRestrictionViolation = "tenant_restriction_violation",
+    }
+}
+
+impl DenialCode {
+    /// The connector that the code belongs to.
+    pub const fn connector(self) -> ConnectorId {
+        match self {
+            Self::Aadsts500021 | Self::Aadsts500022 => ConnectorId::MicrosoftEntra,
+            Self::Aadsts5000211 => ConnectorId::MicrosoftEntraV2,
+            Self::AccountNotAllowedInNetwork => ConnectorId::GoogleWorkspace,
+            Self::EnterpriseRestriction => ConnectorId::GithubEnterprise,
+            Self::NetworkControl => ConnectorId::Dropbox,
+            Self::OrgRestrictionHeaderInvalid | Self::OrgRestrictionViolation => ConnectorId::GoogleCloud,
+            Self::TenantRestrictionViolation => ConnectorId::AnthropicClaude,
+        }
+    }
+}
+
+impl Serialize for DenialCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
+    }
+}
+
+/// The signatures of some connectors, ready to search with. Shared by all scanners of a snapshot.
+pub struct DenialSignatures {
+    signatures: Vec<&'static Denial>,
+    /// For each pattern of the automaton, its signature.
+    pattern_signatures: Vec<u16>,
+    /// `None` when no signature has a text.
+    automaton: Option<DFA>,
+}
+
+impl DenialSignatures {
+    /// Collects the signatures of `connectors` and builds the automaton: some hundred microseconds.
+    pub fn new(connectors: &[ConnectorId]) -> Self {
+        let signatures: Vec<&'static Denial> = connectors.iter().flat_map(|&id| connector(id).denials).collect();
+        let mut patterns = Vec::new();
+        let mut pattern_signatures = Vec::new();
+        for (index, signature) in (0_u16..).zip(&signatures) {
+            for text in signature.body {
+                patterns.push(*text);
+                pattern_signatures.push(index);
+            }
+        }
+        let build = || DFA::builder().match_kind(MatchKind::Standard).build(&patterns).ok();
+        let automaton = if patterns.is_empty() { None } else { build() };
+        Self { signatures, pattern_signatures, automaton }
+    }
+}
+
+impl fmt::Debug for DenialSignatures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.signatures.iter().map(|signature| signature.code)).finish()
+    }
+}
+
+/// Judges one response: its head, then its body in pieces of any size.
+#[derive(Debug)]
+pub struct DenialScanner {
+    shared: Arc<DenialSignatures>,
+    status: u16,
+    /// Bytes of the body that may still be searched; 0 when nothing can be found any more.
+    scan_bytes_left: usize,
+    state: Option<StateID>,
+    found: Option<Found>,
+}
+
+/// What was found, and how sure it is.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    code: DenialCode,
+    /// The text ended with the last byte that was seen and ends in a letter or digit: the next byte may show that the
+    /// text is only the start of a longer word (AADSTS500021 of AADSTS5000211).
+    may_continue: bool,
+}
+
+impl DenialScanner {
+    /// A scanner for the signatures of `connectors` alone. Inspected flows take theirs from the header edit, where the
+    /// automaton is shared.
+    pub fn new(connectors: &[ConnectorId]) -> Self {
+        Self::shared(Arc::new(DenialSignatures::new(connectors)))
+    }
+
+    /// A scanner that searches with signatures built before.
+    pub const fn shared(shared: Arc<DenialSignatures>) -> Self {
+        Self { shared, status: 0, scan_bytes_left: 0, state: None, found: None }
+    }
+
+    /// Takes the final head of a response and forgets the response before it.
+    pub fn handle_head<'head>(&mut self, status: u16, headers: impl Iterator<Item = (&'head [u8], &'head [u8])>) {
+        self.status = status;
+        self.found = None;
+        self.state = None;
+        let shared = Arc::clone(&self.shared);
+        let in_question = || shared.signatures.iter().filter(|signature| has_status(signature, status));
+        if in_question().any(|signature| signature.header.is_some()) {
+            for (name, value) in headers {
+                let code = in_question().find(|signature| has_header(signature, name, value)).map(|found| found.code);
+                self.found = self.found.or(code.map(|code| Found { code, may_continue: false }));
+            }
+        }
+        let searchable = self.found.is_none() && in_question().any(|signature| !signature.body.is_empty());
+        self.scan_bytes_left = if searchable { DENIAL_SCAN_BYTES_MAX } else { 0 };
+    }
+
+    /// Takes the next piece of the body.
+    pub fn handle_body(&mut self, piece: &[u8]) {
+        let Some(automaton) = &self.shared.automaton else { return };
+        let piece = piece.get(..self.scan_bytes_left).unwrap_or(piece);
+        self.scan_bytes_left -= piece.len();
+        let Some(mut state) = self.state.or_else(|| automaton.start_state(Anchored::No).ok()) else { return };
+        for &byte in piece {
+            state = automaton.next_state(Anchored::No, state, byte);
+            let ended = self.found.is_some_and(|found| found.may_continue);
+            if !ended && !automaton.is_special(state) {
+                continue;
+            }
+            let code =
+                automaton.is_match(state).then(|| self.shared.longest_at(automaton, state, self.status)).flatten();
+            match (code, ended) {
+                (Some((code, may_continue)), _) => self.found = Some(Found { code, may_continue }),
+                // A longer word that no signature knows.
+                (None, true) if byte.is_ascii_alphanumeric() => self.found = None,
+                (None, true) => {
+                    self.found = self.found.map(|found| Found { may_continue: false, ..found });
+                }
+                (None, false) => {}
+            }
+            if self.found.is_some_and(|found| !found.may_continue) {
+                self.scan_bytes_left = 0;
+                return;
+            }
+        }
+        self.state = Some(state);
+    }
+
+    /// Whether more of the body could change the answer.
+    pub const fn wants_body(&self) -> bool {
+        self.scan_bytes_left > 0
+    }
+
+    /// The refusal that was recognised so far.
+    pub fn found(&self) -> Option<DenialCode> {
+        self.found.map(|found| found.code)
+    }
+}
+
+impl DenialSignatures {
+    /// The signature with the longest text that ends at `state` and has `status`, and whether a word could go on there.
+    fn longest_at(&self, automaton: &DFA, state: StateID, status: u16) -> Option<(DenialCode, bool)> {
+        let matches = (0..automaton.match_len(state)).map(|index| automaton.match_pattern(state, index));
+        let known = matches.filter_map(|pattern| {
+            let signature = self.signatures.get(usize::from(*self.pattern_signatures.get(pattern.as_usize())?))?;
+            has_status(signature, status).then_some((automaton.pattern_len(pattern), signature))
+        });
+        let (bytes, signature) = known.max_by_key(|(bytes, _)| *bytes)?;
+        let text = signature.body.iter().find(|text| text.len() == bytes);
+        let may_continue = text.is_some_and(|text| text.ends_with(|last: char| last.is_ascii_alphanumeric()));
+        Some((signature.code, may_continue))
+    }
+}
+
+fn has_status(signature: &Denial, status: u16) -> bool {
+    signature.statuses.is_empty() || signature.statuses.contains(&status)
+}
+
+fn has_header(signature: &Denial, name: &[u8], value: &[u8]) -> bool {
+    signature.header.is_some_and(|mark| {
+        name.eq_ignore_ascii_case(mark.name.as_bytes())
+            && value.windows(mark.contains.len()).any(|window| window == mark.contains.as_bytes())
+    })
+}

@@ -1,0 +1,17 @@
+//! Header names that circulate in generated code and documents and that no vendor ever documented.
+//!
+//! An operator who writes one believes in a restriction that is not there, so the policy refuses them.
+
+use super::header_name::fold_equal;
+
+/// Each with what is true instead.
+const INVENTED: &[(&str, &str)] = &[
+    ("X-Box-Allowed-Enterprise-IDs", "Box documents no such header"),
+    ("X-Salesforce-Allowed-Org-Ids", "Salesforce documents no such header"),
+    ("X-GitHub-Allowed-Orgs", "GitHub's header is sec-GitHub-allowed-enterprise: use connector github-enterprise"),
+];
+
+/// What is wrong with `name`, when it is one of the invented ones.
+pub fn invented_header(name: &str) -> Option<&'static str> {
+    INVENTED.iter().find(|(invented, _)| fold_equal(invented.as_bytes(), name.as_bytes())).map(|(_, truth)| *truth)
+}

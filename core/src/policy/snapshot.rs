@@ -1,0 +1,103 @@
+//! A compiled policy: immutable, shared by all shards, replaced whole.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::index::HostIndex;
+use super::source::{SourceSet, UserSet, in_rollout};
+use super::{Diagnostic, HeaderEdit, Mode, Verdict};
+
+/// A compiled policy. Flows keep the one that they started with.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) epoch: Option<u64>,
+    pub(super) digest: String,
+    pub(super) defaults: Defaults,
+    pub(super) profiles: Vec<Profile>,
+    pub(super) assignments: Vec<Assignment>,
+    pub(super) hosts: HostIndex,
+    /// Patterns that some profile inspects, in order.
+    pub(super) inspected_hosts: Vec<Box<str>>,
+    /// The edit of flows that are not inspected.
+    pub(super) no_edit: Arc<HeaderEdit>,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// What the document says of flows that no rule names.
+#[derive(Clone, Debug)]
+pub(super) struct Defaults {
+    pub(super) no_sni: Verdict,
+    pub(super) not_tls: Verdict,
+    pub(super) connect_ports: Vec<u16>,
+}
+
+/// A set of restrictions with a mode.
+#[derive(Debug)]
+pub(super) struct Profile {
+    pub(super) name: Arc<str>,
+    pub(super) mode: Mode,
+    /// The edit for each number of [`HostMarks::inspected`](super::index::HostMarks); `None` where this profile does not
+    /// inspect the host.
+    pub(super) edits: Vec<Option<Arc<HeaderEdit>>>,
+}
+
+/// Who gets a profile.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    /// Index into [`Snapshot::profiles`].
+    pub(super) profile: usize,
+    /// `None` for all sources.
+    pub(super) sources: Option<SourceSet>,
+    /// `None` for all users and for flows without one.
+    pub(super) users: Option<UserSet>,
+    pub(super) rollout_percent: u8,
+}
+
+impl Snapshot {
+    /// The number under which it was published, if it was.
+    pub const fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
+    /// SHA-256 of the document's text, in hex: equal documents have equal digests.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Ports that CONNECT may name.
+    pub fn connect_ports(&self) -> &[u16] {
+        &self.defaults.connect_ports
+    }
+
+    /// The host patterns that any profile inspects, in enforce or report-only: names, and `*.suffix` for all names
+    /// below. The CA's issuer is constrained to these.
+    pub fn inspected_hosts(&self) -> impl Iterator<Item = &str> {
+        self.inspected_hosts.iter().map(|pattern| &**pattern)
+    }
+
+    /// The profiles by name, in the document's order.
+    pub fn profiles(&self) -> impl Iterator<Item = (&str, Mode)> {
+        self.profiles.iter().map(|profile| (&*profile.name, profile.mode))
+    }
+
+    /// What the compiler found doubtful.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The profile of the first assignment that covers the source and user.
+    pub(super) fn profile_for(&self, source: IpAddr, user: Option<&str>) -> Option<&Profile> {
+        let covers = |assignment: &&Assignment| {
+            let Some(profile) = self.profiles.get(assignment.profile) else {
+                return false;
+            };
+            assignment.sources.as_ref().is_none_or(|sources| sources.contains(source))
+                && assignment.users.as_ref().is_none_or(|users| user.is_some_and(|user| users.contains(user)))
+                && in_rollout(assignment.rollout_percent, &profile.name, user, source)
+        };
+        self.assignments.iter().find(covers).and_then(|assignment| self.profiles.get(assignment.profile))
+    }
+}

@@ -1,0 +1,62 @@
+//! The words of a decision: what happens to a flow, why, and under which mode.
+//!
+//! Labels of metrics, fields of audit events, and the output of `penstock explain`.
+
+use crate::labelled;
+
+labelled! {
+    /// What happens to a flow.
+    pub enum Verdict {
+        /// It is refused.
+        Deny = "deny",
+        /// Both TLS connections end here and request headers are edited.
+        Inspect = "inspect",
+        /// Two sockets are joined and nothing is read.
+        Pass = "pass",
+    }
+}
+
+labelled! {
+    /// Why a flow got its verdict.
+    pub enum Reason {
+        /// The name is on the policy's deny list.
+        DeniedHost = "denied_host",
+        /// The name is never inspected: the catalogue or the policy excludes it.
+        Excluded = "excluded",
+        /// A restriction of the profile covers the name.
+        InspectedHost = "inspected_host",
+        /// The profile's mode is off.
+        ModeOff = "mode_off",
+        /// The CONNECT request and the ClientHello name different hosts, and one of them is inspected.
+        NameMismatch = "name_mismatch",
+        /// No assignment covers the source or user.
+        NoProfile = "no_profile",
+        /// The ClientHello names no host.
+        NoSni = "no_sni",
+        /// No rule covers the name.
+        NotListed = "not_listed",
+        /// What the client sent is not TLS.
+        NotTls = "not_tls",
+        /// The flow passes because its profile only reports; enforced, it would have been refused.
+        WouldDeny = "would_deny",
+    }
+}
+
+labelled! {
+    /// How a profile acts.
+    pub enum Mode {
+        /// Restrictions are applied.
+        Enforce = "enforce",
+        /// Nothing is inspected or refused.
+        Off = "off",
+        /// Flows are inspected and recorded, and forwarded unchanged.
+        ReportOnly = "report-only",
+    }
+}
+
+impl Mode {
+    /// The mode that `word` names, spelled exactly.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|mode| mode.label() == word)
+    }
+}
