@@ -9,6 +9,7 @@ use crate::request::{Request, Sent};
 use crate::response::{Content, Response};
 use crate::seen::Record;
 use crate::vendor;
+use crate::vendor::allow_list::{self, AllowList};
 
 /// Every endpoint with its state, and the record of what was received.
 pub(crate) struct Services {
@@ -19,13 +20,18 @@ pub(crate) struct Services {
 /// Who answers for a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
+    AllowList(&'static AllowList),
     Chatgpt,
     Claude,
     ClaudeApi,
     Consumer,
     Entra,
+    Github,
     Google,
+    GoogleCloud,
+    OpenaiApi,
     Plain,
+    Youtube,
 }
 
 impl Services {
@@ -41,13 +47,18 @@ impl Services {
             return raw(encoded);
         }
         match Endpoint::of(&request.host) {
+            Endpoint::AllowList(vendor) => vendor.answer(request),
             Endpoint::Chatgpt => vendor::chatgpt::answer(request),
             Endpoint::Claude => vendor::claude::answer(request),
             Endpoint::ClaudeApi => vendor::claude::answer_api(request),
             Endpoint::Consumer => vendor::consumer::answer(request),
             Endpoint::Entra => vendor::entra::answer(request, &self.device_codes),
+            Endpoint::Github => vendor::github::answer(request),
             Endpoint::Google => vendor::google::answer(request),
+            Endpoint::GoogleCloud => vendor::google_cloud::answer(request),
+            Endpoint::OpenaiApi => vendor::openai::answer(request),
             Endpoint::Plain => plain::answer(request),
+            Endpoint::Youtube => vendor::youtube::answer(request),
         }
     }
 
@@ -90,26 +101,49 @@ fn raw(encoded: &str) -> Response {
     }
 }
 
-const EXACT: [(&str, Endpoint); 10] = [
-    ("accounts.google.com", Endpoint::Google),
-    ("api.anthropic.com", Endpoint::ClaudeApi),
+const EXACT: &[(&str, Endpoint)] = &[
     ("anthropic.com", Endpoint::Claude),
+    ("api.anthropic.com", Endpoint::ClaudeApi),
+    ("api.github.com", Endpoint::Github),
+    ("api.openai.com", Endpoint::OpenaiApi),
+    ("app.asana.com", Endpoint::AllowList(&allow_list::ASANA)),
     ("chatgpt.com", Endpoint::Chatgpt),
     ("claude.ai", Endpoint::Claude),
     ("claude.com", Endpoint::Claude),
+    ("cloud.ibm.com", Endpoint::AllowList(&allow_list::IBM_CLOUD)),
+    ("cloudcode-pa.googleapis.com", Endpoint::AllowList(&allow_list::GEMINI_CODE_ASSIST)),
+    ("dropbox.com", Endpoint::AllowList(&allow_list::DROPBOX)),
+    ("github.com", Endpoint::Github),
     ("login.live.com", Endpoint::Consumer),
     ("login.microsoft.com", Endpoint::Entra),
     ("login.microsoftonline.com", Endpoint::Entra),
     ("login.windows.net", Endpoint::Entra),
+    ("m.youtube.com", Endpoint::Youtube),
+    ("notion.so", Endpoint::AllowList(&allow_list::NOTION)),
+    ("slack.com", Endpoint::AllowList(&allow_list::SLACK)),
+    ("www.youtube-nocookie.com", Endpoint::Youtube),
+    ("www.youtube.com", Endpoint::Youtube),
+    ("youtube.googleapis.com", Endpoint::Youtube),
+    ("youtubei.googleapis.com", Endpoint::Youtube),
 ];
 
-/// Longest first where one ends another.
-const BELOW: [(&str, Endpoint); 5] = [
+/// Tried after the exact names, in this order.
+const BELOW: &[(&str, Endpoint)] = &[
     (".anthropic.com", Endpoint::Claude),
     (".chatgpt.com", Endpoint::Chatgpt),
     (".claude.ai", Endpoint::Claude),
     (".claude.com", Endpoint::Claude),
+    (".cloud.ibm.com", Endpoint::AllowList(&allow_list::IBM_CLOUD)),
+    (".dropbox.com", Endpoint::AllowList(&allow_list::DROPBOX)),
+    (".gcr.io", Endpoint::GoogleCloud),
+    (".githubcopilot.com", Endpoint::Github),
     (".google.com", Endpoint::Google),
+    (".googleapis.com", Endpoint::GoogleCloud),
+    (".notion.so", Endpoint::AllowList(&allow_list::NOTION)),
+    (".pkg.dev", Endpoint::GoogleCloud),
+    (".slack.com", Endpoint::AllowList(&allow_list::SLACK)),
+    (".webex.com", Endpoint::AllowList(&allow_list::WEBEX)),
+    (".wbx2.com", Endpoint::AllowList(&allow_list::WEBEX)),
 ];
 
 #[cfg(test)]
@@ -123,6 +157,9 @@ mod tests {
         assert_eq!(Endpoint::of("api.anthropic.com"), Endpoint::ClaudeApi);
         assert_eq!(Endpoint::of("console.anthropic.com"), Endpoint::Claude);
         assert_eq!(Endpoint::of("notclaude.ai"), Endpoint::Plain);
+        assert_eq!(Endpoint::of("cloudcode-pa.googleapis.com"), Endpoint::AllowList(&allow_list::GEMINI_CODE_ASSIST));
+        assert_eq!(Endpoint::of("storage.googleapis.com"), Endpoint::GoogleCloud);
+        assert_eq!(Endpoint::of("contoso.slack.com"), Endpoint::AllowList(&allow_list::SLACK));
         assert_eq!(Endpoint::of("www.bank.example"), Endpoint::Plain);
     }
 

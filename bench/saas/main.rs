@@ -152,7 +152,11 @@ Who signs in:
            aaaabbbb-0000-cccc-1111-dddd2222eeee; foreign: evil.example, adatum.com
   Claude   x-api-key: sk-ant-permitted, sk-ant-foreign or sk-ant-org-UUID; Cookie: sessionKey=sk-ant-sid-UUID
   ChatGPT  Cookie: session=UUID,UUID (the user's workspaces)
+  OpenAI   Authorization: Bearer sk-permitted (org-contoso), sk-foreign (org-evil) or sk-org-NAME
   Google   /signin/v2/identifier?Email=USER@DOMAIN
+  Google Cloud  Authorization: Bearer ya29.organizations-NUMBER
+  GitHub   Authorization: Bearer ghp_contoso (enterprise 1234567), ghp_fabrikam (2345678) or ghp_evil (9999999)
+  Slack, Asana, Dropbox, Webex, Notion, IBM Cloud, Gemini Code Assist  /?account=ID-OR-ADDRESS
 ";
 
 #[cfg(test)]
