@@ -1,0 +1,70 @@
+//! Replays the seeds of every fuzz target, and the fuzzing corpora of other TLS libraries, through the checks that the targets
+//! run: what fuzzing once found stays found, without a fuzzer.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "hello/corpora.rs"]
+mod corpora;
+#[path = "../fuzz/checks/sni.rs"]
+mod sni;
+#[path = "../fuzz/checks/tls_client_hello.rs"]
+mod tls_client_hello;
+
+use std::fs;
+use std::path::Path;
+
+type Check = fn(&[u8]);
+
+const TARGETS: &[(&str, Check)] = &[("sni", sni::check), ("tls_client_hello", tls_client_hello::check)];
+
+fn fuzz_directory() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz"))
+}
+
+/// Names of the entries of a folder below the fuzz workspace, without extension, sorted.
+fn names(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(fuzz_directory().join(folder)).unwrap();
+    let name = |entry: fs::DirEntry| entry.path().file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut names: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn seeds_hold() {
+    for (target, check) in TARGETS {
+        let folder = fuzz_directory().join("seeds").join(target);
+        let mut seeds = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            check(&fs::read(path).unwrap());
+            seeds += 1;
+        }
+        assert!(seeds > 0, "{target} has no seeds");
+    }
+}
+
+#[test]
+fn every_target_has_its_check_its_seeds_and_its_line_here() {
+    let listed: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    assert!(listed.is_sorted());
+    let manifest = fs::read_to_string(fuzz_directory().join("Cargo.toml")).unwrap();
+    for folder in ["checks", "seeds", "targets"] {
+        assert_eq!(names(folder), listed, "{folder}");
+    }
+    for name in listed {
+        assert!(manifest.contains(&format!("[[bin]]\nname = \"{name}\"\npath = \"targets/{name}.rs\"")), "{name}");
+    }
+}
+
+#[test]
+fn hellos_that_fuzzed_other_libraries_hold() {
+    for path in ["openssl-fuzz-server/openssl-fuzz-server.tar.gz", "rustls-fuzz/rustls-fuzz.tar.gz"] {
+        let files = corpora::archive(path);
+        println!("{path}: {} files", files.len());
+        for (name, bytes) in files {
+            let held = std::panic::catch_unwind(|| tls_client_hello::check(&bytes));
+            assert!(held.is_ok(), "{name}");
+        }
+    }
+}
