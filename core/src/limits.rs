@@ -34,10 +34,16 @@ pub const HTTP1_FIELD_BYTES_MAX: usize = 16 * 1024;
 pub const HTTP1_CHUNK_LINE_BYTES_MAX: usize = 4 * 1024;
 /// Longest trailer section that is read (request trailers are dropped).
 pub const HTTP1_TRAILER_BYTES_MAX: usize = 16 * 1024;
+/// Options in the `Connection` fields of one request.
+pub const HTTP1_CONNECTION_OPTIONS_MAX: usize = 16;
 /// Requests on one connection that wait for their answer before no more are read.
 pub const HTTP1_PIPELINE_MAX: usize = 64;
 /// Interim answers (1xx) to one request.
 pub const HTTP1_INTERIM_MAX: usize = 32;
+/// Bytes of a request path that an audit event keeps.
+pub const AUDIT_PATH_BYTES_MAX: usize = 1024;
+/// Bytes of a `User-Agent` product, or of a vendor's request id, that an audit event keeps.
+pub const AUDIT_TOKEN_BYTES_MAX: usize = 128;
 /// Bytes of a response body that are searched for a denial signature.
 pub const DENIAL_SCAN_BYTES_MAX: usize = 64 * 1024;
 

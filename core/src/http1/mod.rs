@@ -1,1 +1,49 @@
-//! To be written.
+//! HTTP/1.1 on inspected flows: heads, body framing and header editing.
+//!
+//! Owns what a request and an answer are on the wire, and refuses what two readers may read differently. Does not own
+//! which headers are set or removed (`policy::HeaderEdit`), nor what a refusal by a vendor looks like (`catalogue`).
+//!
+//! | file | owns |
+//! |---|---|
+//! | `exchange` | the object that the data plane drives |
+//! | `egress`, `ingress` | the place in the stream of requests, of answers |
+//! | `ledger` | which requests wait for their answer |
+//! | `request_line`, `request_head`, `request_edit` | reading a request, and what becomes of it |
+//! | `response_head` | reading an answer |
+//! | `authority` | whether a request is for the connection's host |
+//! | `connection` | the options of `Connection` |
+//! | `body` | lengths and chunks |
+//! | `line`, `token` | the strict grammar under all of these |
+//! | `gather` | the pieces that go out |
+//! | `event`, `fault` | what the caller is told |
+
+mod authority;
+mod body;
+mod connection;
+mod egress;
+mod event;
+mod exchange;
+mod fault;
+mod gather;
+mod ingress;
+mod ledger;
+mod line;
+mod request_edit;
+mod request_head;
+mod request_line;
+mod response_head;
+mod token;
+
+/// The grammar, for the reader of the explicit proxy's heads.
+pub(crate) mod syntax {
+    pub(crate) use super::authority::port;
+    pub(crate) use super::event::product;
+    pub(crate) use super::line::{Field, field, line_feed};
+    pub(crate) use super::request_line::{RequestLine, check_method_begun};
+    pub(crate) use super::token::{is_name, trim};
+}
+
+pub use event::{Event, Request, Response};
+pub use exchange::Exchange;
+pub use fault::EditFault;
+pub use gather::Gather;

@@ -1,0 +1,186 @@
+//! Requests on their way upstream: heads are edited, bodies counted, and nothing is kept.
+//!
+//! Owns the place in the stream of requests. Called by the exchange alone.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::authority::Origin;
+use super::body::{Body, ChunkReject, Step};
+use super::event::{self, Request};
+use super::fault::EditFault;
+use super::gather::{Gather, Splicer};
+use super::ledger::Ledger;
+use super::request_head::RequestHead;
+use crate::limits::AUDIT_PATH_BYTES_MAX;
+use crate::policy::{HeaderEdit, Mode};
+
+/// The place in the stream of requests.
+#[derive(Debug, Default)]
+pub(crate) struct Egress {
+    head: RequestHead,
+    /// What is left of the current request's body; `None` between requests and in a head.
+    body: Option<Body>,
+    /// The empty line that may stand before a request (RFC 9112 section 2.2) was there.
+    skipped_line: bool,
+    /// A head has begun and not ended.
+    in_head: bool,
+}
+
+/// What requests are read against.
+pub(crate) struct Rules<'a> {
+    pub(crate) edit: &'a HeaderEdit,
+    pub(crate) origin: &'a Origin,
+}
+
+/// Where a request began that came in this call, so that it can be taken back.
+struct Mark {
+    start: usize,
+    pieces: usize,
+}
+
+impl Egress {
+    /// Takes what it can of `input`. The fault, if one came up, belongs to the first byte that was not taken.
+    pub(crate) fn run<'a>(
+        &mut self,
+        input: &'a [u8],
+        out: &mut Gather<'a>,
+        rules: &Rules<'a>,
+        ledger: &mut Ledger,
+    ) -> (usize, Result<(), EditFault>) {
+        let mut at = 0;
+        let mut mark = None;
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            let mut splicer = Splicer::new(input, out);
+            let taken = match &mut self.body {
+                _ if ledger.is_upgraded() => {
+                    splicer.keep(at, input.len());
+                    Ok(rest.len())
+                }
+                Some(body) => forward_body(body, rest, at, &mut splicer),
+                None => {
+                    mark = Some(Mark { start: at, pieces: splicer.pieces() });
+                    self.forward_head(rest, at, &mut splicer, rules, ledger)
+                }
+            };
+            splicer.close();
+            if self.body.as_ref().is_some_and(Body::is_ended) {
+                self.body = None;
+            }
+            match taken {
+                Ok(0) => {
+                    self.in_head = self.body.is_none() && !rest.is_empty() && ledger.takes_requests();
+                    return (at, Ok(()));
+                }
+                Ok(count) => at += count,
+                Err(fault) => {
+                    if self.body.is_some()
+                        && let Some(mark) = mark
+                    {
+                        self.take_back(&mark, out, ledger);
+                        at = mark.start;
+                    }
+                    return (at, Err(fault));
+                }
+            }
+        }
+    }
+
+    /// Whether a request head has begun but not ended.
+    pub(crate) const fn is_in_head(&self) -> bool {
+        self.in_head
+    }
+
+    /// Whether a request's body has begun but not ended.
+    pub(crate) const fn is_in_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Forgets a request whose head came in this call and whose body turned out malformed: nothing of it went upstream yet,
+    /// and nothing will.
+    fn take_back(&mut self, mark: &Mark, out: &mut Gather<'_>, ledger: &mut Ledger) {
+        out.truncate(mark.pieces);
+        ledger.take_back();
+        self.body = None;
+    }
+
+    /// Reads and forwards a head, once it is whole; how many bytes it took.
+    fn forward_head<'a>(
+        &mut self,
+        rest: &[u8],
+        at: usize,
+        splicer: &mut Splicer<'a, '_>,
+        rules: &Rules<'a>,
+        ledger: &mut Ledger,
+    ) -> Result<usize, EditFault> {
+        if !ledger.takes_requests() {
+            return Ok(0);
+        }
+        if self.head.is_untouched() && !self.skipped_line {
+            match rest {
+                [b'\r', b'\n', ..] => {
+                    self.skipped_line = true;
+                    return Ok(2);
+                }
+                [b'\r'] => return Ok(0),
+                _ => {}
+            }
+        }
+        let Some(length) = self.head.read(rest, rules.origin, rules.edit)? else {
+            return Ok(0);
+        };
+        let head = rest.get(..length).unwrap_or_default();
+        let is_edited = rules.edit.mode() == Mode::Enforce;
+        let terms = self.head.terms(head, is_edited)?;
+        if is_edited {
+            self.head.splice(head, at, terms, rules.edit.http1_block(), splicer);
+        } else {
+            splicer.keep(at, at + length);
+        }
+        ledger.open(terms, self.describe(head, rules.edit));
+        *self = Self { body: self.head.body(is_edited), ..Self::default() };
+        Ok(length)
+    }
+
+    /// What the audit is told about the request.
+    fn describe(&self, head: &[u8], edit: &HeaderEdit) -> Request {
+        let text = |span: (usize, usize)| {
+            let bytes = head.get(span.0..span.1.min(span.0 + AUDIT_PATH_BYTES_MAX)).unwrap_or_default();
+            String::from(core::str::from_utf8(bytes).unwrap_or_default())
+        };
+        let (method, path) = (text(self.head.method), text(self.head.path));
+        let target_tenant = edit.connectors().iter().find_map(|id| id.target_tenant(&method, &path)).map(String::from);
+        let agent = self.head.agent.and_then(|(start, end)| event::product(head.get(start..end)?));
+        let mut stripped = Vec::new();
+        for &(start, end) in &self.head.stripped {
+            let name = head.get(start..end).and_then(event::token_text).unwrap_or_default().to_ascii_lowercase();
+            if !stripped.contains(&name) {
+                stripped.push(name);
+            }
+        }
+        Request { number: 0, method, path, agent, target_tenant, stripped }
+    }
+}
+
+fn forward_body(body: &mut Body, rest: &[u8], at: usize, splicer: &mut Splicer<'_, '_>) -> Result<usize, EditFault> {
+    match body.step(rest)? {
+        Step::Frame(count) | Step::Payload(count) => {
+            splicer.keep(at, at + count);
+            Ok(count)
+        }
+        Step::Drop(count) => Ok(count),
+        Step::Starved => Ok(0),
+    }
+}
+
+impl From<ChunkReject> for EditFault {
+    fn from(reject: ChunkReject) -> Self {
+        match reject {
+            ChunkReject::Chunk => Self::ChunkMalformed,
+            ChunkReject::LineTooLong => Self::ChunkLineTooLong,
+            ChunkReject::Trailer => Self::TrailerMalformed,
+            ChunkReject::TrailersTooLong => Self::TrailersTooLong,
+        }
+    }
+}

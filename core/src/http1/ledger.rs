@@ -1,0 +1,125 @@
+//! Which requests wait for their answer, whether more may come, and what the audit is still to be told.
+//!
+//! Owns the order: answers belong to requests by position alone (RFC 9112 section 9.3.2). Written by both directions.
+
+use alloc::collections::VecDeque;
+
+use super::event::{Event, Request, Response};
+use super::request_edit::{Terms, Upgrade};
+use crate::limits::{HTTP1_INTERIM_MAX, HTTP1_PIPELINE_MAX};
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Oldest first; at most [`HTTP1_PIPELINE_MAX`].
+    waiting: VecDeque<Waiting>,
+    events: VecDeque<Event>,
+    /// How many requests went upstream.
+    count: u64,
+    /// Nothing more may come on this connection.
+    closing: bool,
+    upgraded: bool,
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) number: u64,
+    pub(crate) terms: Terms,
+    interim_count: usize,
+}
+
+impl Ledger {
+    /// Whether another request may go upstream now: not when the queue is full, nor behind one that is the last or that
+    /// may turn the connection into something else.
+    pub(crate) fn takes_requests(&self) -> bool {
+        let follows = |last: &Waiting| !last.terms.is_last && last.terms.upgrade == Upgrade::No;
+        !self.closing
+            && !self.upgraded
+            && self.waiting.len() < HTTP1_PIPELINE_MAX
+            && self.waiting.back().is_none_or(follows)
+    }
+
+    /// Enters a request whose head goes upstream.
+    pub(crate) fn open(&mut self, terms: Terms, request: Request) {
+        self.waiting.push_back(Waiting { number: self.count, terms, interim_count: 0 });
+        self.events.push_back(Event::Request(Request { number: self.count, ..request }));
+        self.count += 1;
+    }
+
+    /// Takes back the request that was entered last: it did not go upstream after all.
+    pub(crate) fn take_back(&mut self) {
+        self.waiting.pop_back();
+        self.events.pop_back();
+        self.count -= 1;
+    }
+
+    /// The request that the next answer belongs to.
+    pub(crate) fn first(&self) -> Option<Waiting> {
+        self.waiting.front().copied()
+    }
+
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Counts an interim answer; whether the bound is kept.
+    pub(crate) fn count_interim(&mut self) -> bool {
+        self.waiting.front_mut().is_some_and(|first| {
+            first.interim_count += 1;
+            first.interim_count <= HTTP1_INTERIM_MAX
+        })
+    }
+
+    /// The oldest request has its whole answer. `is_last` when the connection is of no use after it.
+    pub(crate) fn answer(&mut self, is_last: bool) {
+        let answered = self.waiting.pop_front();
+        if is_last || answered.is_some_and(|answered| answered.terms.is_last) {
+            self.close();
+        }
+    }
+
+    /// The connection became another protocol's.
+    pub(crate) fn upgrade(&mut self) {
+        self.waiting.clear();
+        self.upgraded = true;
+    }
+
+    /// No request will follow.
+    pub(crate) fn end_requests(&mut self) {
+        match self.waiting.back_mut() {
+            Some(last) => last.terms.is_last = true,
+            None => self.closing = true,
+        }
+    }
+
+    /// Nothing more may come: requests that still wait will have no answer.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+        while let Some(waiting) = self.waiting.pop_front() {
+            self.judge(Response { number: waiting.number, ..Response::default() });
+        }
+    }
+
+    /// Leaves the oldest request out of what [`Self::close`] tells the audit.
+    pub(crate) fn forget_first(&mut self) {
+        self.waiting.pop_front();
+    }
+
+    /// Tells the audit about an answer.
+    pub(crate) fn judge(&mut self, response: Response) {
+        self.events.push_back(Event::Response(response));
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    pub(crate) const fn is_upgraded(&self) -> bool {
+        self.upgraded
+    }
+}

@@ -1,0 +1,258 @@
+//! The request line: `method SP target SP HTTP/1.x`, and nothing looser (RFC 9112 section 3).
+//!
+//! Owns method, target form and version. Called by the request head and by the explicit proxy's reader.
+
+use core::ops::Range;
+
+use super::authority::{Agreement, Origin};
+use super::fault::EditFault;
+
+/// A request line as read; the spans are within the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestLine<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) target: &'a [u8],
+    pub(crate) version: Version,
+}
+
+/// The versions that HTTP/1 has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}
+
+impl Version {
+    pub(crate) const fn read(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            b"HTTP/1.1" => Some(Self::Http11),
+            b"HTTP/1.0" => Some(Self::Http10),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> RequestLine<'a> {
+    /// Reads `line`, which is all before the LF.
+    pub(crate) fn read(line: &'a [u8]) -> Result<Self, EditFault> {
+        check_method_begun(line)?;
+        let line = line.strip_suffix(b"\r").ok_or(EditFault::BareLineFeed)?;
+        let mut words = line.splitn(3, |&byte| byte == b' ');
+        let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next()) else {
+            return Err(EditFault::RequestLineMalformed);
+        };
+        if method == b"PRI" {
+            return Err(EditFault::Http2Preface);
+        }
+        if method.is_empty() || target.is_empty() || version.contains(&b' ') {
+            return Err(EditFault::RequestLineMalformed);
+        }
+        // Of a byte outside visible ASCII, two hops may make two targets; `#` is never sent (RFC 9110 section 4.2.5).
+        if !target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(EditFault::TargetMalformed);
+        }
+        let version = Version::read(version).ok_or(EditFault::VersionUnknown)?;
+        Ok(Self { method, target, version })
+    }
+
+    /// Where in the target the path without query stands, once the target is found right for `origin`.
+    pub(crate) fn path(&self, origin: &Origin) -> Result<Range<usize>, EditFault> {
+        let start = match self.target {
+            [b'/', ..] => 0,
+            b"*" if self.method == b"OPTIONS" => 0,
+            _ => authority_end(self.target, origin)?,
+        };
+        let after_authority = self.target.get(start..).unwrap_or_default();
+        let path = after_authority.split(|&byte| byte == b'?').next().unwrap_or_default();
+        check_path(path)?;
+        Ok(start..start + path.len())
+    }
+}
+
+/// Refuses a method as soon as its first wrong byte is there, so that what is no HTTP at all does not have to fill a whole
+/// head first. `line` may be a beginning.
+pub(crate) fn check_method_begun(line: &[u8]) -> Result<(), EditFault> {
+    let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+    // A lone CR at the end may be half a line end.
+    let method = if method.len() == line.len() { method.strip_suffix(b"\r").unwrap_or(method) } else { method };
+    let well_formed = method.iter().take(METHOD_BYTES_MAX + 1).all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
+    if well_formed && method.len() <= METHOD_BYTES_MAX { Ok(()) } else { Err(EditFault::MethodMalformed) }
+}
+
+/// Refuses methods that no origin can be trusted to frame as we do.
+pub(crate) fn check_method(method: &[u8]) -> Result<(), EditFault> {
+    match method {
+        b"CONNECT" | b"TRACE" => Err(EditFault::MethodNotAllowed),
+        b"GET" | b"POST" => Ok(()),
+        _ if METHODS.contains(&method) => Ok(()),
+        _ => Err(EditFault::MethodUnknown),
+    }
+}
+
+/// Where `https://authority` ends, once that is found to name `origin`: RFC 9112 section 3.2.2 lets it override `Host`, so the
+/// two must agree, and both with the connection.
+fn authority_end(target: &[u8], origin: &Origin) -> Result<usize, EditFault> {
+    let Some((scheme, rest)) = target.split_at_checked(HTTPS.len()) else {
+        return Err(EditFault::TargetMalformed);
+    };
+    if !scheme.eq_ignore_ascii_case(HTTPS) {
+        return Err(EditFault::TargetMalformed);
+    }
+    let authority = rest.split(|byte| matches!(byte, b'/' | b'?' | b'\\')).next().unwrap_or_default();
+    match origin.compare(authority) {
+        Agreement::Same => Ok(HTTPS.len() + authority.len()),
+        Agreement::Other => Err(EditFault::TargetWrong),
+        Agreement::Malformed => Err(EditFault::TargetMalformed),
+    }
+}
+
+/// Refuses what turns into another path at some hop: a backslash (a slash to browsers and IIS), and percent-encoded NUL, CR
+/// and LF, which end a name or a line where a hop decodes before it forwards. Queries carry all of these lawfully.
+fn check_path(path: &[u8]) -> Result<(), EditFault> {
+    if memchr::memchr2(b'\\', b'%', path).is_none() {
+        return Ok(());
+    }
+    let encoded_control = path.windows(3).any(|three| matches!(three, [b'%', b'0', b'0' | b'a' | b'A' | b'd' | b'D']));
+    if encoded_control || path.contains(&b'\\') { Err(EditFault::TargetMalformed) } else { Ok(()) }
+}
+
+/// Longest registered method is `UPDATEREDIRECTREF`.
+const METHOD_BYTES_MAX: usize = 24;
+
+const HTTPS: &[u8] = b"https://";
+
+/// The IANA registry of methods, without those that are refused. (`token` is the grammar; the registry is who knows what a
+/// method does with content.)
+const METHODS: &[&[u8]] = &[
+    b"ACL",
+    b"BASELINE-CONTROL",
+    b"BIND",
+    b"CHECKIN",
+    b"CHECKOUT",
+    b"COPY",
+    b"DELETE",
+    b"GET",
+    b"HEAD",
+    b"LABEL",
+    b"LINK",
+    b"LOCK",
+    b"MERGE",
+    b"MKACTIVITY",
+    b"MKCALENDAR",
+    b"MKCOL",
+    b"MKREDIRECTREF",
+    b"MKWORKSPACE",
+    b"MOVE",
+    b"OPTIONS",
+    b"ORDERPATCH",
+    b"PATCH",
+    b"POST",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"PUT",
+    b"QUERY",
+    b"REBIND",
+    b"REPORT",
+    b"SEARCH",
+    b"UNBIND",
+    b"UNCHECKOUT",
+    b"UNLINK",
+    b"UNLOCK",
+    b"UPDATE",
+    b"UPDATEREDIRECTREF",
+    b"VERSION-CONTROL",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::token;
+    use super::*;
+    use crate::sni::Sni;
+
+    fn read(line: &str) -> Result<&[u8], EditFault> {
+        let origin = Origin::new(Sni::parse(b"login.example").unwrap(), 443);
+        let read = RequestLine::read(line.as_bytes())?;
+        check_method(read.method)?;
+        read.path(&origin).map(|range| &read.target[range])
+    }
+
+    #[test]
+    fn request_lines_that_browsers_and_tools_send() {
+        assert_eq!(read("GET / HTTP/1.1\r"), Ok(&b"/"[..]));
+        assert_eq!(read("POST /a/b?c=%0d%0a\\&d=|\"{} HTTP/1.0\r"), Ok(&b"/a/b"[..]));
+        assert_eq!(read("GET //x/%2e%2E HTTP/1.1\r"), Ok(&b"//x/%2e%2E"[..]));
+        assert_eq!(read("OPTIONS * HTTP/1.1\r"), Ok(&b"*"[..]));
+        assert_eq!(read("GET HTTPS://Login.Example:443/x?y HTTP/1.1\r"), Ok(&b"/x"[..]));
+        assert_eq!(read("GET https://login.example HTTP/1.1\r"), Ok(&b""[..]));
+        assert_eq!(read("VERSION-CONTROL /x HTTP/1.1\r"), Ok(&b"/x"[..]));
+    }
+
+    #[test]
+    fn request_lines_that_are_refused() {
+        use EditFault::*;
+        for (line, fault) in [
+            ("GET / HTTP/1.1", BareLineFeed),
+            ("", BareLineFeed),
+            ("\r", RequestLineMalformed),
+            ("GET\r", RequestLineMalformed),
+            ("GET /\r", RequestLineMalformed),
+            (" GET / HTTP/1.1\r", RequestLineMalformed),
+            ("GET  / HTTP/1.1\r", RequestLineMalformed),
+            ("GET /  HTTP/1.1\r", RequestLineMalformed),
+            ("GET / HTTP/1.1 \r", RequestLineMalformed),
+            ("GET /a b HTTP/1.1\r", RequestLineMalformed),
+            ("GET / HTTP/ 1.1\r", RequestLineMalformed),
+            ("GET HTTP/1.1\r", RequestLineMalformed),
+            ("GET\t/\tHTTP/1.1\r", MethodMalformed),
+            ("get / HTTP/1.1\r", MethodMalformed),
+            ("GE\rT / HTTP/1.1\r", MethodMalformed),
+            ("G\u{e9}T / HTTP/1.1\r", MethodMalformed),
+            ("ABCDEFGHIJKLMNOPQRSTUVWXYZ / HTTP/1.1\r", MethodMalformed),
+            ("FOOBAR / HTTP/1.1\r", MethodUnknown),
+            ("CONNECT login.example:443 HTTP/1.1\r", MethodNotAllowed),
+            ("TRACE / HTTP/1.1\r", MethodNotAllowed),
+            ("PRI * HTTP/2.0\r", Http2Preface),
+            ("GET / HTTP/1.2\r", VersionUnknown),
+            ("GET / HTTP/2.0\r", VersionUnknown),
+            ("GET / HTTP/0.9\r", VersionUnknown),
+            ("GET / HTTP/1.1x\r", VersionUnknown),
+            ("GET / HTTP/01.1\r", VersionUnknown),
+            ("GET / HTTP/1\r", VersionUnknown),
+            ("GET / http/1.1\r", VersionUnknown),
+            ("GET / HTTP/1.1\rHost: x\r", RequestLineMalformed),
+            ("GET / HTTP/1.1\r\r", VersionUnknown),
+            ("GET * HTTP/1.1\r", TargetMalformed),
+            ("GET /a#b HTTP/1.1\r", TargetMalformed),
+            ("GET /a\\b HTTP/1.1\r", TargetMalformed),
+            ("GET /a%00 HTTP/1.1\r", TargetMalformed),
+            ("GET /a%0D%0aB HTTP/1.1\r", TargetMalformed),
+            ("GET /caf\u{e9} HTTP/1.1\r", TargetMalformed),
+            ("GET /\0 HTTP/1.1\r", TargetMalformed),
+            ("GET /\x7f HTTP/1.1\r", TargetMalformed),
+            ("GET a HTTP/1.1\r", TargetMalformed),
+            ("GET http://login.example/ HTTP/1.1\r", TargetMalformed),
+            ("GET https://u@login.example/ HTTP/1.1\r", TargetMalformed),
+            ("GET https:///x HTTP/1.1\r", TargetMalformed),
+            ("GET https://login.example\\@other.example/ HTTP/1.1\r", TargetMalformed),
+            ("GET https://other.example/ HTTP/1.1\r", TargetWrong),
+            ("GET https://login.example:80/ HTTP/1.1\r", TargetWrong),
+        ] {
+            assert_eq!(read(line), Err(fault), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_is_refused_at_its_first_wrong_byte_and_not_before() {
+        for begun in ["", "G", "GET", "GET\r", "GET ", "GET \0"] {
+            assert_eq!(check_method_begun(begun.as_bytes()), Ok(()), "{begun:?}");
+        }
+        for begun in ["g", "\x16\x03\x01", "GET\t", "\r\r", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"] {
+            assert_eq!(check_method_begun(begun.as_bytes()), Err(EditFault::MethodMalformed), "{begun:?}");
+        }
+        assert!(METHODS.iter().all(|method| method.len() <= METHOD_BYTES_MAX && token::is_token(method)));
+        assert!(METHODS.is_sorted());
+    }
+}
