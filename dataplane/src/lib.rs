@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod audit;
+mod boot;
 mod config;
 mod metrics;
 mod resolve;

@@ -1,11 +1,13 @@
-//! The data plane's configuration file: as written (`raw`), as checked and typed (`typed`), and how a mistake in it is
-//! told (`error`).
+//! The data plane's configuration file: as written (`raw`), as checked and typed (`typed`), the table of hosts that it and
+//! the command line fill (`hosts`), and how a mistake is told (`error`).
 //!
 //! Read once, at start, by `main`. Policy is not here: it comes over the link.
 
 mod error;
+mod hosts;
 mod raw;
 mod typed;
 
 pub(crate) use error::ConfigError;
+pub(crate) use hosts::{HostEntryError, HostTable};
 pub(crate) use typed::{Config, Deadlines, Link, Listen, Upstream};

@@ -9,8 +9,8 @@ use penstock_core::limits;
 use toml::Spanned;
 
 use super::error::ConfigError;
+use super::hosts::HostTable;
 use super::raw::{RawConfig, RawDeadlines, RawUpstream};
-use crate::resolve::HostTable;
 
 /// Everything that the process is told when it starts.
 #[derive(Clone, Debug)]

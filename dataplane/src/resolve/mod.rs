@@ -9,10 +9,9 @@
 //! (`penstock_core::policy::destination`) nor the order of attempts beyond alternating the families (`flow::dial`).
 
 mod cache;
-mod hosts;
 mod lookups;
 mod resolver;
 
-pub(crate) use hosts::{HostEntryError, HostTable};
+pub(crate) use crate::config::HostTable;
 pub(crate) use lookups::Lookups;
 pub(crate) use resolver::Resolver;
