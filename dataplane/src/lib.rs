@@ -6,4 +6,5 @@ mod boot;
 mod config;
 mod metrics;
 mod resolve;
+mod shard;
 mod tls;

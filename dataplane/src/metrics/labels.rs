@@ -4,6 +4,7 @@
 //! flat index puts the last label innermost. The network never makes a label, so every table has its final size when
 //! the process starts.
 
+use penstock_core::catalogue::{ConnectorId, DenialCode};
 use penstock_core::flow::{Fault, FaultKind, Label, Leg, Phase};
 use penstock_core::labelled;
 
@@ -72,6 +73,29 @@ impl LabelSet for Fault {
     }
     fn labels_at(index: usize) -> Vec<&'static str> {
         <(Leg, Phase, FaultKind) as LabelSet>::labels_at(index)
+    }
+}
+
+impl LabelSet for ConnectorId {
+    const COUNT: usize = <Self as Label>::COUNT;
+    const KEYS: usize = 1;
+    fn index(self) -> usize {
+        Label::index(self)
+    }
+    fn labels_at(index: usize) -> Vec<&'static str> {
+        vec![Self::label_at(index)]
+    }
+}
+
+/// A code belongs to one connector, so there are as many points as codes.
+impl LabelSet for DenialCode {
+    const COUNT: usize = <Self as Label>::COUNT;
+    const KEYS: usize = 2;
+    fn index(self) -> usize {
+        Label::index(self)
+    }
+    fn labels_at(index: usize) -> Vec<&'static str> {
+        Self::ALL.get(index).map_or_else(|| vec!["", ""], |code| vec![code.connector().label(), code.label()])
     }
 }
 
@@ -156,5 +180,7 @@ mod tests {
             })
         });
         is_a_bijection(faults);
+        is_a_bijection(ConnectorId::ALL.iter().map(|&id| (id, vec![id.label()])));
+        is_a_bijection(DenialCode::ALL.iter().map(|&code| (code, vec![code.connector().label(), code.label()])));
     }
 }

@@ -1,17 +1,24 @@
 //! Which cells there are: one field per metric of the catalogue that the data plane counts.
 
+use penstock_core::catalogue::{ConnectorId, DenialCode};
 use penstock_core::flow::{Direction, Fault, Leg, RelayPath};
 use penstock_core::metrics::LATENCY_BUCKETS;
+use penstock_core::policy::{Mode, Reason, Verdict};
 
 use super::cell::{Counter, Gauge, Histogram};
-use super::labels::{CertificateKind, EngineKind, Resumed};
+use super::labels::{CertificateKind, EngineKind, Http, Resumed};
 
 /// What one shard counts. Only its own thread writes.
 pub(crate) struct ShardCells {
+    pub(crate) flows: Counter<(Verdict, Reason)>,
+    pub(crate) flows_active: Gauge<(Verdict,)>,
     pub(crate) relay_bytes: Counter<(Direction, RelayPath)>,
     pub(crate) handshakes: Counter<(Leg, EngineKind, Resumed)>,
     pub(crate) handshake_seconds: Histogram<(Leg,)>,
     pub(crate) sniff_seconds: Histogram<()>,
+    pub(crate) requests: Counter<(ConnectorId, Http, Mode)>,
+    pub(crate) denials: Counter<DenialCode>,
+    pub(crate) headers_stripped: Counter<ConnectorId>,
     pub(crate) faults: Counter<Fault>,
     pub(crate) leaf_cache_hits: Counter<()>,
     pub(crate) leaf_minted: Counter<()>,
@@ -40,10 +47,15 @@ pub(crate) struct ProcessCells {
 impl ShardCells {
     pub(crate) fn new() -> Self {
         Self {
+            flows: Counter::new(),
+            flows_active: Gauge::new(),
             relay_bytes: Counter::new(),
             handshakes: Counter::new(),
             handshake_seconds: Histogram::new(LATENCY_BUCKETS),
             sniff_seconds: Histogram::new(LATENCY_BUCKETS),
+            requests: Counter::new(),
+            denials: Counter::new(),
+            headers_stripped: Counter::new(),
             faults: Counter::new(),
             leaf_cache_hits: Counter::new(),
             leaf_minted: Counter::new(),
