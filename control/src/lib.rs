@@ -1,1 +1,3 @@
+//! Penstock's control plane.
 
+pub mod ca;

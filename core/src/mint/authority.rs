@@ -198,7 +198,7 @@ const OID_KEY_USAGE: &[u8] = &[0x55, 29, 15];
 pub(super) const OID_SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 29, 17];
 pub(super) const OID_BASIC_CONSTRAINTS: &[u8] = &[0x55, 29, 19];
 pub(super) const OID_NAME_CONSTRAINTS: &[u8] = &[0x55, 29, 30];
-const OID_AUTHORITY_KEY_ID: &[u8] = &[0x55, 29, 35];
+pub(super) const OID_AUTHORITY_KEY_ID: &[u8] = &[0x55, 29, 35];
 const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 29, 37];
 /// 1.3.6.1.5.5.7.3.1
 const OID_SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use sha2::{Digest as _, Sha256};
 
-use super::authority::{OID_BASIC_CONSTRAINTS, OID_NAME_CONSTRAINTS, OID_SUBJECT_KEY_ID};
+use super::authority::{OID_AUTHORITY_KEY_ID, OID_BASIC_CONSTRAINTS, OID_NAME_CONSTRAINTS, OID_SUBJECT_KEY_ID};
 use super::der::{self, element, expect};
 use super::names::PermittedNames;
 use super::signer::MintError;
@@ -21,10 +21,12 @@ const KEY_ID_BYTES: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
     serial: Vec<u8>,
+    issuer: Vec<u8>,
     subject: Vec<u8>,
     validity: Validity,
     public_key: Vec<u8>,
     key_id: Vec<u8>,
+    authority_key_id: Vec<u8>,
     is_authority: bool,
     permitted: Option<PermittedNames>,
 }
@@ -64,6 +66,11 @@ impl CertificateFacts {
         &self.key_id
     }
 
+    /// Whether it says that it is signed by `authority`; the signature is not checked.
+    pub fn is_issued_by(&self, authority: &Self) -> bool {
+        self.issuer == authority.subject && self.authority_key_id == authority.key_id
+    }
+
     /// Whether it may sign certificates.
     pub const fn is_authority(&self) -> bool {
         self.is_authority
@@ -99,7 +106,7 @@ fn read_certificate(certificate: &[u8]) -> Option<CertificateFacts> {
     expect(&mut body, der::context_constructed(0))?;
     let serial = expect(&mut body, der::INTEGER)?;
     expect(&mut body, der::SEQUENCE)?;
-    expect(&mut body, der::SEQUENCE)?;
+    let issuer = element(&mut body).filter(|name| name.tag == der::SEQUENCE)?.whole;
     let mut period = Reader::new(expect(&mut body, der::SEQUENCE)?);
     let validity =
         Validity { not_before: read_time(element(&mut period)?)?, not_after: read_time(element(&mut period)?)? };
@@ -107,10 +114,12 @@ fn read_certificate(certificate: &[u8]) -> Option<CertificateFacts> {
     let public_key = element(&mut body).filter(|key| key.tag == der::SEQUENCE)?.whole;
     let mut facts = CertificateFacts {
         serial: serial.into(),
+        issuer: issuer.into(),
         subject: subject.into(),
         validity,
         public_key: public_key.into(),
         key_id: key_id(public_key)?.into(),
+        authority_key_id: Vec::new(),
         is_authority: false,
         permitted: None,
     };
@@ -138,6 +147,9 @@ fn read_extension(facts: &mut CertificateFacts, extension: &[u8]) -> Option<()> 
         facts.is_authority = expect(&mut Reader::new(constraints), der::BOOLEAN) == Some(&[0xff]);
     } else if oid == OID_SUBJECT_KEY_ID {
         facts.key_id = expect(&mut content, der::OCTET_STRING)?.into();
+    } else if oid == OID_AUTHORITY_KEY_ID {
+        let identifier = expect(&mut content, der::SEQUENCE)?;
+        facts.authority_key_id = expect(&mut Reader::new(identifier), der::context(0))?.into();
     } else if oid == OID_NAME_CONSTRAINTS {
         facts.permitted = Some(PermittedNames::read(value.content)?);
     }

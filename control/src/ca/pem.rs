@@ -1,0 +1,59 @@
+//! PEM (RFC 7468), with buffers that are wiped: keys pass through here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+pub(super) const CERTIFICATE: &str = "CERTIFICATE";
+pub(super) const PRIVATE_KEY: &str = "PRIVATE KEY";
+
+/// Appends `der` as a block with `label`.
+pub(super) fn write(out: &mut Zeroizing<String>, label: &str, der: &[u8]) {
+    const DER_BYTES_PER_LINE: usize = 48;
+    // Room for all at once: a string that grows would leave copies of a key behind.
+    out.reserve(der.len() * 4 / 3 + der.len() / DER_BYTES_PER_LINE + 2 * label.len() + 48);
+    out.extend(["-----BEGIN ", label, "-----\n"]);
+    for line in der.chunks(DER_BYTES_PER_LINE) {
+        STANDARD.encode_string(line, out);
+        out.push('\n');
+    }
+    out.extend(["-----END ", label, "-----\n"]);
+}
+
+/// The first block with `label` in `text`; `None` when there is none or it is broken.
+pub(super) fn read(text: &str, label: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let mut lines = text.lines().map(str::trim).skip_while(|line| *line != begin).skip(1);
+    let mut joined = Zeroizing::new(String::with_capacity(text.len()));
+    loop {
+        match lines.next()? {
+            line if line == end => break,
+            line => joined.push_str(line),
+        }
+    }
+    let mut der = Zeroizing::new(vec![0; base64::decoded_len_estimate(joined.len())]);
+    let count = STANDARD.decode_slice(joined.as_bytes(), &mut der).ok()?;
+    der.truncate(count);
+    Some(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_read_back_whatever_its_length() {
+        for length in [0, 1, 2, 3, 47, 48, 49, 500] {
+            let der = vec![0xa5; length];
+            let mut text = Zeroizing::new(String::from("text before\n"));
+            write(&mut text, CERTIFICATE, &[1, 2, 3]);
+            write(&mut text, PRIVATE_KEY, &der);
+            assert_eq!(read(&text, PRIVATE_KEY).as_deref(), Some(&der));
+            assert_eq!(read(&text, CERTIFICATE).as_deref(), Some(&vec![1, 2, 3]));
+            assert!(text.lines().all(|line| line.len() <= 64));
+            for end in (0..text.rfind("-----END").expect("an end")).step_by(7) {
+                assert_eq!(read(&text[..end], PRIVATE_KEY), None);
+            }
+        }
+    }
+}
