@@ -1,1 +1,23 @@
-//! x
+//! End to end: the real binaries, real sockets, real clients. Each file is one part of what the product promises;
+//! `hostile_*` are the numbered cases of `tests/HOSTILE.md`.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod audit;
+mod ca;
+mod clients;
+mod connect;
+mod deny;
+mod explain;
+mod hostile_certificate;
+mod hostile_connect;
+mod hostile_framing;
+mod hostile_header;
+mod hostile_hello;
+mod hostile_name;
+mod hostile_upstream;
+mod inspect;
+mod metrics;
+mod pass;
+mod policy;
+mod resilience;

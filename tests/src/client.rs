@@ -147,3 +147,19 @@ pub fn config_mut(roots: &[&Path], versions: &[&'static rustls::SupportedProtoco
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
 }
+
+/// A connection whose first flight is taken out, to be sent in whatever pieces.
+pub fn first_flight(name: &str, config: Arc<ClientConfig>) -> (ClientConnection, Vec<u8>) {
+    let mut connection = ClientConnection::new(config, ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    connection.write_tls(&mut bytes).unwrap();
+    (connection, bytes)
+}
+
+/// Finishes a handshake whose first flight has been sent.
+pub fn finish_handshake(mut connection: ClientConnection, mut stream: TcpStream) -> io::Result<Client> {
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok(Client::resume(StreamOwned::new(connection, stream)))
+}
