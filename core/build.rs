@@ -112,8 +112,8 @@ struct Field {
     list: bool,
     #[serde(default = "yes")]
     required: bool,
-    #[serde(default = "one")]
-    count_max: usize,
+    count_max: Option<usize>,
+    count_seen: Option<usize>,
     help: Text,
 }
 
@@ -130,6 +130,7 @@ enum FieldKind {
     OpenaiOrganization,
     SlackTeam,
     Tenant,
+    Text,
     Token,
 }
 
@@ -195,10 +196,6 @@ struct Global {
 
 fn yes() -> bool {
     true
-}
-
-fn one() -> usize {
-    1
 }
 
 fn main() -> Result<(), Box<dyn error::Error>> {

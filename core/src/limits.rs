@@ -51,6 +51,18 @@ pub const DENIAL_SCAN_BYTES_MAX: usize = 64 * 1024;
 pub const HEADER_VALUE_BYTES_MAX: usize = 8 * 1024;
 /// Longest policy document.
 pub const POLICY_DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Findings about one policy document that are shown; the rest is counted.
+pub const POLICY_FINDINGS_MAX: usize = 1_000;
+/// Restrictions in a policy.
+pub const POLICY_RESTRICTIONS_MAX: usize = 1_024;
+/// Profiles in a policy.
+pub const POLICY_PROFILES_MAX: usize = 256;
+/// Assignments in a policy: they are tried one after the other for each flow.
+pub const POLICY_ASSIGNMENTS_MAX: usize = 1_024;
+/// Host patterns that all restrictions of a policy inspect together.
+pub const POLICY_INSPECTED_HOSTS_MAX: usize = 4_096;
+/// Host rules with a wildcard inside a label: each costs a look when its literal part occurs in a name.
+pub const POLICY_INNER_WILDCARDS_MAX: usize = 4_096;
 
 /// Time from accept to the end of the proxy request head.
 pub const CONNECT_HEAD_DEADLINE_MS: u64 = 10_000;
@@ -142,6 +154,7 @@ pub const UPSTREAM_SESSIONS_MAX: usize = 1_024;
 /// Plaintext or ciphertext that one direction of an inspected flow may hold before it stops reading.
 pub const INSPECT_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
+const _: () = assert!(POLICY_INSPECTED_HOSTS_MAX < u16::MAX as usize);
 const _: () = assert!(HTTP1_FIELD_BYTES_MAX <= HTTP1_HEAD_BYTES_MAX);
 const _: () = assert!(HEADER_VALUE_BYTES_MAX <= HTTP1_FIELD_BYTES_MAX);
 const _: () = assert!(HTTP1_HEAD_BYTES_MAX <= INSPECT_BUFFER_BYTES_MAX);

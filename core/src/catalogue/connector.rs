@@ -76,8 +76,10 @@ pub struct Field {
     pub list: bool,
     /// Whether the restriction is refused without it.
     pub required: bool,
-    /// Most values of a list that the vendor is known to take.
-    pub count_max: usize,
+    /// Most values of a list, where the vendor documents a number.
+    pub count_max: Option<usize>,
+    /// Most values of a list that another product was seen to send; the vendor may take more.
+    pub count_seen: Option<usize>,
     /// What the operator should write, and where to find it.
     pub help: &'static str,
 }
@@ -106,6 +108,8 @@ pub enum FieldKind {
     SlackTeam,
     /// A registered domain, an onmicrosoft.com name or a directory id.
     Tenant,
+    /// Visible ASCII and spaces: a value whose form is the vendor's secret.
+    Text,
     /// Letters, digits, `.`, `_`, `-`: an id whose form the vendor does not document.
     Token,
 }

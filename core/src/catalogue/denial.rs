@@ -28,6 +28,8 @@ labelled! {
         Aadsts500022 = "AADSTS500022",
         /// Google: the account's domain may not sign in.
         AccountNotAllowedInNetwork = "account_not_allowed_in_network",
+        /// Microsoft: the account is a consumer account.
+        ConsumerAccountBlocked = "consumer_account_blocked",
         /// GitHub: another enterprise, or none.
         EnterpriseRestriction = "enterprise_restriction",
         /// Dropbox: another team, or none.
@@ -48,6 +50,7 @@ impl DenialCode {
             Self::Aadsts500021 | Self::Aadsts500022 => ConnectorId::MicrosoftEntra,
             Self::Aadsts5000211 => ConnectorId::MicrosoftEntraV2,
             Self::AccountNotAllowedInNetwork => ConnectorId::GoogleWorkspace,
+            Self::ConsumerAccountBlocked => ConnectorId::MicrosoftConsumer,
             Self::EnterpriseRestriction => ConnectorId::GithubEnterprise,
             Self::NetworkControl => ConnectorId::Dropbox,
             Self::OrgRestrictionHeaderInvalid | Self::OrgRestrictionViolation => ConnectorId::GoogleCloud,

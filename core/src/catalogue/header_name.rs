@@ -57,6 +57,11 @@ impl StripNames {
         self.find(name).map_or(&[], |entry| entry.connectors.as_slice())
     }
 
+    /// Whether two header names are one to a front end that folds them.
+    pub fn same(left: &str, right: &str) -> bool {
+        fold_equal(left.as_bytes(), right.as_bytes())
+    }
+
     /// The names as the vendors write them, without the numbered continuations.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| &*entry.name)

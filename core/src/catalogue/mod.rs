@@ -6,10 +6,13 @@
 
 mod connector;
 pub mod denial;
+pub mod encode;
 mod header_name;
 mod id;
 mod invented;
+mod suffix;
 mod tenant;
+pub mod value;
 
 pub use connector::{
     Confidence, Conflict, Connector, Denial, Encoding, Field, FieldKind, Header, HeaderMark, HostNote, connector,
@@ -19,3 +22,4 @@ pub use denial::{DenialCode, DenialScanner};
 pub use header_name::StripNames;
 pub use id::ConnectorId;
 pub use invented::invented_header;
+pub use suffix::is_public_suffix;

@@ -29,6 +29,11 @@ impl HostMarks {
     pub(super) const DENIED: Self = Self { denied: true, excluded: false, inspected: None };
     pub(super) const EXCLUDED: Self = Self { denied: false, excluded: true, inspected: None };
 
+    /// The marks of the inclusion with that number.
+    pub(super) const fn inspected(number: u16) -> Self {
+        Self { denied: false, excluded: false, inspected: Some(number) }
+    }
+
     /// Adds what a more specific rule says.
     pub(super) fn add(&mut self, more_specific: Self) {
         self.denied |= more_specific.denied;

@@ -9,17 +9,25 @@
 //! | `explain` | a decision as it is shown |
 //! | `destination` | addresses that are never dialled |
 
+mod assemble;
 mod compile;
 mod decide;
 pub mod destination;
 mod diagnostic;
+mod document;
 mod explain;
+mod findings;
 mod header_edit;
+mod host_rule;
 mod index;
 mod inner;
+mod lint;
 mod pattern;
+mod profile;
+mod restriction;
 mod snapshot;
 mod source;
+mod suggest;
 mod verdict;
 
 pub use compile::compile;

@@ -13,8 +13,7 @@ use super::{Diagnostic, HeaderEdit, Mode, Verdict};
 /// A compiled policy. Flows keep the one that they started with.
 #[derive(Debug)]
 pub struct Snapshot {
-    pub(super) epoch: Option<u64>,
-    pub(super) digest: String,
+    pub(super) stamp: Stamp,
     pub(super) defaults: Defaults,
     pub(super) profiles: Vec<Profile>,
     pub(super) assignments: Vec<Assignment>,
@@ -23,6 +22,14 @@ pub struct Snapshot {
     pub(super) inspected_hosts: Vec<Box<str>>,
     /// The edit of flows that are not inspected.
     pub(super) no_edit: Arc<HeaderEdit>,
+}
+
+/// What is known of the document beside what it says.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    pub(super) epoch: Option<u64>,
+    /// In hex.
+    pub(super) digest: String,
     pub(super) warnings: Vec<Diagnostic>,
 }
 
@@ -59,12 +66,12 @@ pub(super) struct Assignment {
 impl Snapshot {
     /// The number under which it was published, if it was.
     pub const fn epoch(&self) -> Option<u64> {
-        self.epoch
+        self.stamp.epoch
     }
 
     /// SHA-256 of the document's text, in hex: equal documents have equal digests.
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.stamp.digest
     }
 
     /// Ports that CONNECT may name.
@@ -85,7 +92,7 @@ impl Snapshot {
 
     /// What the compiler found doubtful.
     pub fn warnings(&self) -> &[Diagnostic] {
-        &self.warnings
+        &self.stamp.warnings
     }
 
     /// The profile of the first assignment that covers the source and user.

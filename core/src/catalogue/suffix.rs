@@ -1,0 +1,11 @@
+//! Public suffixes: names below which anybody may register, so that no rule or tenant may end at one.
+
+/// Whether `name`, lower-case, is a known public suffix. A name that no list knows is none: inside names such as `corp`
+/// are the operator's own.
+pub fn is_public_suffix(name: &str) -> bool {
+    let is_listed = |name: &str| {
+        psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes().len() == name.len())
+    };
+    // `*.kawasaki.jp` of the list makes suffixes of all names below kawasaki.jp, and says nothing of kawasaki.jp itself.
+    is_listed(name) || is_listed(&alloc::format!("any-name.{name}"))
+}

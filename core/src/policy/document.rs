@@ -1,0 +1,215 @@
+//! The document as it was written: sections and values with their places, nothing yet checked against the catalogue.
+//!
+//! It is walked by hand rather than deserialised, because deserialising stops at the first thing that is wrong and the
+//! operator should see all of them.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::findings::Findings;
+use super::suggest::did_you_mean;
+
+/// A value and the byte offset at which it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed<T> {
+    pub(super) at: usize,
+    pub(super) value: T,
+}
+
+/// The document's sections, each in the order of the text.
+#[derive(Debug, Default)]
+pub(super) struct Document<'doc> {
+    pub(super) restrictions: Vec<Section<'doc>>,
+    pub(super) profiles: Vec<Section<'doc>>,
+    pub(super) assignments: Vec<Section<'doc>>,
+    pub(super) exclude: Option<Section<'doc>>,
+    pub(super) deny: Option<Section<'doc>>,
+    pub(super) defaults: Option<Section<'doc>>,
+}
+
+/// One table of the document.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section<'doc> {
+    /// Where it begins.
+    pub(super) at: usize,
+    /// What it is called in messages: `[[restriction]]`.
+    title: &'static str,
+    table: &'doc DeTable<'doc>,
+}
+
+const SECTIONS: [&str; 6] = ["restriction", "profile", "assignment", "exclude", "deny", "defaults"];
+
+impl<'doc> Document<'doc> {
+    /// Sorts the top-level keys of `root` into sections.
+    pub(super) fn read(root: &'doc DeTable<'doc>, findings: &mut Findings) -> Self {
+        let mut document = Self::default();
+        for (key, value) in root {
+            let at = key.span().start;
+            match key.get_ref().as_ref() {
+                "restriction" => document.restrictions = sections(at, "[[restriction]]", value, findings),
+                "profile" => document.profiles = sections(at, "[[profile]]", value, findings),
+                "assignment" => document.assignments = sections(at, "[[assignment]]", value, findings),
+                "exclude" => document.exclude = section(at, "[exclude]", value, findings),
+                "deny" => document.deny = section(at, "[deny]", value, findings),
+                "defaults" => document.defaults = section(at, "[defaults]", value, findings),
+                other => {
+                    findings.error(at, format!("unknown section \"{other}\"")).help_if(did_you_mean(other, SECTIONS))
+                }
+            }
+        }
+        document
+    }
+}
+
+impl<'doc> Section<'doc> {
+    pub(super) const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// Reports each key that is not among `known`. `whose` says who knows them.
+    pub(super) fn refuse_unknown_keys(&self, known: &[&str], whose: &str, findings: &mut Findings) {
+        for key in self.table.keys() {
+            let word = key.get_ref().as_ref();
+            if !known.contains(&word) {
+                let list = known.join(", ");
+                findings
+                    .error(key.span().start, format!("{whose} has no key \"{word}\""))
+                    .help(did_you_mean(word, known.iter().copied()).unwrap_or_else(|| format!("it has {list}")));
+            }
+        }
+    }
+
+    /// A key that must be there.
+    pub(super) fn required_string(&self, key: &str, findings: &mut Findings) -> Option<Placed<&'doc str>> {
+        if self.find(key).is_none() {
+            findings.error(self.at, format!("{} has no \"{key}\"", self.title));
+        }
+        self.string(key, findings)
+    }
+
+    pub(super) fn string(&self, key: &str, findings: &mut Findings) -> Option<Placed<&'doc str>> {
+        let value = self.find(key)?;
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_type(key, "a string", value, findings);
+        }
+        text.map(|text| Placed { at: value.span().start, value: text })
+    }
+
+    pub(super) fn boolean(&self, key: &str, findings: &mut Findings) -> Option<bool> {
+        let value = self.find(key)?;
+        let word = value.get_ref().as_bool();
+        if word.is_none() {
+            self.wrong_type(key, "true or false", value, findings);
+        }
+        word
+    }
+
+    /// A whole number, whatever its size or base; `what` says what it should be.
+    pub(super) fn integer(&self, key: &str, what: &str, findings: &mut Findings) -> Option<Placed<i64>> {
+        let value = self.find(key)?;
+        let number = integer(value);
+        if number.is_none() {
+            self.wrong_type(key, what, value, findings);
+        }
+        number
+    }
+
+    pub(super) fn integers(&self, key: &str, what: &str, findings: &mut Findings) -> Option<Vec<Placed<i64>>> {
+        let elements = self.elements(key, what, findings)?;
+        let mut read = |value| integer(value).or_else(|| self.wrong_element(key, what, value, findings));
+        Some(elements.iter().filter_map(|value| read(value)).collect())
+    }
+
+    /// An array of strings; what is none of them is reported and left out.
+    pub(super) fn strings(&self, key: &str, findings: &mut Findings) -> Option<Placed<Vec<Placed<&'doc str>>>> {
+        let elements = self.elements(key, "strings", findings)?;
+        let at = self.find(key)?.span().start;
+        let mut read = |value: &'doc Spanned<DeValue<'doc>>| match value.get_ref().as_str() {
+            Some(text) => Some(Placed { at: value.span().start, value: text }),
+            None => self.wrong_element(key, "strings", value, findings),
+        };
+        Some(Placed { at, value: elements.iter().filter_map(|value| read(value)).collect() })
+    }
+
+    /// Where the value of `key` stands; where the section does when there is none.
+    pub(super) fn at_of(&self, key: &str) -> usize {
+        self.find(key).map_or(self.at, |value| value.span().start)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    fn find(&self, key: &str) -> Option<&'doc Spanned<DeValue<'doc>>> {
+        self.table.iter().find(|(known, _)| known.get_ref().as_ref() == key).map(|(_, value)| value)
+    }
+
+    fn elements(&self, key: &str, of: &str, findings: &mut Findings) -> Option<&'doc [Spanned<DeValue<'doc>>]> {
+        let value = self.find(key)?;
+        let DeValue::Array(elements) = value.get_ref() else {
+            let kind = value.get_ref().type_str();
+            let finding =
+                findings.error(value.span().start, format!("\"{key}\" must be an array of {of}, not a {kind}"));
+            if let Some(text) = value.get_ref().as_str() {
+                finding.help(format!("{key} = [{text:?}]"));
+            }
+            return None;
+        };
+        Some(elements)
+    }
+
+    fn wrong_type(&self, key: &str, what: &str, value: &Spanned<DeValue<'_>>, findings: &mut Findings) {
+        let kind = value.get_ref().type_str();
+        findings.error(value.span().start, format!("\"{key}\" of {} must be {what}, not a {kind}", self.title));
+    }
+
+    /// Always `None`, so that a reader of elements can end in it.
+    fn wrong_element<T>(
+        &self,
+        key: &str,
+        of: &str,
+        value: &Spanned<DeValue<'_>>,
+        findings: &mut Findings,
+    ) -> Option<T> {
+        let kind = value.get_ref().type_str();
+        findings.error(value.span().start, format!("\"{key}\" of {} holds {of}; this is a {kind}", self.title));
+        None
+    }
+}
+
+fn integer(value: &Spanned<DeValue<'_>>) -> Option<Placed<i64>> {
+    let number = value.get_ref().as_integer()?;
+    let number = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
+    Some(Placed { at: value.span().start, value: number })
+}
+
+/// The tables of an array of tables.
+fn sections<'doc>(
+    at: usize,
+    title: &'static str,
+    value: &'doc Spanned<DeValue<'doc>>,
+    findings: &mut Findings,
+) -> Vec<Section<'doc>> {
+    let DeValue::Array(elements) = value.get_ref() else {
+        findings.error(at, format!("must be written as {title}, once for each"));
+        return Vec::new();
+    };
+    elements.iter().filter_map(|element| section(element.span().start, title, element, findings)).collect()
+}
+
+fn section<'doc>(
+    at: usize,
+    title: &'static str,
+    value: &'doc Spanned<DeValue<'doc>>,
+    findings: &mut Findings,
+) -> Option<Section<'doc>> {
+    let table = value.get_ref().as_table();
+    if table.is_none() {
+        findings.error(at, format!("must be a table: {title}"));
+    }
+    table.map(|table| Section { at, title, table })
+}

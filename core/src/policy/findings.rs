@@ -1,0 +1,106 @@
+//! Collects what is wrong with a document while it is compiled, and turns offsets into lines at the end.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Diagnostic, Severity};
+use crate::limits::POLICY_FINDINGS_MAX;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    list: Vec<Finding>,
+    /// Found after the list was full.
+    left_out: usize,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Finding {
+    /// Byte offset in the document.
+    at: usize,
+    severity: Severity,
+    message: String,
+    help: Option<String>,
+}
+
+impl Finding {
+    /// Adds what to write instead.
+    pub(super) fn help(&mut self, help: impl Into<String>) {
+        self.help = Some(help.into());
+    }
+
+    /// Adds what to write instead, when something is known.
+    pub(super) fn help_if(&mut self, help: Option<String>) {
+        self.help = help;
+    }
+}
+
+impl Findings {
+    pub(super) fn error(&mut self, at: usize, message: impl Into<String>) -> &mut Finding {
+        self.add(Finding { at, severity: Severity::Error, message: message.into(), help: None })
+    }
+
+    pub(super) fn warning(&mut self, at: usize, message: impl Into<String>) -> &mut Finding {
+        self.add(Finding { at, severity: Severity::Warning, message: message.into(), help: None })
+    }
+
+    /// An error is never left out for a warning: a full list gives up its last warning for it.
+    fn add(&mut self, finding: Finding) -> &mut Finding {
+        if self.list.len() >= POLICY_FINDINGS_MAX {
+            self.left_out += 1;
+            let is_error = finding.severity == Severity::Error;
+            let warning = self.list.iter().rposition(|kept| is_error && kept.severity == Severity::Warning);
+            self.list.truncate(POLICY_FINDINGS_MAX);
+            if let Some(index) = warning {
+                self.list.remove(index);
+            }
+        }
+        self.list.push(finding);
+        let last = self.list.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "an element was pushed just now")]
+        &mut self.list[last]
+    }
+
+    /// The findings in the order of the text.
+    pub(super) fn into_diagnostics(mut self, file: &str, text: &str) -> Vec<Diagnostic> {
+        self.list.truncate(POLICY_FINDINGS_MAX);
+        self.list.sort_by_key(|finding| finding.at);
+        let mut place = Place { text, at: 0, line: 1, column: 1 };
+        let mut diagnostics: Vec<_> = self.list.into_iter().map(|finding| place.diagnostic(file, finding)).collect();
+        if self.left_out > 0 {
+            let message = format!("{} findings more are not shown", self.left_out);
+            let finding = Finding { at: text.len(), severity: Severity::Warning, message, help: None };
+            diagnostics.push(place.diagnostic(file, finding));
+        }
+        diagnostics
+    }
+}
+
+/// Walks once through the text.
+struct Place<'text> {
+    text: &'text str,
+    at: usize,
+    line: usize,
+    column: usize,
+}
+
+impl Place<'_> {
+    fn diagnostic(&mut self, file: &str, finding: Finding) -> Diagnostic {
+        let mut target = finding.at.min(self.text.len());
+        while !self.text.is_char_boundary(target) {
+            target -= 1;
+        }
+        for letter in self.text.get(self.at..target).unwrap_or_default().chars() {
+            if letter == '\n' {
+                (self.line, self.column) = (self.line + 1, 1);
+            } else {
+                self.column += 1;
+            }
+        }
+        self.at = target.max(self.at);
+        let Finding { severity, message, help, .. } = finding;
+        Diagnostic { file: file.into(), line: self.line, column: self.column, severity, message, help }
+    }
+}

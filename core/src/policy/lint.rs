@@ -1,0 +1,78 @@
+//! Warnings about a policy that is legal and probably not what was meant.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Mode;
+use super::compile::Plan;
+use super::document::{Document, Placed};
+use super::findings::Findings;
+use super::pattern::HostPattern;
+use super::restriction::Restriction;
+
+/// Looks the whole plan over.
+pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Findings) {
+    warn_of_unused(plan, document, findings);
+    for (index, restriction) in plan.restrictions.iter().enumerate() {
+        if is_enforced(plan, index) {
+            warn_of_undenied(restriction, &plan.denied, findings);
+        }
+    }
+    for rule in &plan.excluded {
+        warn_of_exclusion(rule, plan, findings);
+    }
+}
+
+fn warn_of_unused(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Findings) {
+    for (index, restriction) in plan.restrictions.iter().enumerate() {
+        if !plan.profiles.iter().any(|profile| profile.restrictions.contains(&index)) {
+            findings.warning(restriction.name.at, format!("no profile uses restriction {:?}", restriction.name.value));
+        }
+    }
+    for (index, profile) in plan.profiles.iter().enumerate() {
+        if profile.restrictions.is_empty() && profile.mode != Mode::Off {
+            findings.warning(profile.name.at, format!("profile {:?} restricts nothing", profile.name.value));
+        }
+        if !plan.assignments.iter().any(|assignment| assignment.profile == index) {
+            findings.warning(profile.name.at, format!("no assignment uses profile {:?}", profile.name.value));
+        }
+    }
+    if document.assignments.is_empty() {
+        findings.warning(0, "without an [[assignment]] every flow passes");
+    }
+}
+
+fn is_enforced(plan: &Plan<'_>, restriction: usize) -> bool {
+    plan.profiles.iter().any(|profile| profile.mode == Mode::Enforce && profile.restrictions.contains(&restriction))
+}
+
+/// Hosts that the vendor would have blocked, and that therefore pass without any header.
+fn warn_of_undenied(restriction: &Restriction<'_>, denied: &[Placed<HostPattern>], findings: &mut Findings) {
+    let Some(connector) = restriction.connector else { return };
+    let open = connector.deny_advice.iter().filter(|note| {
+        HostPattern::parse(note.host).is_ok_and(|host| !denied.iter().any(|rule| rule.value.covers(&host)))
+    });
+    let open: Vec<_> = open.collect();
+    let Some(first) = open.first() else { return };
+    let hosts: Vec<String> = open.iter().map(|note| format!("\"{}\"", note.host)).collect();
+    let hosts = hosts.join(", ");
+    findings
+        .warning(
+            restriction.name.at,
+            format!("restriction {:?} can be walked around: {}", restriction.name.value, first.reason),
+        )
+        .help(format!("consider [deny] hosts = [{hosts}]"));
+}
+
+/// An exclusion that takes a whole inspected host, or every name of an inspected suffix, out of a restriction.
+fn warn_of_exclusion(rule: &Placed<HostPattern>, plan: &Plan<'_>, findings: &mut Findings) {
+    let switched_off = plan.restrictions.iter().find_map(|restriction| {
+        let host = restriction.hosts.iter().find(|host| rule.value.covers(host))?;
+        Some((restriction.name.value, host))
+    });
+    if let Some((restriction, host)) = switched_off {
+        let message = format!("\"{}\" switches restriction {restriction:?} off for \"{host}\"", rule.value);
+        findings.warning(rule.at, message);
+    }
+}
