@@ -29,7 +29,7 @@ fn python(appliance: &Appliance, script: &str, arguments: &[&str]) -> Option<Val
 }
 
 fn curl(appliance: &Appliance, arguments: &[&str]) -> Output {
-    let mut command = Command::new(place::program("curl").expect("curl"));
+    let mut command = Command::new(place::program("curl").unwrap());
     for variable in ["CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         command.env_remove(variable);
     }
