@@ -1,6 +1,6 @@
 //! Reads the corpora that stand beside the repository. Where they are absent the test says what it left out; continuous
 //! integration (the variable `CI`) takes absence for a failure.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::print_stdout, dead_code, reason = "a test says what it leaves out; each test file uses its part")]
 
 use std::fs::File;
 use std::io::Read as _;

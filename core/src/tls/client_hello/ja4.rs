@@ -14,7 +14,7 @@
 //! Reserved values (RFC 8701) are left out everywhere. Hashes are the first 12 hexadecimal digits of SHA-256.
 
 use alloc::string::String;
-use core::fmt::{self, Write as _};
+use core::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
@@ -72,12 +72,14 @@ fn alpn_ends(name: &[u8]) -> [char; 2] {
     if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
         [char::from(first), char::from(last)]
     } else {
-        [hex_digit(first >> 4), hex_digit(last & 0x0f)]
+        [char::from(hex_digit(first >> 4)), char::from(hex_digit(last))]
     }
 }
 
-fn hex_digit(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
+/// The digit of the low four bits.
+fn hex_digit(byte: u8) -> u8 {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    DIGITS.get(usize::from(byte & 0x0f)).copied().unwrap_or(b'0')
 }
 
 /// Appends the hash of `sorted`, joined by commas, and of `ordered` behind an underscore; zeros when `sorted` is empty.
@@ -86,33 +88,26 @@ fn push_hash(text: &mut String, sorted: &[u16], ordered: Option<Words>) {
         text.extend([const { "0" }; HASH_DIGITS]);
         return;
     }
-    let mut hash = HashWriter(Sha256::new());
-    let _ = hash.write_list(sorted);
+    let mut listed = Listed::new();
+    push_list(&mut listed, sorted);
     if let Some(ordered) = ordered.filter(|list| !list.is_empty()) {
-        let _ = hash.write_str("_");
-        let _ = hash.write_list(&ordered);
+        listed.push(b'_');
+        push_list(&mut listed, &ordered);
     }
-    for byte in hash.0.finalize().iter().take(HASH_DIGITS / 2) {
-        text.extend([hex_digit(byte >> 4), hex_digit(byte & 0x0f)]);
+    for byte in Sha256::digest(&listed).iter().take(HASH_DIGITS / 2) {
+        text.extend([byte >> 4, *byte].map(hex_digit).map(char::from));
     }
 }
 
-/// Hashes what is written, so that no list is spelt out in memory. Writing cannot fail.
-struct HashWriter(Sha256);
+/// Numbers spelt out; browsers stay within the inline capacity.
+type Listed = SmallVec<[u8; 512]>;
 
-impl HashWriter {
-    fn write_list(&mut self, list: &[u16]) -> fmt::Result {
-        for (index, word) in list.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(self, "{comma}{word:04x}")?;
+fn push_list(listed: &mut Listed, list: &[u16]) {
+    for (index, word) in list.iter().enumerate() {
+        if index > 0 {
+            listed.push(b',');
         }
-        Ok(())
-    }
-}
-
-impl fmt::Write for HashWriter {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
+        let [high, low] = word.to_be_bytes();
+        listed.extend([high >> 4, high, low >> 4, low].map(hex_digit));
     }
 }
