@@ -7,6 +7,7 @@ mod audit;
 mod ca;
 mod clients;
 mod connect;
+mod daemons;
 mod deny;
 mod explain;
 mod hostile_certificate;
