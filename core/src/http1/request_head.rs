@@ -83,11 +83,11 @@ impl RequestHead {
     ) -> Result<Option<usize>, EditFault> {
         loop {
             let end = line::line_feed(input, self.at, &mut self.searched);
+            if self.at == 0 {
+                request_line::check_method_begun(input.get(..end.unwrap_or(input.len())).unwrap_or_default())?;
+            }
             self.check_bounds(end.unwrap_or(input.len()))?;
             let Some(end) = end else {
-                if self.at == 0 {
-                    request_line::check_method_begun(input)?;
-                }
                 return Ok(None);
             };
             let line = input.get(self.at..end).unwrap_or_default();

@@ -36,9 +36,8 @@ impl Version {
 }
 
 impl<'a> RequestLine<'a> {
-    /// Reads `line`, which is all before the LF.
+    /// Reads `line`, which is all before the LF, and the method of which was found right.
     pub(crate) fn read(line: &'a [u8]) -> Result<Self, EditFault> {
-        check_method_begun(line)?;
         let line = line.strip_suffix(b"\r").ok_or(EditFault::BareLineFeed)?;
         let mut words = line.splitn(3, |&byte| byte == b' ');
         let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next()) else {
@@ -75,10 +74,12 @@ impl<'a> RequestLine<'a> {
 /// Refuses a method as soon as its first wrong byte is there, so that what is no HTTP at all does not have to fill a whole
 /// head first. `line` may be a beginning.
 pub(crate) fn check_method_begun(line: &[u8]) -> Result<(), EditFault> {
+    // One byte more than a method has, and the space or CR behind it.
+    let line = line.get(..METHOD_BYTES_MAX + 2).unwrap_or(line);
     let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
     // A lone CR at the end may be half a line end.
     let method = if method.len() == line.len() { method.strip_suffix(b"\r").unwrap_or(method) } else { method };
-    let well_formed = method.iter().take(METHOD_BYTES_MAX + 1).all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
+    let well_formed = method.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'-');
     if well_formed && method.len() <= METHOD_BYTES_MAX { Ok(()) } else { Err(EditFault::MethodMalformed) }
 }
 
@@ -174,6 +175,7 @@ mod tests {
 
     fn read(line: &str) -> Result<&[u8], EditFault> {
         let origin = Origin::new(Sni::parse(b"login.example").unwrap(), 443);
+        check_method_begun(line.as_bytes())?;
         let read = RequestLine::read(line.as_bytes())?;
         check_method(read.method)?;
         read.path(&origin).map(|range| &read.target[range])

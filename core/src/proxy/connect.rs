@@ -103,13 +103,14 @@ impl ConnectReader {
     fn read(&mut self, input: &[u8]) -> Result<Option<ConnectHead>, ConnectReject> {
         loop {
             let end = line_feed(input, self.at, &mut self.searched);
+            if self.at == 0 {
+                let line = input.get(..end.unwrap_or(input.len())).unwrap_or_default();
+                check_method_begun(line).map_err(|_| ConnectReject::NotHttp)?;
+            }
             if end.unwrap_or(input.len()) >= CONNECT_HEAD_BYTES_MAX {
                 return Err(ConnectReject::HeadTooLong);
             }
             let Some(end) = end else {
-                if self.at == 0 {
-                    check_method_begun(input).map_err(|_| ConnectReject::NotHttp)?;
-                }
                 return Ok(None);
             };
             let line = input.get(self.at..end).unwrap_or_default();
@@ -146,7 +147,7 @@ impl ConnectReader {
 
 fn read_request_line(line: &[u8]) -> Result<Authority, ConnectReject> {
     let read = RequestLine::read(line).map_err(|fault| match fault {
-        EditFault::Http2Preface | EditFault::MethodMalformed => ConnectReject::NotHttp,
+        EditFault::Http2Preface => ConnectReject::NotHttp,
         EditFault::VersionUnknown => ConnectReject::Version,
         _ => ConnectReject::RequestLine,
     })?;
