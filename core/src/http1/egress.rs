@@ -50,9 +50,9 @@ impl Egress {
     ) -> (usize, Result<(), EditFault>) {
         let mut at = 0;
         let mut mark = None;
-        loop {
+        let mut splicer = Splicer::new(input, out);
+        let outcome = loop {
             let rest = input.get(at..).unwrap_or_default();
-            let mut splicer = Splicer::new(input, out);
             let taken = match &mut self.body {
                 _ if ledger.is_upgraded() => {
                     splicer.keep(at, input.len());
@@ -64,27 +64,26 @@ impl Egress {
                     self.forward_head(rest, at, &mut splicer, rules, ledger)
                 }
             };
-            splicer.close();
             if self.body.as_ref().is_some_and(Body::is_ended) {
                 self.body = None;
             }
             match taken {
                 Ok(0) => {
                     self.in_head = self.body.is_none() && !rest.is_empty() && ledger.takes_requests();
-                    return (at, Ok(()));
+                    break Ok(());
                 }
                 Ok(count) => at += count,
                 Err(fault) => {
-                    if self.body.is_some()
-                        && let Some(mark) = mark
-                    {
-                        self.take_back(&mark, out, ledger);
+                    if let (Some(mark), Some(_)) = (mark, &self.body) {
+                        self.take_back(&mark, &mut splicer, ledger);
                         at = mark.start;
                     }
-                    return (at, Err(fault));
+                    break Err(fault);
                 }
             }
-        }
+        };
+        splicer.close();
+        (at, outcome)
     }
 
     /// Whether a request head has begun but not ended.
@@ -99,8 +98,8 @@ impl Egress {
 
     /// Forgets a request whose head came in this call and whose body turned out malformed: nothing of it went upstream yet,
     /// and nothing will.
-    fn take_back(&mut self, mark: &Mark, out: &mut Gather<'_>, ledger: &mut Ledger) {
-        out.truncate(mark.pieces);
+    fn take_back(&mut self, mark: &Mark, splicer: &mut Splicer<'_, '_>, ledger: &mut Ledger) {
+        splicer.truncate(mark.pieces);
         ledger.take_back();
         self.body = None;
     }

@@ -33,11 +33,6 @@ impl<'a> Gather<'a> {
         self.pieces.clear();
     }
 
-    /// Forgets all pieces but the first `count`.
-    pub(crate) fn truncate(&mut self, count: usize) {
-        self.pieces.truncate(count);
-    }
-
     /// How many bytes the pieces hold together.
     pub fn bytes(&self) -> usize {
         self.pieces.iter().map(|piece| piece.len()).sum()
@@ -81,6 +76,12 @@ impl<'a, 'g> Splicer<'a, 'g> {
     pub(crate) fn pieces(&mut self) -> usize {
         self.close();
         self.out.pieces.len()
+    }
+
+    /// Takes back all pieces but the first `count`.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.close();
+        self.out.pieces.truncate(count);
     }
 
     /// Adds `block`, which is not of the input.
