@@ -9,10 +9,9 @@ import ssl
 import sys
 
 import anthropic
-import httpx
 
 trust = ssl.create_default_context(cafile=os.environ["PENSTOCK_ROOT"])
-http = httpx.Client(proxy=os.environ["PENSTOCK_PROXY"], verify=trust, trust_env=False)
+http = anthropic.DefaultHttpxClient(proxy=os.environ["PENSTOCK_PROXY"], verify=trust, trust_env=False)
 client = anthropic.Anthropic(api_key=sys.argv[1], http_client=http, max_retries=0, base_url="https://api.anthropic.com")
 question = {"model": "claude-simulated", "max_tokens": 16, "messages": [{"role": "user", "content": "Hello"}]}
 try:

@@ -26,6 +26,6 @@ person = msal.PublicClientApplication("app-2", **common)
 flow = person.initiate_device_flow(["User.Read"])
 said["device_flow"] = flow
 if "user_code" in flow:
-    flow["interval"] = 0.1
+    flow["interval"] = 1
     said["device"] = person.acquire_token_by_device_flow(flow)
 print(json.dumps(said))

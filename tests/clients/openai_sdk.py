@@ -8,11 +8,10 @@ import os
 import ssl
 import sys
 
-import httpx
 import openai
 
 trust = ssl.create_default_context(cafile=os.environ["PENSTOCK_ROOT"])
-http = httpx.Client(proxy=os.environ["PENSTOCK_PROXY"], verify=trust, trust_env=False)
+http = openai.DefaultHttpxClient(proxy=os.environ["PENSTOCK_PROXY"], verify=trust, trust_env=False)
 client = openai.OpenAI(api_key=sys.argv[1], http_client=http, max_retries=0, base_url="https://api.openai.com/v1")
 question = {"model": "gpt-simulated", "messages": [{"role": "user", "content": "Hello"}]}
 try:

@@ -357,3 +357,36 @@ impl ResolvesServerCert for ByName {
         Some(self.authority.certify(hello.server_name()?, self.shown))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{self, Client};
+
+    /// What the tripwire says of a request that reaches it without an appliance before it.
+    fn violation(request: &str) -> Option<String> {
+        let upstream = Upstream::plan().start();
+        let stream = TcpStream::connect(upstream.address()).unwrap();
+        let mut client = Client::connect(stream, "login.live.com", client::config(&[&upstream.ca()])).unwrap();
+        client.send(request);
+        let answered = wait::until("an answer or a violation", || {
+            let seen = upstream.seen().into_iter().next()?;
+            (seen.violation.is_some() || !seen.requests.is_empty()).then_some(seen)
+        });
+        drop(client);
+        wait::until("the connection to end", || upstream.seen()[0].ended.then_some(()));
+        upstream.seen.lock().unwrap().clear();
+        answered.violation
+    }
+
+    #[test]
+    fn the_tripwire_wakes_when_the_header_is_missing_doubled_or_twinned() {
+        let start = "GET / HTTP/1.1\r\nHost: login.live.com\r\n";
+        let good = "sec-Restrict-Tenant-Access-Policy: restrict-msa\r\n";
+        assert_eq!(violation(&format!("{start}{good}\r\n")), None);
+        assert!(violation(&format!("{start}\r\n")).is_some());
+        assert!(violation(&format!("{start}{good}{good}\r\n")).is_some());
+        assert!(violation(&format!("{start}{good}sec_restrict_tenant_access_policy: x\r\n\r\n")).is_some());
+        assert!(violation(&format!("{start}{good}X: a\n\r\n\r\n")).is_some());
+    }
+}
