@@ -183,6 +183,10 @@ impl Plan {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (plan, record) = (Arc::new(self), Arc::clone(&seen));
         let address = listen(move |stream| {
+            // A connection that never says a word is no visit: the appliance dials before it has read the ClientHello.
+            if !matches!(stream.peek(&mut [0]), Ok(1..)) {
+                return;
+            }
             let index = {
                 let mut all = record.lock().unwrap();
                 all.push(Seen::default());
