@@ -4,6 +4,8 @@
 
 #[path = "hello/corpora.rs"]
 mod corpora;
+#[path = "../fuzz/checks/policy_document.rs"]
+mod policy_document;
 #[path = "../fuzz/checks/sni.rs"]
 mod sni;
 #[path = "../fuzz/checks/tls_client_hello.rs"]
@@ -14,7 +16,8 @@ use std::path::Path;
 
 type Check = fn(&[u8]);
 
-const TARGETS: &[(&str, Check)] = &[("sni", sni::check), ("tls_client_hello", tls_client_hello::check)];
+const TARGETS: &[(&str, Check)] =
+    &[("policy_document", policy_document::check), ("sni", sni::check), ("tls_client_hello", tls_client_hello::check)];
 
 fn fuzz_directory() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz"))

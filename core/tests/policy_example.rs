@@ -1,5 +1,7 @@
 //! The example policy: it loads as it stands, and every flow of the contract is explained as the contract says.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

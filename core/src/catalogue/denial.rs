@@ -140,7 +140,7 @@ impl DenialScanner {
         if in_question().any(|signature| signature.header.is_some()) {
             for (name, value) in headers {
                 let code = in_question().find(|signature| has_header(signature, name, value)).map(|found| found.code);
-                self.found = self.found.or(code.map(|code| Found { code, may_continue: false }));
+                self.found = self.found.or_else(|| code.map(|code| Found { code, may_continue: false }));
             }
         }
         let searchable = self.found.is_none() && in_question().any(|signature| !signature.body.is_empty());

@@ -28,9 +28,17 @@ impl Values {
     }
 }
 
-/// The headers of `connector`, each a name and a value, in the order in which they are set.
-pub fn headers(connector: &Connector, values: &Values) -> Vec<(String, String)> {
-    connector.headers.iter().flat_map(|header| encode(header, values)).collect()
+/// The headers of `connector` in the order in which they are set: where each comes from, its name and its value.
+pub fn headers(connector: &Connector, values: &Values) -> Vec<(&'static Header, String, String)> {
+    let encode =
+        |header: &'static Header| encode(header, values).into_iter().map(move |(name, value)| (header, name, value));
+    connector.headers.iter().flat_map(encode).collect()
+}
+
+/// The field that a template names first; the template itself when it is literal.
+pub fn first_field(template: &str) -> &str {
+    let field = template.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    field.map_or(template, |(field, _)| field)
 }
 
 fn encode(header: &Header, values: &Values) -> Vec<(String, String)> {
@@ -59,8 +67,8 @@ fn fill(template: &str, values: &Values) -> String {
 /// One header while the values fit, else a first one that ends in `;n=K` and K-1 numbered ones. The vendor refuses a
 /// request that lacks one of the declared headers.
 fn numbered(name: &str, header: &Header, values: &Values, values_per_header: usize) -> Vec<(String, String)> {
-    let field = header.value.trim_matches(['{', '}']);
-    let parts: Vec<String> = values.of(field).chunks(values_per_header.max(1)).map(|part| part.join(",")).collect();
+    let parts: Vec<String> =
+        values.of(first_field(header.value)).chunks(values_per_header.max(1)).map(|part| part.join(",")).collect();
     let count = parts.len();
     let place = |(index, part): (usize, String)| match (index, count) {
         (0, 1) => (name.to_string(), part),

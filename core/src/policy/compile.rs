@@ -17,7 +17,7 @@ use super::pattern::{HostPattern, Scope};
 use super::profile::{ProfilePlan, read_assignment};
 use super::restriction::Restriction;
 use super::snapshot::{Assignment, Defaults, Stamp};
-use super::{Diagnostic, Severity, Snapshot, Verdict};
+use super::{Diagnostic, Snapshot, Verdict};
 use crate::limits::{
     POLICY_ASSIGNMENTS_MAX, POLICY_DOCUMENT_BYTES_MAX, POLICY_INNER_WILDCARDS_MAX, POLICY_INSPECTED_HOSTS_MAX,
     POLICY_PROFILES_MAX, POLICY_RESTRICTIONS_MAX,
@@ -44,8 +44,9 @@ pub fn compile(file: &str, text: &str, epoch: Option<u64>, seed: u64) -> Result<
     let document = Document::read(root.get_ref(), &mut findings);
     let plan = Plan::read(&document, &mut findings);
     lint::check(&plan, &document, &mut findings);
+    let has_errors = findings.has_errors();
     let diagnostics = findings.into_diagnostics(file, text);
-    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+    if has_errors {
         return Err(diagnostics);
     }
     let digest = Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {

@@ -120,19 +120,19 @@ impl<'doc> Section<'doc> {
 
     pub(super) fn integers(&self, key: &str, what: &str, findings: &mut Findings) -> Option<Vec<Placed<i64>>> {
         let elements = self.elements(key, what, findings)?;
-        let mut read = |value| integer(value).or_else(|| self.wrong_element(key, what, value, findings));
-        Some(elements.iter().filter_map(|value| read(value)).collect())
+        let read = |value| integer(value).or_else(|| self.wrong_element(key, what, value, findings));
+        Some(elements.iter().filter_map(read).collect())
     }
 
     /// An array of strings; what is none of them is reported and left out.
     pub(super) fn strings(&self, key: &str, findings: &mut Findings) -> Option<Placed<Vec<Placed<&'doc str>>>> {
         let elements = self.elements(key, "strings", findings)?;
         let at = self.find(key)?.span().start;
-        let mut read = |value: &'doc Spanned<DeValue<'doc>>| match value.get_ref().as_str() {
+        let read = |value: &'doc Spanned<DeValue<'doc>>| match value.get_ref().as_str() {
             Some(text) => Some(Placed { at: value.span().start, value: text }),
             None => self.wrong_element(key, "strings", value, findings),
         };
-        Some(Placed { at, value: elements.iter().filter_map(|value| read(value)).collect() })
+        Some(Placed { at, value: elements.iter().filter_map(read).collect() })
     }
 
     /// Where the value of `key` stands; where the section does when there is none.
@@ -151,9 +151,8 @@ impl<'doc> Section<'doc> {
     fn elements(&self, key: &str, of: &str, findings: &mut Findings) -> Option<&'doc [Spanned<DeValue<'doc>>]> {
         let value = self.find(key)?;
         let DeValue::Array(elements) = value.get_ref() else {
-            let kind = value.get_ref().type_str();
-            let finding =
-                findings.error(value.span().start, format!("\"{key}\" must be an array of {of}, not a {kind}"));
+            let kind = described(value);
+            let finding = findings.error(value.span().start, format!("\"{key}\" must be an array of {of}, not {kind}"));
             if let Some(text) = value.get_ref().as_str() {
                 finding.help(format!("{key} = [{text:?}]"));
             }
@@ -163,8 +162,8 @@ impl<'doc> Section<'doc> {
     }
 
     fn wrong_type(&self, key: &str, what: &str, value: &Spanned<DeValue<'_>>, findings: &mut Findings) {
-        let kind = value.get_ref().type_str();
-        findings.error(value.span().start, format!("\"{key}\" of {} must be {what}, not a {kind}", self.title));
+        let kind = described(value);
+        findings.error(value.span().start, format!("\"{key}\" of {} must be {what}, not {kind}", self.title));
     }
 
     /// Always `None`, so that a reader of elements can end in it.
@@ -175,9 +174,22 @@ impl<'doc> Section<'doc> {
         value: &Spanned<DeValue<'_>>,
         findings: &mut Findings,
     ) -> Option<T> {
-        let kind = value.get_ref().type_str();
-        findings.error(value.span().start, format!("\"{key}\" of {} holds {of}; this is a {kind}", self.title));
+        let kind = described(value);
+        findings.error(value.span().start, format!("\"{key}\" of {} holds {of}; this is {kind}", self.title));
         None
+    }
+}
+
+/// The kind of a value, with its article.
+fn described(value: &Spanned<DeValue<'_>>) -> &'static str {
+    match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
     }
 }
 

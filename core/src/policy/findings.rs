@@ -10,9 +10,13 @@ use crate::limits::POLICY_FINDINGS_MAX;
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
+    /// The last one, which the caller may still add help to.
+    current: Option<Finding>,
+    /// Those before it, up to the bound.
     list: Vec<Finding>,
-    /// Found after the list was full.
+    /// Found when the list was full.
     left_out: usize,
+    has_errors: bool,
 }
 
 /// One of them.
@@ -46,26 +50,35 @@ impl Findings {
         self.add(Finding { at, severity: Severity::Warning, message: message.into(), help: None })
     }
 
-    /// An error is never left out for a warning: a full list gives up its last warning for it.
+    pub(super) const fn has_errors(&self) -> bool {
+        self.has_errors
+    }
+
     fn add(&mut self, finding: Finding) -> &mut Finding {
-        if self.list.len() >= POLICY_FINDINGS_MAX {
-            self.left_out += 1;
-            let is_error = finding.severity == Severity::Error;
-            let warning = self.list.iter().rposition(|kept| is_error && kept.severity == Severity::Warning);
-            self.list.truncate(POLICY_FINDINGS_MAX);
-            if let Some(index) = warning {
-                self.list.remove(index);
-            }
+        self.has_errors |= finding.severity == Severity::Error;
+        self.keep_current();
+        self.current.insert(finding)
+    }
+
+    /// An error is never left out for a warning: in a full list it takes the last warning's place.
+    fn keep_current(&mut self) {
+        let Some(finding) = self.current.take() else { return };
+        if self.list.len() < POLICY_FINDINGS_MAX {
+            self.list.push(finding);
+            return;
         }
-        self.list.push(finding);
-        let last = self.list.len() - 1;
-        #[expect(clippy::indexing_slicing, reason = "an element was pushed just now")]
-        &mut self.list[last]
+        self.left_out += 1;
+        let is_warning = |kept: &&mut Finding| kept.severity == Severity::Warning;
+        if finding.severity == Severity::Error
+            && let Some(warning) = self.list.iter_mut().rfind(is_warning)
+        {
+            *warning = finding;
+        }
     }
 
     /// The findings in the order of the text.
     pub(super) fn into_diagnostics(mut self, file: &str, text: &str) -> Vec<Diagnostic> {
-        self.list.truncate(POLICY_FINDINGS_MAX);
+        self.keep_current();
         self.list.sort_by_key(|finding| finding.at);
         let mut place = Place { text, at: 0, line: 1, column: 1 };
         let mut diagnostics: Vec<_> = self.list.into_iter().map(|finding| place.diagnostic(file, finding)).collect();

@@ -38,8 +38,9 @@ pub(super) fn read_inspected(
     connector: &Connector,
     findings: &mut Findings,
 ) -> Option<HostPattern> {
-    let optional = connector.optional_hosts.iter().any(|note| note.host.eq_ignore_ascii_case(rule.value));
-    let pattern = if optional { HostPattern::parse(rule.value).ok() } else { read(rule, findings) }?;
+    // The vendor's own list may stand at a public suffix: googleapis.com is one, and all below it is Google's.
+    let listed = connector.known_hosts().any(|host| host.eq_ignore_ascii_case(rule.value));
+    let pattern = if listed { HostPattern::parse(rule.value).ok() } else { read(rule, findings) }?;
     if pattern.scope() == Scope::Inner {
         findings
             .error(rule.at, format!("\"{pattern}\": a host to inspect is a name or \"*.suffix\""))

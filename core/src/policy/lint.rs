@@ -13,7 +13,10 @@ use super::restriction::Restriction;
 
 /// Looks the whole plan over.
 pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Findings) {
-    warn_of_unused(plan, document, findings);
+    // Beside an error, what looks unused is mostly what the error kept from being used.
+    if !findings.has_errors() {
+        warn_of_unused(plan, document, findings);
+    }
     for (index, restriction) in plan.restrictions.iter().enumerate() {
         if is_enforced(plan, index) {
             warn_of_undenied(restriction, &plan.denied, findings);

@@ -1,6 +1,7 @@
 //! Profiles and assignments: which restrictions stand together, how they act, and for whom.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -49,7 +50,8 @@ impl<'doc> ProfilePlan<'doc> {
             };
             if chosen.contains(&index) {
                 findings.warning(word.at, format!("restriction {:?} is listed twice", word.value));
-            } else if !refuse_conflicts(word, index, &chosen, restrictions, findings) {
+            } else {
+                refuse_conflicts(word, index, &chosen, restrictions, findings);
                 chosen.push(index);
             }
         }
@@ -68,33 +70,31 @@ fn read_mode(section: &Section<'_>, findings: &mut Findings) -> Option<Mode> {
     mode
 }
 
-/// Whether the restriction at `index` cannot stand beside those that were chosen before it; says so if it cannot.
+/// Says which of the restrictions that were chosen before cannot stand beside the one at `index`.
 fn refuse_conflicts(
     word: Placed<&str>,
     index: usize,
     chosen: &[usize],
     restrictions: &[Restriction<'_>],
     findings: &mut Findings,
-) -> bool {
-    let Some(new) = restrictions.get(index) else { return true };
-    let conflict = chosen.iter().filter_map(|&other| restrictions.get(other)).find_map(|other| {
-        let (new_connector, other_connector) = (new.connector?, other.connector?);
-        let documented = new_connector.conflicts.iter().find(|conflict| conflict.with == other_connector.id);
-        let reason = match documented {
-            Some(conflict) => conflict.reason.into(),
-            None => format!("both set {} on \"{}\"", shared_header(new, other)?, shared_host(new, other)?),
-        };
-        Some((other.name.value, reason))
-    });
-    if let Some((other, reason)) = &conflict {
+) {
+    let Some(new) = restrictions.get(index) else { return };
+    for other in chosen.iter().filter_map(|&other| restrictions.get(other)) {
+        let Some(reason) = conflict(new, other) else { continue };
+        let (new, other) = (word.value, other.name.value);
         findings
-            .error(
-                word.at,
-                format!("restrictions {other:?} and {:?} cannot stand in one profile: {reason}", word.value),
-            )
+            .error(word.at, format!("restrictions {other:?} and {new:?} cannot stand in one profile: {reason}"))
             .help("choose one of them, or put them into profiles of their own");
     }
-    conflict.is_some()
+}
+
+/// Why the catalogue, or the wire, does not bear the two together.
+fn conflict(new: &Restriction<'_>, other: &Restriction<'_>) -> Option<String> {
+    let (new_connector, other_connector) = (new.connector?, other.connector?);
+    if let Some(documented) = new_connector.conflicts.iter().find(|conflict| conflict.with == other_connector.id) {
+        return Some(documented.reason.into());
+    }
+    Some(format!("both set {} on \"{}\"", shared_header(new, other)?, shared_host(new, other)?))
 }
 
 /// A header that both set, under the folding that a vendor's front end may apply.

@@ -10,7 +10,7 @@ use super::findings::Findings;
 use super::host_rule;
 use super::pattern::HostPattern;
 use super::suggest::did_you_mean;
-use crate::catalogue::encode::{Values, headers};
+use crate::catalogue::encode::{self, Values};
 use crate::catalogue::value::{MICROSOFT_CONSUMER_TENANT, MICROSOFT_PASSTHROUGH_TENANT, canonical};
 use crate::catalogue::{Connector, ConnectorId, Field, FieldKind, connector, connectors};
 use crate::limits::HEADER_VALUE_BYTES_MAX;
@@ -40,22 +40,8 @@ impl<'doc> Restriction<'doc> {
         refuse_unverified(section, connector, findings);
         let values = read_values(section, connector, findings);
         let hosts = read_hosts(section, connector, findings);
-        let mut set = Vec::new();
-        for (header, value) in headers(connector, &values) {
-            if value.len() > HEADER_VALUE_BYTES_MAX {
-                let bytes = value.len();
-                findings
-                    .error(
-                        section.at,
-                        format!("{header} would be {bytes} bytes long; {HEADER_VALUE_BYTES_MAX} is the most"),
-                    )
-                    .help(
-                        "split the values over restrictions in several profiles, or name tenants by their shorter form",
-                    );
-            }
-            set.push(SetHeader { name: header.into(), value: value.into() });
-        }
-        name.map(|name| Self { name, connector: Some(connector), hosts, headers: set })
+        let headers = build_headers(section, connector, &values, findings);
+        name.map(|name| Self { name, connector: Some(connector), hosts, headers })
     }
 }
 
@@ -106,6 +92,25 @@ fn read_values(section: &Section<'_>, connector: &Connector, findings: &mut Find
         values.insert(field.name, checked);
     }
     values
+}
+
+fn build_headers(
+    section: &Section<'_>,
+    connector: &Connector,
+    values: &Values,
+    findings: &mut Findings,
+) -> Vec<SetHeader> {
+    let mut headers = Vec::new();
+    for (source, name, value) in encode::headers(connector, values) {
+        if value.len() > HEADER_VALUE_BYTES_MAX {
+            let (at, bytes) = (section.at_of(encode::first_field(source.value)), value.len());
+            findings
+                .error(at, format!("{name} would be {bytes} bytes long; {HEADER_VALUE_BYTES_MAX} is the most"))
+                .help("name fewer, or use the shorter form where a value has two");
+        }
+        headers.push(SetHeader { name: name.into(), value: value.into() });
+    }
+    headers
 }
 
 /// A field of one value as a list of one.
