@@ -4,6 +4,7 @@
 mod audit;
 mod boot;
 mod config;
+mod link;
 mod metrics;
 mod resolve;
 mod shard;
