@@ -4,7 +4,6 @@
 mod audit;
 mod boot;
 mod config;
-mod link;
 mod metrics;
 mod resolve;
 mod shard;
