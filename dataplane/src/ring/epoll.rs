@@ -1,0 +1,67 @@
+//! Waiting by epoll, for hosts that refuse io_uring.
+//!
+//! A descriptor is registered at its first wait and stays registered until it closes. Tokio's readiness is
+//! edge-triggered, our waits are not: the descriptor is asked with a zero-time `poll(2)` before and after the edge.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+/// A descriptor's place in the thread's epoll set. Whoever owns the descriptor drops this first.
+pub(super) struct Registration {
+    edges: AsyncFd<Number>,
+    /// Counts cancellations, so that a wait sees one that came while it was not looking.
+    cancellations: Cell<u64>,
+    cancelled: Notify,
+}
+
+struct Number(RawFd);
+
+impl AsRawFd for Number {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Registration {
+    pub(super) fn new(descriptor: &OwnedFd) -> io::Result<Self> {
+        // SAFETY: `Descriptor` owns both and drops the registration first, so the number names this open socket for as
+        // long as it is registered.
+        let edges = unsafe { AsyncFd::register(Number(descriptor.as_raw_fd())) }?;
+        Ok(Self { edges, cancellations: Cell::new(0), cancelled: Notify::new() })
+    }
+
+    /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` after [`Self::cancel`].
+    pub(super) async fn ready(&self, descriptor: &OwnedFd, interest: PollFlags) -> io::Result<()> {
+        let edge = if interest.contains(PollFlags::OUT) { Interest::WRITABLE } else { Interest::READABLE };
+        let cancellations = self.cancellations.get();
+        while !shows(descriptor, interest)? {
+            let cancelled = self.cancelled.notified();
+            tokio::select! {
+                guard = self.edges.ready(edge) => guard?.clear_ready(),
+                () = cancelled => {}
+            }
+            if self.cancellations.get() != cancellations {
+                return Err(io::Error::from_raw_os_error(rustix::io::Errno::CANCELED.raw_os_error()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every wait on the descriptor.
+    pub(super) fn cancel(&self) {
+        self.cancellations.set(self.cancellations.get() + 1);
+        self.cancelled.notify_waiters();
+    }
+}
+
+fn shows(descriptor: &OwnedFd, interest: PollFlags) -> io::Result<bool> {
+    let mut asked = [PollFd::from_borrowed_fd(descriptor.as_fd(), interest)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    Ok(rustix::event::poll(&mut asked, Some(&now))? > 0)
+}

@@ -1,0 +1,31 @@
+//! Readiness of a descriptor, and cancelling everything that waits on one.
+//!
+//! The kernel touches no memory of ours here. A poll holds a reference to the open file, so a socket is closed only
+//! when its polls have completed: cancel first, await, then drop.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use io_uring::{opcode, types};
+use rustix::event::PollFlags;
+
+use super::operation::Operation;
+
+/// Waits until `interest`, an error or a hang-up shows on `descriptor`. `ECANCELED` after [`cancel`].
+pub(super) fn ready(descriptor: BorrowedFd<'_>, interest: PollFlags) -> impl Future<Output = io::Result<()>> + use<> {
+    let entry = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), u32::from(interest.bits())).build();
+    let operation = Operation::submit(entry, ());
+    async move { operation.await.0.map(drop) }
+}
+
+/// Completes every operation that waits on `descriptor` with `ECANCELED`; those that had already completed keep their
+/// result. Returns at once; the cancellation itself is awaited in the background.
+pub(super) fn cancel(descriptor: BorrowedFd<'_>) {
+    let target = types::CancelBuilder::fd(types::Fd(descriptor.as_raw_fd())).all();
+    let operation = Operation::submit(opcode::AsyncCancel2::new(target).build(), ());
+    super::spawn(async move {
+        // ENOENT says that nothing was waiting, which is as good.
+        let _ = operation.await;
+    });
+}

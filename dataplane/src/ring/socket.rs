@@ -1,0 +1,125 @@
+//! TCP sockets: inline non-blocking calls, and waiting through the ring.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use socket2::{Domain, Protocol, SockRef, Type};
+
+use super::descriptor::Descriptor;
+
+/// A connected (or connecting) TCP socket, non-blocking.
+pub(crate) struct Socket {
+    descriptor: Descriptor,
+}
+
+impl Socket {
+    pub(super) const fn new(descriptor: OwnedFd) -> Self {
+        Self { descriptor: Descriptor::new(descriptor) }
+    }
+
+    /// A socket for the family of `address`, not connected yet.
+    pub(crate) fn for_address(address: SocketAddr) -> io::Result<Self> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(Self::new(socket.into()))
+    }
+
+    /// Connects, or says why not. `ECANCELED` after [`Self::cancel`].
+    pub(crate) async fn connect(&self, address: SocketAddr) -> io::Result<()> {
+        self.descriptor.connect(address).await
+    }
+
+    /// Waits until there is something to read: bytes, the end of the stream or an error.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.descriptor.ready(PollFlags::IN | PollFlags::RDHUP).await
+    }
+
+    /// Waits until there is room to write, or an error.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.descriptor.ready(PollFlags::OUT).await
+    }
+
+    /// Ends every wait on this socket; they are still to be awaited.
+    pub(crate) fn cancel(&self) {
+        self.descriptor.cancel();
+    }
+
+    /// Reads what is there; `Ok(0)` is the end of the stream.
+    pub(crate) fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (received, _truncated) = rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT)?;
+        Ok(received)
+    }
+
+    /// Reads what is there into the spare capacity of `buffer`, which must not be zero; `Ok(0)` is the end.
+    pub(crate) fn try_recv_spare(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let spare = rustix::buffer::spare_capacity(buffer);
+        Ok(rustix::net::recv(&self.descriptor, spare, RecvFlags::DONTWAIT)?.1)
+    }
+
+    /// Writes what there is room for.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.descriptor, bytes, SEND_FLAGS)?)
+    }
+
+    /// Writes what there is room for of several pieces, in one call.
+    pub(crate) fn try_send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut control = SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(&self.descriptor, pieces, &mut control, SEND_FLAGS)?)
+    }
+
+    /// Says that no more will be written; the other direction stays open.
+    pub(crate) fn shutdown_write(&self) {
+        let _ = rustix::net::shutdown(&self.descriptor, rustix::net::Shutdown::Write);
+    }
+
+    /// Makes the coming close a reset, as the other leg was reset.
+    pub(crate) fn reset_on_close(&self) {
+        let _ = SockRef::from(&self.descriptor).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Sends small writes at once.
+    pub(crate) fn set_nodelay(&self) {
+        let _ = SockRef::from(&self.descriptor).set_tcp_nodelay(true);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// A listening TCP socket of one shard.
+pub(crate) struct Listener {
+    pub(super) descriptor: Descriptor,
+}
+
+impl Listener {
+    /// Listens on `address` beside the other shards (`SO_REUSEPORT`).
+    pub(crate) fn bind(address: SocketAddr, backlog: i32) -> io::Result<Self> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog)?;
+        Ok(Self { descriptor: Descriptor::new(socket.into()) })
+    }
+
+    /// Ends every wait on this listener; they are still to be awaited.
+    pub(crate) fn cancel(&self) {
+        self.descriptor.cancel();
+    }
+
+    /// The address as bound: with the port that the kernel chose for port 0.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        SockRef::from(&self.descriptor).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+}
+
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
