@@ -82,6 +82,8 @@ pub const HTTP1_HEAD_DEADLINE_MS: u64 = 30_000;
 pub const HALF_CLOSE_DEADLINE_MS: u64 = 5 * 60 * 1000;
 /// Time that flows get to finish when a shard drains.
 pub const DRAIN_DEADLINE_MS: u64 = 30_000;
+/// Time that flows stopped by a drain get to say goodbye.
+pub const DRAIN_GRACE_MS: u64 = 2_000;
 
 /// Flows that one shard holds at once.
 pub const FLOWS_PER_SHARD_MAX: usize = 65_536;
@@ -143,6 +145,11 @@ pub const RESOLVE_RETRY_SECONDS: u64 = 5;
 pub const RESOLVE_STALE_SECONDS_MAX: u64 = 3_600;
 /// Largest certificate chain accepted from an upstream.
 pub const UPSTREAM_CHAIN_BYTES_MAX: usize = 256 * 1024;
+/// Capacity asked for each pipe of a spliced flow.
+pub const PIPE_BYTES: usize = 256 * 1024;
+/// Pipes that one shard keeps for its busy flows; a flow that finds none copies.
+pub const PIPES_PER_SHARD_MAX: usize = 512;
+
 /// Most certificates in a chain accepted from an upstream.
 pub const UPSTREAM_CHAIN_CERTIFICATES_MAX: usize = 16;
 /// Time for which a verified upstream chain is not verified again when the same chain comes for the same name.

@@ -1,10 +1,30 @@
-//! Penstock's data plane.
+//! Penstock's data plane: one pinned shard per CPU that reads the ClientHello, splices almost everything in the kernel,
+//! and breaks and inspects only the sign-in hosts.
+//!
+//! ```text
+//! ingress ─▶ shard/run ─▶ flow/serve ─┬─▶ flow/pass     relay/splice
+//!                sniff, decide        ├─▶ flow/inspect  tls, relay/edit
+//!                                     └─▶ flow/deny
+//!                                            └─▶ flow/close: metrics + audit, exactly once
+//! ```
+//!
+//! Imports go one way: `main` → {`boot`, `config`, `shard`, `link`, `audit`, `metrics`}; `shard` → {`ingress`, `flow`};
+//! `flow` → {`relay`, `tls`, `resolve`}; these → `ring`, which imports nothing of ours. `tls` never sees a socket.
+//! `unsafe` stands under `ring` alone.
 #![deny(unsafe_code)]
 
 mod audit;
 mod boot;
 mod config;
+mod daemon;
+mod flow;
+mod ingress;
+mod link;
 mod metrics;
+mod relay;
 mod resolve;
+mod ring;
 mod shard;
 mod tls;
+
+pub use daemon::{Arguments, main};

@@ -23,8 +23,12 @@ labelled! {
         DeniedHost = "denied_host",
         /// The name is never inspected: the catalogue or the policy excludes it.
         Excluded = "excluded",
+        /// The flow failed before a verdict could be carried out; its fault says how.
+        Fault = "fault",
         /// A restriction of the profile covers the name.
         InspectedHost = "inspected_host",
+        /// A ClientHello that two readers may read differently.
+        MalformedHello = "malformed_hello",
         /// The profile's mode is off.
         ModeOff = "mode_off",
         /// The CONNECT request and the ClientHello name different hosts, and one of them is inspected.
@@ -37,6 +41,8 @@ labelled! {
         NotListed = "not_listed",
         /// What the client sent is not TLS.
         NotTls = "not_tls",
+        /// The policy opens no tunnel to this port.
+        Port = "port",
         /// The flow passes because its profile only reports; enforced, it would have been refused.
         WouldDeny = "would_deny",
     }

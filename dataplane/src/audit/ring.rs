@@ -75,3 +75,48 @@ pub(crate) fn unix_now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring() -> (AuditRing, Arc<ShardCells>) {
+        let cells = Arc::new(ShardCells::new());
+        (AuditRing::new(Arc::new(Bell::default()), Arc::clone(&cells)), cells)
+    }
+
+    #[test]
+    fn a_full_ring_drops_the_newest_and_counts_it() {
+        let (ring, cells) = ring();
+        for flow in 0..AUDIT_RING_EVENTS_MAX + 3 {
+            ring.record(Event { flow: flow.to_string(), ..Event::default() });
+        }
+        assert_eq!(cells.audit_dropped.value(()), 3);
+        let queue = ring.queue();
+        assert_eq!(queue.len(), AUDIT_RING_EVENTS_MAX);
+        assert_eq!(queue.pop().unwrap().flow, "0", "the oldest stay");
+    }
+
+    #[test]
+    fn the_bell_wakes_a_sleeper_every_time() {
+        let bell = Arc::new(Bell::default());
+        let queue = Arc::new(ArrayQueue::new(1));
+        let (sleeper_bell, sleeper_queue) = (Arc::clone(&bell), Arc::clone(&queue));
+        // Hangs for an hour when a ring goes unheard.
+        let sleeper = std::thread::spawn(move || {
+            for expected in 0..2_000 {
+                while sleeper_queue.is_empty() {
+                    sleeper_bell.sleep(Duration::from_secs(3_600), || sleeper_queue.is_empty());
+                }
+                assert_eq!(sleeper_queue.pop(), Some(expected));
+            }
+        });
+        for number in 0..2_000 {
+            while queue.push(number).is_err() {
+                std::thread::yield_now();
+            }
+            bell.ring();
+        }
+        sleeper.join().unwrap();
+    }
+}

@@ -10,4 +10,4 @@ mod typed;
 
 pub(crate) use error::ConfigError;
 pub(crate) use hosts::{HostEntryError, HostTable};
-pub(crate) use typed::{Config, Deadlines, Link, Listen, Upstream};
+pub(crate) use typed::{Config, Deadlines, IoEngineSetting, Link, Listen, Upstream};

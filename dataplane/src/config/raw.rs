@@ -10,6 +10,7 @@ use toml::Spanned;
 pub(super) struct RawConfig {
     pub(super) node: Option<Spanned<String>>,
     pub(super) shards: Option<Spanned<u64>>,
+    pub(super) io_engine: Option<Spanned<String>>,
     pub(super) state_directory: Spanned<String>,
     pub(super) listen: RawListen,
     pub(super) link: RawLink,

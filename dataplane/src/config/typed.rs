@@ -20,6 +20,9 @@ pub(crate) struct Config {
     /// Shards, each a pinned thread with its own ring. Default: one per CPU that the process may use. Costs about 30 MiB
     /// each when its tables are full.
     pub(crate) shards: NonZeroU16,
+    /// What carries the shards' waits. Default: io_uring where the host allows it, else epoll, which makes about two
+    /// more system calls per wait.
+    pub(crate) io_engine: IoEngineSetting,
     /// Directory for the audit spool (at most 1 GiB) and the last-known-good policy; made when it is missing.
     pub(crate) state_directory: PathBuf,
     /// Where downstream connections arrive.
@@ -30,6 +33,18 @@ pub(crate) struct Config {
     pub(crate) upstream: Upstream,
     /// How long each step of a flow may take.
     pub(crate) deadlines: Deadlines,
+}
+
+/// Which I/O engine the shards use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum IoEngineSetting {
+    /// io_uring where the host allows it, else epoll.
+    #[default]
+    Auto,
+    /// Always epoll.
+    Epoll,
+    /// io_uring, or the process does not start.
+    Uring,
 }
 
 /// Where downstream connections arrive.
@@ -98,6 +113,7 @@ impl Config {
         Ok(Self {
             node: source.node(raw.node)?,
             shards: source.shards(raw.shards)?,
+            io_engine: source.io_engine(raw.io_engine)?,
             state_directory: source.path("state_directory", &raw.state_directory)?,
             listen: Listen { proxy: source.address("listen.proxy", &raw.listen.proxy)? },
             link: Link { socket: source.path("link.socket", &raw.link.socket)? },
@@ -154,6 +170,16 @@ impl Source<'_> {
         match u16::try_from(*shards.get_ref()).ok().and_then(NonZeroU16::new) {
             Some(count) if within => Ok(count),
             _ => self.refuse(&shards, format!("`shards` must be between 1 and {SHARDS_MAX}")),
+        }
+    }
+
+    fn io_engine(&self, engine: Option<Spanned<String>>) -> Result<IoEngineSetting, ConfigError> {
+        let Some(engine) = engine else { return Ok(IoEngineSetting::default()) };
+        match engine.get_ref().as_str() {
+            "auto" => Ok(IoEngineSetting::Auto),
+            "epoll" => Ok(IoEngineSetting::Epoll),
+            "uring" => Ok(IoEngineSetting::Uring),
+            _ => self.refuse(&engine, "`io_engine` must be \"auto\", \"uring\" or \"epoll\"".to_owned()),
         }
     }
 

@@ -11,6 +11,8 @@
 mod cache;
 mod lookups;
 mod resolver;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use crate::config::HostTable;
 pub(crate) use lookups::Lookups;

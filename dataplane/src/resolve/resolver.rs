@@ -39,7 +39,7 @@ impl Resolver {
     }
 
     /// [`Self::resolve`] at a given moment.
-    async fn resolve_at(&self, host: &Sni, now: Instant) -> Result<Arc<[IpAddr]>, FaultKind> {
+    pub(super) async fn resolve_at(&self, host: &Sni, now: Instant) -> Result<Arc<[IpAddr]>, FaultKind> {
         let stale = match self.state.borrow_mut().cache.find(host, now) {
             Known::Fresh(outcome) => return outcome,
             Known::Nothing => None,

@@ -106,3 +106,53 @@ impl MailboxReceiver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_arrive_in_order_from_another_thread() {
+        let (sender, receiver) = Mailbox::channel();
+        let thread = std::thread::spawn(move || {
+            for _ in 0..1_000 {
+                while sender.send(Message::Drain).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut count = 0;
+        while let Some(Message::Drain) = receiver.receive().await {
+            count += 1;
+        }
+        assert_eq!(count, 1_000, "the end shows after the last message, not before");
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_last_sender_wakes_a_waiting_shard() {
+        let (sender, receiver) = Mailbox::channel();
+        let other = sender.clone();
+        let mut waiting = pin!(receiver.receive());
+        let poll_once = |mut waiting: std::pin::Pin<&mut _>| {
+            std::future::poll_fn(move |context| Poll::Ready(Future::poll(waiting.as_mut(), context).is_pending()))
+        };
+        assert!(poll_once(waiting.as_mut()).await);
+        drop(sender);
+        assert!(poll_once(waiting.as_mut()).await);
+        drop(other);
+        assert!(waiting.await.is_none());
+    }
+
+    #[test]
+    fn a_full_mailbox_says_so() {
+        let (sender, _receiver) = Mailbox::channel();
+        for _ in 0..MAILBOX_MESSAGES_MAX {
+            assert!(sender.send(Message::Drain).is_ok());
+        }
+        assert!(sender.send(Message::Drain).is_err());
+    }
+}

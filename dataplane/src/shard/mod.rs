@@ -1,3 +1,21 @@
-//! One pinned thread with its own ring, listeners, flow table, pools and counters.
+//! One shard: a pinned thread with its own ring, listener, flow table, pools and counters.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `run` | the thread: listen, accept, install, reap, drain |
+//! | `state` | what the flows of one shard share |
+//! | `flow_table` | the flows now open, and their deadlines |
+//! | `pools` | pipes |
+//! | `clock` | coarse time for deadlines |
+//! | `mailbox` | messages from the link to the shard |
 
+mod clock;
+mod flow_table;
 pub(crate) mod mailbox;
+mod pools;
+mod run;
+mod state;
+
+pub(crate) use clock::Clock;
+pub(crate) use run::{Seed, run};
+pub(crate) use state::{Shard, ShardSeed};

@@ -129,3 +129,43 @@ impl Appender {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+
+    use super::*;
+    use crate::audit::spool;
+
+    #[test]
+    fn a_disk_that_refuses_leaves_no_torn_line_and_loses_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let bounds = Bounds { spool_bytes_max: 1 << 20, segment_bytes_max: 1 << 16 };
+        let (mut appender, mut reader) = spool::open(directory.path(), bounds).unwrap();
+        let path = segment::path(directory.path(), 1);
+        let event = Event { flow: "a".to_owned(), ..Event::default() };
+        appender.append(&event);
+        appender.flush().unwrap();
+        let whole = fs::read(&path).unwrap();
+
+        // The write fails, and what it left behind cannot be cut off yet.
+        let good = std::mem::replace(&mut appender.file, File::open(&path).unwrap());
+        appender.append(&event);
+        assert!(appender.flush().is_err());
+        assert!(appender.flush().is_err());
+        assert!(appender.buffered_bytes() > 0);
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"sequence\":2,\"js").unwrap();
+
+        appender.file = good;
+        appender.flush().unwrap();
+        let content = fs::read(&path).unwrap();
+        assert!(
+            content.starts_with(&whole) && content.len() == 2 * whole.len(),
+            "{}",
+            String::from_utf8_lossy(&content)
+        );
+        let sequences: Vec<u64> =
+            reader.read().unwrap().unwrap().events.iter().map(|(sequence, _)| *sequence).collect();
+        assert_eq!(sequences, [1, 2]);
+    }
+}

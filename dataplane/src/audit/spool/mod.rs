@@ -14,6 +14,8 @@ mod cursor;
 mod progress;
 mod read;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::Path;

@@ -22,9 +22,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Sequence number of the last event.
-    pub(crate) fn last(&self) -> u64 {
-        self.events.last().map_or(0, |(sequence, _json)| *sequence)
+    /// What is left when everything up to `sequence` is done with.
+    pub(crate) fn after(&self, sequence: u64) -> Option<Self> {
+        let events: Vec<_> = self.events.iter().filter(|(number, _json)| *number > sequence).cloned().collect();
+        if events.is_empty() { None } else { Some(Self { events }) }
     }
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct SpoolReader {
     segment: Option<OpenSegment>,
     /// Segments before this one are on the disk whole.
     synced: u64,
+    /// Last event that [`Self::sync`] has put on the disk.
+    synced_through: u64,
     /// Lines that could not be read since the last [`Self::take_unreadable`].
     unreadable: u64,
 }
@@ -62,7 +65,16 @@ struct OpenSegment {
 impl SpoolReader {
     pub(super) fn new(directory: &Path, cursor: Cursor, progress: Arc<Progress>) -> Self {
         let next = cursor.committed() + 1;
-        Self { directory: directory.to_owned(), cursor, progress, next, segment: None, synced: 0, unreadable: 0 }
+        Self {
+            directory: directory.to_owned(),
+            cursor,
+            progress,
+            next,
+            segment: None,
+            synced: 0,
+            synced_through: 0,
+            unreadable: 0,
+        }
     }
 
     /// The name of this life of the spool.
@@ -108,14 +120,18 @@ impl SpoolReader {
 
     /// Puts on the disk everything that is written. For the time while nobody takes events: reading syncs as it goes.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        let active = self.progress.active();
+        let (active, appended) = (self.progress.active(), self.progress.appended());
+        if appended == self.synced_through {
+            return Ok(());
+        }
         for first in segment::list(&self.directory)? {
             if first >= self.synced {
                 File::open(segment::path(&self.directory, first))?.sync_data()?;
             }
         }
-        self.synced = active;
-        File::open(&self.directory)?.sync_all()
+        File::open(&self.directory)?.sync_all()?;
+        (self.synced, self.synced_through) = (active, appended);
+        Ok(())
     }
 
     /// Waits until there may be more to read. The future holds no borrow of the reader.

@@ -1,0 +1,230 @@
+//! The process: arguments, start-up order, and the way down.
+//!
+//! Start: configuration, kernel limits, audit spool, listeners, one thread per shard, the link. Connections are taken
+//! once a policy is in force: the last known good one, or control's first. Down: stop accepting, let flows finish until
+//! the drain deadline, write what the audit rings hold.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use crate::config::{Config, IoEngineSetting};
+use crate::link::{self, Background};
+use crate::metrics::{ProcessCells, ShardCells};
+use crate::resolve::Lookups;
+use crate::ring::{self, IoEngine, Listener};
+use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
+use crate::shard::{self, Seed, ShardSeed};
+use crate::tls::{TlsShared, UpstreamRoots};
+use crate::{audit, boot};
+
+/// Penstock's data plane: splices what passes, inspects the sign-in hosts.
+#[derive(Debug, Parser)]
+#[command(name = "penstock-dataplane", version, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", required_unless_present = "probe")]
+    config: Option<PathBuf>,
+    /// Check what this host offers (io_uring, limits), print it and exit: 0 when all is well, 1 when not
+    #[arg(long)]
+    probe: bool,
+    /// With --probe: print JSON
+    #[arg(long, requires = "probe")]
+    json: bool,
+    /// Check the configuration file and exit
+    #[arg(long, requires = "config")]
+    check: bool,
+    /// What is logged on standard error: error, warn, info, debug, trace, or a filter by module
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: tracing_subscriber::EnvFilter,
+    /// Stop when standard input ends: for a supervisor that must not leave this process behind
+    #[arg(long)]
+    exit_with_parent: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock-dataplane --config /etc/penstock/dataplane.toml
+  penstock-dataplane --config /etc/penstock/dataplane.toml --check
+  penstock-dataplane --probe --json
+
+It prints one line of JSON when it listens: {\"listening\":\"127.0.0.1:8080\",\"shards\":2}
+SIGTERM and SIGINT drain: no new connections, open ones may finish until the drain deadline.";
+
+/// Runs the daemon. 0: done; 1: something is wrong, and standard error says what.
+pub fn main(arguments: &Arguments) -> ExitCode {
+    if arguments.probe {
+        return probe(arguments.json);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(arguments.log.clone())
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let config = arguments.config.as_deref().unwrap_or_else(|| Path::new(""));
+    let config = match Config::load(config) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.to_string()),
+    };
+    if arguments.check {
+        return ExitCode::SUCCESS;
+    }
+    match run(config, arguments.exit_with_parent) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{error:#}")),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "penstock-dataplane: {message}");
+    ExitCode::FAILURE
+}
+
+fn probe(json: bool) -> ExitCode {
+    let report = boot::probe(ring::probe);
+    let mut out = std::io::stdout().lock();
+    if json {
+        let _ = writeln!(out, "{}", serde_json::to_string(&report).unwrap_or_default());
+    } else {
+        for check in &report.checks {
+            let _ = writeln!(out, "{check}");
+        }
+    }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
+    boot::prepare();
+    let engine = choose_engine(config.io_engine)?;
+    let config = Arc::new(config);
+    let roots = UpstreamRoots::load(config.upstream.native_roots, &config.upstream.ca_files)?;
+    let tls = Arc::new(TlsShared::new(roots).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?);
+    let shard_cells: Vec<_> = (0..config.shards.get()).map(|_| Arc::new(ShardCells::new())).collect();
+    let process_cells = Arc::new(ProcessCells::new());
+    let (rings, writer, spool) = audit::start(&config.state_directory, &shard_cells, Arc::clone(&process_cells))
+        .with_context(|| format!("cannot open the audit spool under {}", config.state_directory.display()))?;
+    let listeners = bind(config.listen.proxy, shard_cells.len())?;
+    let address = listeners.first().context("no shard")?.local_address()?;
+    let background = Background::start()?;
+    let lookups = Lookups::start(background.handle(), &config.upstream.name_servers);
+    let mut mailboxes = Vec::new();
+    let mut shards = Vec::new();
+    for (((index, listener), audit), cells) in (0..).zip(listeners).zip(rings).zip(&shard_cells) {
+        let (sender, mailbox) = Mailbox::channel();
+        let shard = ShardSeed {
+            index,
+            config: Arc::clone(&config),
+            cells: Arc::clone(cells),
+            audit,
+            lookups: lookups.clone(),
+            tls: Arc::clone(&tls),
+        };
+        mailboxes.push(sender);
+        shards.push(spawn(Seed { engine, index, listener, mailbox, shard })?);
+    }
+    let link = link::start(
+        background.handle(),
+        link::Settings {
+            node: config.node.clone(),
+            socket: config.link.socket.clone(),
+            state_directory: config.state_directory.clone(),
+            proxy: address,
+            mailboxes: mailboxes.clone(),
+            shards: shard_cells,
+            cells: process_cells,
+            spool,
+        },
+    );
+    announce(address, shards.len());
+    background.handle().block_on(stop_requested(exit_with_parent));
+    tracing::info!("draining");
+    drain(&mailboxes, shards)?;
+    writer.stop();
+    link.stop();
+    background.stop();
+    Ok(())
+}
+
+/// io_uring unless the host refuses it; a configuration that insists gets an error instead of a substitute.
+fn choose_engine(setting: IoEngineSetting) -> anyhow::Result<IoEngine> {
+    match (setting, ring::probe()) {
+        (IoEngineSetting::Epoll, _) => Ok(IoEngine::Epoll),
+        (_, Ok(())) => Ok(IoEngine::Uring),
+        (IoEngineSetting::Auto, Err(error)) => {
+            tracing::warn!(%error, "this host refuses io_uring, using epoll; `--probe` says what to mend");
+            Ok(IoEngine::Epoll)
+        }
+        (IoEngineSetting::Uring, Err(error)) => {
+            Err(error).context("this host refuses io_uring (see kernel.io_uring_disabled, or set io_engine = \"auto\")")
+        }
+    }
+}
+
+/// One listener per shard on the same address; the kernel spreads connections over them.
+fn bind(address: SocketAddr, shards: usize) -> anyhow::Result<Vec<Listener>> {
+    let in_use = |address| format!("cannot listen on {address}");
+    let first = Listener::bind(address, BACKLOG).with_context(|| in_use(address))?;
+    let bound = first.local_address()?;
+    let mut listeners = vec![first];
+    for _ in 1..shards {
+        listeners.push(Listener::bind(bound, BACKLOG).with_context(|| in_use(bound))?);
+    }
+    Ok(listeners)
+}
+
+fn spawn(seed: Seed) -> std::io::Result<JoinHandle<anyhow::Result<()>>> {
+    let name = format!("penstock-shard-{}", seed.index);
+    std::thread::Builder::new().name(name).spawn(move || {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shard::run(seed)));
+        match ended {
+            Ok(result) => result,
+            // A shard that is gone leaves a listener that nobody serves: the process ends and is started again.
+            Err(_panic) => std::process::abort(),
+        }
+    })
+}
+
+fn announce(address: SocketAddr, shards: usize) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", serde_json::json!({ "listening": address.to_string(), "shards": shards }));
+    let _ = out.flush();
+}
+
+async fn stop_requested(exit_with_parent: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    let parent = async {
+        if !exit_with_parent {
+            std::future::pending::<()>().await;
+        }
+        let read_to_end = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = tokio::task::spawn_blocking(read_to_end).await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = parent => {}
+    }
+}
+
+fn drain(mailboxes: &[MailboxSender], shards: Vec<JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
+    for mailbox in mailboxes {
+        let _ = mailbox.send(Message::Drain);
+    }
+    for shard in shards {
+        shard.join().map_err(|_panic| anyhow::anyhow!("a shard panicked"))??;
+    }
+    Ok(())
+}
+
+/// Connections that may wait per shard before they are accepted; the kernel caps it at net.core.somaxconn.
+const BACKLOG: i32 = 4096;

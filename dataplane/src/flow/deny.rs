@@ -1,0 +1,94 @@
+//! Deny, and every refusal before the tunnel stands: a short honest answer, or a TLS alert.
+
+use std::time::Duration;
+
+use penstock_core::flow::{Fault, FaultKind, Phase};
+use penstock_core::limits;
+use penstock_core::policy::{Decision, Reason, Verdict};
+use penstock_core::proxy;
+use penstock_core::tls::alert::{self, Alert};
+
+use super::close::Closed;
+use super::record::Flow;
+
+/// An answer to the proxy request that is not `200`.
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) closed: Closed,
+}
+
+impl Refusal {
+    /// By policy, before anything was dialled.
+    pub(crate) const fn by_policy(reason: Reason) -> Self {
+        Self { status: 403, reason: reason.label(), closed: Closed::of(Verdict::Deny, reason) }
+    }
+
+    /// The upstream cannot be reached.
+    pub(crate) const fn upstream(fault: Fault) -> Self {
+        let status = match fault.kind {
+            FaultKind::AddressForbidden => 403,
+            FaultKind::Deadline => 504,
+            _ => 502,
+        };
+        Self { status, reason: fault.kind.label(), closed: Closed::fault(fault) }
+    }
+
+    /// The client left, or was too slow: nobody reads an answer.
+    pub(crate) const fn silent(kind: FaultKind) -> Self {
+        Self::request(0, "", kind)
+    }
+
+    /// The client's request is at fault.
+    pub(crate) const fn request(status: u16, reason: &'static str, kind: FaultKind) -> Self {
+        Self { status, reason, closed: Closed::fault(Fault::downstream(Phase::Request, kind)) }
+    }
+}
+
+/// Answers the proxy request with the refusal, and lets the client read it before the connection closes.
+pub(crate) async fn answer(flow: &Flow, refusal: Refusal) -> Closed {
+    if refusal.status != 0 {
+        let flow_name = flow.control.id.to_string();
+        let answer = proxy::response(refusal.status, refusal.reason, &flow_name);
+        let downstream = &*flow.control.downstream;
+        // The answer is far smaller than an empty socket buffer; a client that does not read loses it.
+        if downstream.try_send(&answer).is_ok() {
+            downstream.shutdown_write();
+            linger(flow).await;
+        }
+    }
+    refusal.closed
+}
+
+/// Sends the alert for a denial, when the client speaks TLS.
+pub(crate) fn alert(flow: &Flow, decision: &Decision, alert: Option<Alert>) -> Closed {
+    if let Some(alert) = alert {
+        let _ = flow.control.downstream.try_send(&alert::record(alert));
+        flow.control.downstream.shutdown_write();
+    }
+    Closed::of(Verdict::Deny, decision.reason)
+}
+
+/// Reads and drops what the client still sends, for a short while: closing on unread bytes would send a reset that
+/// may overtake the answer.
+pub(crate) async fn linger(flow: &Flow) {
+    flow.control.forgive_deadline();
+    flow.control.set_deadline(LINGER);
+    let downstream = &*flow.control.downstream;
+    let mut dropped_bytes = 0;
+    while dropped_bytes < limits::CONNECT_HEAD_BYTES_MAX * 4 {
+        let received = downstream.try_recv(&mut flow.shard.scratch.borrow_mut());
+        match received {
+            Ok(0) => return,
+            Ok(count) => dropped_bytes += count,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if flow.control.readable(downstream).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+const LINGER: Duration = Duration::from_secs(2);

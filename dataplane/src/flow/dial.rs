@@ -1,0 +1,85 @@
+//! Resolving and connecting to the upstream.
+//!
+//! The address that is checked is the address that is dialled: names are resolved here, once, and every address that
+//! no table entry names is refused when it is private, loopback or otherwise not of the outside world.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use penstock_core::flow::{Fault, FaultKind, Phase};
+use penstock_core::limits;
+use penstock_core::policy::destination;
+use penstock_core::proxy::{Authority, Host};
+
+use super::control::ConnectError;
+use super::record::Flow;
+use crate::ring::Socket;
+
+/// Connects to what `authority` names; the socket is registered as the flow's upstream leg.
+pub(crate) async fn dial(flow: &Flow, authority: &Authority) -> Result<Rc<Socket>, Fault> {
+    let addresses = addresses(flow, authority).await?;
+    let mut fault = Fault::upstream(Phase::Resolve, FaultKind::NameNotFound);
+    for address in addresses.into_iter().take(limits::DIAL_ADDRESSES_MAX) {
+        flow.control.set_deadline(flow.shard.config.deadlines.dial);
+        match connect(flow, address).await {
+            Ok(socket) => return Ok(socket),
+            Err(kind) => fault = Fault::upstream(Phase::Dial, kind),
+        }
+        if flow.control.check().is_err() {
+            break;
+        }
+    }
+    Err(fault)
+}
+
+/// The addresses to try, in order, each allowed.
+async fn addresses(flow: &Flow, authority: &Authority) -> Result<Vec<SocketAddr>, Fault> {
+    let fault = |phase, kind| Err(Fault::upstream(phase, kind));
+    let found = match &authority.host {
+        Host::Address(address) => vec![*address],
+        Host::Name(name) => {
+            if let Some(address) = flow.shard.config.upstream.hosts.find(name) {
+                return Ok(vec![address]);
+            }
+            flow.control.set_deadline(flow.shard.config.deadlines.dial);
+            match flow.shard.resolver.resolve(name).await {
+                Ok(found) => found.to_vec(),
+                Err(kind) => return fault(Phase::Resolve, kind),
+            }
+        }
+    };
+    let allowed: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| destination::check(*address).is_none())
+        .map(|address| SocketAddr::new(address, authority.port))
+        .collect();
+    if allowed.is_empty() { fault(Phase::Dial, FaultKind::AddressForbidden) } else { Ok(allowed) }
+}
+
+async fn connect(flow: &Flow, address: SocketAddr) -> Result<Rc<Socket>, FaultKind> {
+    let socket = Rc::new(Socket::for_address(address).map_err(|_no_descriptor| FaultKind::Resource)?);
+    flow.control.set_upstream(Some(Rc::clone(&socket)));
+    match flow.control.connect(&socket, address).await {
+        Ok(()) => return Ok(socket),
+        Err(ConnectError::Stopped(stop)) => {
+            // The deadline was this address's; the next one gets its own.
+            flow.control.set_upstream(None);
+            flow.control.forgive_deadline();
+            Err(stop.kind())
+        }
+        Err(ConnectError::System(error)) => {
+            flow.control.set_upstream(None);
+            Err(kind_of(&error))
+        }
+    }
+}
+
+fn kind_of(error: &std::io::Error) -> FaultKind {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => FaultKind::ConnectionRefused,
+        ErrorKind::ConnectionReset => FaultKind::ConnectionReset,
+        ErrorKind::TimedOut => FaultKind::Deadline,
+        _ => FaultKind::Unreachable,
+    }
+}

@@ -1,0 +1,28 @@
+//! The life of one flow, read top to bottom in [`serve`].
+//!
+//! | file | owns |
+//! |---|---|
+//! | `serve` | the order of a flow's steps, and the choice of its verdict's path |
+//! | `control` | what outlives a step: sockets, deadline, the order to stop |
+//! | `sniff` | reading the ClientHello |
+//! | `dial` | resolving and connecting |
+//! | `pass`, `inspect`, `deny` | the three verdicts |
+//! | `requests` | what an inspected flow's requests leave in metrics and audit |
+//! | `close` | the one exit: metrics and audit, exactly once |
+
+mod close;
+mod control;
+mod deny;
+mod dial;
+mod inspect;
+mod pass;
+mod record;
+mod requests;
+mod serve;
+mod sniff;
+
+pub(crate) use control::{FlowControl, Stop};
+pub(crate) use deny::{Refusal, linger};
+pub(crate) use record::{Flow, Learned};
+pub(crate) use requests::Requests;
+pub(crate) use serve::serve;

@@ -1,0 +1,75 @@
+//! One flow as its task holds it: the control handle, its shard, the snapshot it started with, and what was learned
+//! about it on the way, for metrics and audit.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use penstock_core::policy::{Decision, FlowFacts, Verdict};
+use penstock_core::proxy::{Authority, Host};
+use penstock_core::sni::Sni;
+
+use super::FlowControl;
+use crate::shard::Shard;
+use crate::shard::mailbox::Installed;
+
+/// A flow. It keeps the snapshot that it started with, whatever is installed later.
+pub(crate) struct Flow {
+    pub(crate) control: Rc<FlowControl>,
+    pub(crate) shard: Rc<Shard>,
+    pub(crate) installed: Arc<Installed>,
+    pub(crate) started: Instant,
+    pub(crate) learned: RefCell<Learned>,
+}
+
+/// What is known about a flow; grows as it is read.
+#[derive(Default)]
+pub(crate) struct Learned {
+    pub(crate) authority: Option<Authority>,
+    /// The product token of the CONNECT request's User-Agent.
+    pub(crate) agent: Option<String>,
+    pub(crate) sni: Option<Sni>,
+    /// Fingerprint of the ClientHello; read only for flows that reach the audit.
+    pub(crate) ja4: Option<String>,
+    pub(crate) decision: Option<Decision>,
+}
+
+/// Counts a flow as active for as long as it lives.
+pub(super) struct Active<'a> {
+    flow: &'a Flow,
+    verdict: Verdict,
+}
+
+impl<'a> Active<'a> {
+    pub(super) fn enter(flow: &'a Flow, verdict: Verdict) -> Self {
+        flow.shard.cells.flows_active.add((verdict,), 1);
+        Self { flow, verdict }
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.flow.shard.cells.flows_active.add((self.verdict,), -1);
+    }
+}
+
+impl Flow {
+    /// Asks the flow's snapshot, with what is known so far; `sni` and `tls` are the sniffer's findings.
+    pub(crate) fn decide(&self, sni: Option<&Sni>, tls: bool) -> Decision {
+        let learned = self.learned.borrow();
+        let (authority, destination) = match learned.authority.as_ref().map(|authority| &authority.host) {
+            Some(Host::Name(name)) => (Some(name), None),
+            Some(Host::Address(address)) => (None, Some(*address)),
+            None => (None, None),
+        };
+        self.installed.snapshot.decide(&FlowFacts {
+            source: self.control.source.ip(),
+            user: None,
+            sni,
+            authority,
+            destination,
+            tls,
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! A flow from its first byte to its end.
+
+use penstock_core::flow::{Fault, Phase};
+use penstock_core::policy::{Decision, Reason, Verdict};
+use penstock_core::tls::alert::Alert;
+
+use super::close::Closed;
+use super::deny::{self, Refusal};
+use super::record::Flow;
+use super::sniff::{self, Sniffed};
+use super::{close, dial, inspect, pass};
+use crate::ingress::explicit;
+
+/// Serves one flow of the explicit proxy listener and records its end, exactly once.
+pub(crate) async fn serve(flow: Flow) {
+    let closed = run(&flow).await;
+    close::close(&flow, closed);
+}
+
+/// Reads the request, dials, reads the ClientHello, decides, and goes the way of the verdict.
+///
+/// The upstream is dialled before the `200`, so that a client is told honestly when it cannot be reached; the request
+/// names it. The ClientHello then decides, together with that name.
+async fn run(flow: &Flow) -> Closed {
+    let mut received = Vec::new();
+    let request = match explicit::read_request(flow, &mut received).await {
+        Ok(request) => request,
+        Err(refusal) => return deny::answer(flow, refusal).await,
+    };
+    let authority = request.authority.clone();
+    {
+        let mut learned = flow.learned.borrow_mut();
+        learned.authority = Some(request.authority);
+        learned.agent = request.agent;
+    }
+    if let Some(refusal) = explicit::refuse_by_authority(flow, &authority) {
+        return deny::answer(flow, refusal).await;
+    }
+    let upstream = match dial::dial(flow, &authority).await {
+        Ok(upstream) => upstream,
+        Err(fault) => return deny::answer(flow, Refusal::upstream(fault)).await,
+    };
+    if let Err(fault) = explicit::accept_request(flow).await {
+        return Closed::fault(fault);
+    }
+    let sniffed = sniff::sniff(flow, &upstream, &mut received).await;
+    let (decision, alert) = match sniffed {
+        Ok(sniffed) => decide(flow, sniffed),
+        Err(fault) => return Closed::fault(fault),
+    };
+    {
+        let mut learned = flow.learned.borrow_mut();
+        learned.decision = Some(decision.clone());
+        if decision.verdict != Verdict::Pass {
+            learned.ja4 = sniff::fingerprint(&received);
+        }
+    }
+    match decision.verdict {
+        Verdict::Deny => deny::alert(flow, &decision, alert),
+        Verdict::Inspect => inspect::inspect(flow, &decision, &upstream, received).await,
+        Verdict::Pass => pass::pass(flow, &decision, &upstream, received).await,
+    }
+}
+
+/// The decision on what was sniffed, and the alert that a client would understand should it be a denial.
+fn decide(flow: &Flow, sniffed: Sniffed) -> (Decision, Option<Alert>) {
+    match sniffed {
+        Sniffed::Hello(sni) => {
+            let decision = flow.decide(sni.as_ref(), true);
+            flow.learned.borrow_mut().sni = sni;
+            (decision, Some(Alert::AccessDenied))
+        }
+        Sniffed::Rejected(reject) => {
+            // A hello that two readers may read differently is refused whatever it names.
+            let mut decision = flow.decide(None, true);
+            decision.verdict = Verdict::Deny;
+            decision.reason = Reason::MalformedHello;
+            flow.shard.cells.faults.add(Fault::downstream(Phase::Sniff, reject.fault_kind()), 1);
+            (decision, reject.alert())
+        }
+        Sniffed::NotTls => (flow.decide(None, false), None),
+    }
+}

@@ -1,0 +1,44 @@
+//! The background thread: one single-threaded Tokio runtime for everything that is not a flow.
+
+use std::io;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// The thread and its runtime. Link, audit delivery and DNS run on it; cells of the process have it as their writer.
+pub(crate) struct Background {
+    handle: Handle,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Background {
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().thread_name("penstock-blocking").build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("penstock-background".to_owned()).spawn(move || {
+            // Ends by a word, or with the end of whoever could give it.
+            let _stopped = runtime.block_on(stopped);
+            runtime.shutdown_timeout(BLOCKING_GRACE);
+        })?;
+        Ok(Self { handle, stop, thread })
+    }
+
+    /// The runtime, to spawn on.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Ends all tasks and waits for the thread.
+    pub(crate) fn stop(self) {
+        let _running = self.stop.send(());
+        // A panicked thread has nothing left to say.
+        let _ended = self.thread.join();
+    }
+}
+
+/// How long a compilation or a write to disk may go on after the end.
+const BLOCKING_GRACE: Duration = Duration::from_secs(2);

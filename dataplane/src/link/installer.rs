@@ -1,0 +1,230 @@
+//! Bringing what control sent into force: compile, hand to every shard, wait for all, keep a copy.
+//!
+//! A task of its own, because an installation that has begun is finished even if control goes away meanwhile. One at a
+//! time. The node keeps what it had until every part of the new state has been found good.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use penstock_core::limits::INSTALL_DEADLINE_MS;
+use penstock_core::policy::{self, Severity, Snapshot};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::kept::{Delivered, Kept};
+use crate::metrics::{CertificateKind, ProcessCells};
+use crate::shard::mailbox::{Installed, MailboxSender};
+use crate::tls::Issuer;
+
+/// What the shards use now; default before the first installation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InForce {
+    pub(crate) epoch: u64,
+    /// The issuer's serial.
+    pub(crate) issuer: String,
+}
+
+/// Why the node keeps what it had, in words for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal(pub(super) String);
+
+/// A state to install, and where to say what became of it.
+pub(super) struct Request {
+    pub(super) delivered: Delivered,
+    pub(super) reply: oneshot::Sender<Result<InForce, Refusal>>,
+}
+
+/// The installing task.
+pub(super) struct Installer {
+    shards: Vec<MailboxSender>,
+    kept: Kept,
+    cells: Arc<ProcessCells>,
+    in_force: watch::Sender<InForce>,
+    /// The installed snapshot with the digest of its text: an issuer that is renewed costs no compilation.
+    compiled: Option<(PolicyDigest, Arc<Snapshot>)>,
+    /// For the snapshot's hash tables.
+    seed: u64,
+}
+
+/// SHA-256 of a policy's text.
+type PolicyDigest = [u8; 32];
+
+impl Installer {
+    pub(super) fn new(
+        shards: Vec<MailboxSender>,
+        kept: Kept,
+        cells: Arc<ProcessCells>,
+    ) -> (Self, watch::Receiver<InForce>) {
+        let (in_force, watched) = watch::channel(InForce::default());
+        // Without random bits the seed is guessable, and so are collisions: slower look-ups, nothing worse.
+        let seed = getrandom::u64().unwrap_or(0);
+        (Self { shards, kept, cells, in_force, compiled: None, seed }, watched)
+    }
+
+    /// Installs the last-known-good copy, if there is one that is good.
+    pub(super) async fn install_kept(&mut self) {
+        let kept = self.kept.clone();
+        let delivered = match blocking(move || kept.load()).await {
+            Some(Ok(Some(delivered))) => delivered,
+            Some(Ok(None)) => {
+                tracing::info!("no last-known-good policy: nothing is served until control sends one");
+                return;
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "the last-known-good policy is not used");
+                return;
+            }
+            None => return,
+        };
+        // An issuer that has ended meanwhile is no reason to serve without a policy: what it must sign then fails closed.
+        match self.adopt(&delivered, MayHaveEnded::Yes).await {
+            Ok(in_force) => tracing::info!(epoch = in_force.epoch, "serving with the last-known-good policy"),
+            Err(Refusal(reason)) => tracing::error!(reason, "the last-known-good policy is not used"),
+        }
+    }
+
+    /// Serves requests until nobody can make any. One whose session has ended before its turn is left out: control sends
+    /// the state again.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(Request { delivered, reply }) = requests.recv().await {
+            if reply.is_closed() {
+                continue;
+            }
+            let outcome = self.install(delivered).await;
+            match &outcome {
+                Ok(in_force) => tracing::info!(epoch = in_force.epoch, issuer = in_force.issuer, "installed"),
+                Err(Refusal(reason)) => tracing::error!(reason, "what control sent is not used"),
+            }
+            // Control may have gone away; it asks again when it is back.
+            let _listening = reply.send(outcome);
+        }
+    }
+
+    async fn install(&mut self, delivered: Delivered) -> Result<InForce, Refusal> {
+        if self.is_in_force(&delivered) {
+            return Ok(self.in_force.borrow().clone());
+        }
+        let started = Instant::now();
+        let in_force = self.adopt(&delivered, MayHaveEnded::No).await?;
+        self.cells.policy_install_seconds.observe((), started.elapsed().as_secs_f64());
+        let kept = self.kept.clone();
+        if let Some(Err(error)) = blocking(move || kept.save(&delivered)).await {
+            tracing::error!(%error, "the policy is in force but could not be kept for the next start");
+        }
+        Ok(in_force)
+    }
+
+    /// Whether this is a repeat of what the shards use.
+    fn is_in_force(&self, delivered: &Delivered) -> bool {
+        let state = &delivered.0;
+        let serial = state.issuer.as_ref().map_or("", |issuer| issuer.serial.as_str());
+        let in_force = self.in_force.borrow();
+        in_force.epoch == state.epoch && in_force.issuer == serial && self.compiled_for(delivered).is_some()
+    }
+
+    /// The installed snapshot, when it was made from the same document and has the same epoch.
+    fn compiled_for(&self, delivered: &Delivered) -> Option<Arc<Snapshot>> {
+        let (compiled, snapshot) = self.compiled.as_ref()?;
+        let is_same = *compiled == policy_digest(delivered) && snapshot.epoch() == Some(delivered.0.epoch);
+        is_same.then(|| Arc::clone(snapshot))
+    }
+
+    /// Makes all parts, then hands them to all shards.
+    async fn adopt(&mut self, delivered: &Delivered, may_have_ended: MayHaveEnded) -> Result<InForce, Refusal> {
+        let snapshot = match self.compiled_for(delivered) {
+            Some(snapshot) => snapshot,
+            None => self.compile(delivered).await?,
+        };
+        let issuer = issuer(delivered, &snapshot, may_have_ended)?;
+        let not_after = issuer.validity().not_after;
+        let serial = delivered.0.issuer.as_ref().map_or_else(String::new, |issuer| issuer.serial.clone());
+        self.hand_over(Installed { snapshot: Arc::clone(&snapshot), issuer: Arc::new(issuer) }).await?;
+        self.compiled = Some((policy_digest(delivered), snapshot));
+        self.cells.certificate_expiry.set((CertificateKind::Issuer,), u64::try_from(not_after).unwrap_or(0));
+        let in_force = InForce { epoch: delivered.0.epoch, issuer: serial };
+        self.in_force.send_replace(in_force.clone());
+        Ok(in_force)
+    }
+
+    async fn compile(&self, delivered: &Delivered) -> Result<Arc<Snapshot>, Refusal> {
+        let (text, epoch, seed) = (delivered.0.policy.clone(), delivered.0.epoch, self.seed);
+        let compiled = blocking(move || policy::compile("policy", &text, Some(epoch), seed)).await;
+        match compiled {
+            Some(Ok(snapshot)) => Ok(Arc::new(snapshot)),
+            Some(Err(diagnostics)) => {
+                let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+                let words: Vec<String> = errors.take(REASONS_MAX).map(ToString::to_string).collect();
+                Err(Refusal(format!("the policy does not compile: {}", words.join("; "))))
+            }
+            None => Err(Refusal("the node is ending".to_owned())),
+        }
+    }
+
+    /// Tells every shard and waits for all of them.
+    async fn hand_over(&self, installed: Installed) -> Result<(), Refusal> {
+        let installed = Arc::new(installed);
+        let told: Vec<_> = self.shards.iter().map(|shard| shard.install(Arc::clone(&installed))).collect();
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(INSTALL_DEADLINE_MS);
+        for (shard, acknowledged) in told.into_iter().enumerate() {
+            let Some(acknowledged) = acknowledged else {
+                return Err(Refusal(format!("shard {shard} cannot be told: its mailbox is full or it has ended")));
+            };
+            match tokio::time::timeout_at(deadline, acknowledged).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_dropped)) => return Err(Refusal(format!("shard {shard} did not install it"))),
+                Err(_elapsed) => {
+                    return Err(Refusal(format!("shard {shard} did not answer in {INSTALL_DEADLINE_MS} ms")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an issuer past its end is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MayHaveEnded {
+    No,
+    Yes,
+}
+
+/// The issuer, when it fits the snapshot: its key is its own, its time is now, and its constraints cover what is
+/// inspected.
+fn issuer(delivered: &Delivered, snapshot: &Snapshot, may_have_ended: MayHaveEnded) -> Result<Issuer, Refusal> {
+    let Some(sent) = &delivered.0.issuer else {
+        return Err(Refusal("there is no issuer with it".to_owned()));
+    };
+    let refuse = |reason: String| Err(Refusal(format!("issuer {}: {reason}", sent.serial)));
+    let issuer = match Issuer::from_parts(&sent.chain, &sent.key, sent.not_before, sent.not_after) {
+        Ok(issuer) => issuer,
+        Err(error) => return refuse(error.to_string()),
+    };
+    let now = unix_now();
+    if may_have_ended == MayHaveEnded::No && !issuer.validity().contains(now) {
+        let (start, end) = (sent.not_before, sent.not_after);
+        return refuse(format!("it is valid from {start} to {end}, and this node's clock says {now}"));
+    }
+    if !issuer.covers(snapshot.inspected_hosts()) {
+        return refuse("its name constraints do not cover every inspected host".to_owned());
+    }
+    Ok(issuer)
+}
+
+fn policy_digest(delivered: &Delivered) -> PolicyDigest {
+    let mut sum = PolicyDigest::default();
+    sum.copy_from_slice(digest(&SHA256, delivered.0.policy.as_bytes()).as_ref());
+    sum
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Runs `work` off the runtime's thread; `None` when the runtime is ending.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Diagnostics of a policy that are told to control; it has compiled the same text and knows the rest.
+const REASONS_MAX: usize = 3;

@@ -1,0 +1,141 @@
+//! The last-known-good copy: what control sent and every shard took, for a start without control.
+//!
+//! ```text
+//! last-known-good/state: [SHA-256 of the rest][link.State as protobuf]      mode 0600: it holds the issuer's key
+//! ```
+//!
+//! The file is replaced whole (write, sync, rename, sync the folder), so a crash leaves the old one or the new one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use penstock_link::State;
+use prost::Message as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// What control sent. Its key is wiped when it goes.
+pub(super) struct Delivered(pub(super) State);
+
+impl Drop for Delivered {
+    fn drop(&mut self) {
+        if let Some(issuer) = &mut self.0.issuer {
+            issuer.key.zeroize();
+        }
+    }
+}
+
+/// The copy's place.
+#[derive(Clone)]
+pub(super) struct Kept {
+    directory: PathBuf,
+}
+
+impl Kept {
+    pub(super) fn new(state_directory: &Path) -> Self {
+        Self { directory: state_directory.join("last-known-good") }
+    }
+
+    /// The copy; `None` when there is none. Blocks.
+    pub(super) fn load(&self) -> Result<Option<Delivered>, KeptError> {
+        let content = match fs::read(self.directory.join(FILE)) {
+            Ok(content) => Zeroizing::new(content),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(KeptError::Unreadable(error)),
+        };
+        let (sum, state) = content.split_at_checked(SUM_BYTES).ok_or(KeptError::Damaged)?;
+        if digest(&SHA256, state).as_ref() != sum {
+            return Err(KeptError::Damaged);
+        }
+        State::decode(state).map(|state| Some(Delivered(state))).map_err(|_| KeptError::Damaged)
+    }
+
+    /// Replaces the copy. Blocks.
+    pub(super) fn save(&self, delivered: &Delivered) -> io::Result<()> {
+        let state = Zeroizing::new(delivered.0.encode_to_vec());
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let (path, fresh) = (self.directory.join(FILE), self.directory.join(FRESH_FILE));
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        file.write_all(digest(&SHA256, &state).as_ref())?;
+        file.write_all(&state)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+/// Why a copy that is there cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeptError {
+    #[error("it is damaged")]
+    Damaged,
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::Error),
+}
+
+const FILE: &str = "state";
+const FRESH_FILE: &str = "state.new";
+/// SHA-256.
+const SUM_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use penstock_link::Issuer;
+
+    use super::*;
+
+    fn delivered(epoch: u64) -> Delivered {
+        let issuer = Issuer { serial: "0a".to_owned(), key: vec![7; 138], ..Issuer::default() };
+        Delivered(State { epoch, policy: "# policy".to_owned(), issuer: Some(issuer) })
+    }
+
+    #[test]
+    fn a_copy_reads_back_and_belongs_to_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept::new(directory.path());
+        assert!(kept.load().unwrap().is_none());
+        for epoch in [1, 2] {
+            kept.save(&delivered(epoch)).unwrap();
+            assert_eq!(kept.load().unwrap().unwrap().0, delivered(epoch).0);
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&kept.directory), 0o700);
+        assert_eq!(mode(&kept.directory.join(FILE)), 0o600);
+    }
+
+    #[test]
+    fn damage_at_any_byte_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept::new(directory.path());
+        kept.save(&delivered(1)).unwrap();
+        let path = kept.directory.join(FILE);
+        let content = fs::read(&path).unwrap();
+        for index in 0..content.len() {
+            let mut damaged = content.clone();
+            damaged[index] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            assert!(matches!(kept.load(), Err(KeptError::Damaged)), "byte {index}");
+            fs::write(&path, &content[..index]).unwrap();
+            assert!(matches!(kept.load(), Err(KeptError::Damaged)), "cut at {index}");
+        }
+    }
+
+    #[test]
+    fn a_crash_before_the_rename_leaves_the_old_copy() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept::new(directory.path());
+        kept.save(&delivered(1)).unwrap();
+        fs::write(kept.directory.join(FRESH_FILE), "half of a new").unwrap();
+        assert_eq!(kept.load().unwrap().unwrap().0.epoch, 1);
+        kept.save(&delivered(2)).unwrap();
+        assert_eq!(kept.load().unwrap().unwrap().0.epoch, 2);
+    }
+}

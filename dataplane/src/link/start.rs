@@ -1,0 +1,96 @@
+//! Starting the link's tasks, and dialling again for ever.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::backoff::Backoff;
+use super::delivery::Delivery;
+use super::installer::{InForce, Installer, Request};
+use super::kept::Kept;
+use super::session::{Node, SessionEnd};
+use crate::audit::SpoolReader;
+use crate::metrics::{ProcessCells, ShardCells};
+use crate::shard::mailbox::MailboxSender;
+
+/// Everything that the link is started with.
+pub(crate) struct Settings {
+    /// Name of this data plane.
+    pub(crate) node: String,
+    /// Control's socket.
+    pub(crate) socket: PathBuf,
+    /// Where the last-known-good copy is kept.
+    pub(crate) state_directory: PathBuf,
+    /// The proxy listener, as bound.
+    pub(crate) proxy: SocketAddr,
+    /// One mailbox for each shard.
+    pub(crate) mailboxes: Vec<MailboxSender>,
+    /// The cells of each shard, in the same order.
+    pub(crate) shards: Vec<Arc<ShardCells>>,
+    pub(crate) cells: Arc<ProcessCells>,
+    pub(crate) spool: SpoolReader,
+}
+
+/// The running link.
+pub(crate) struct Link {
+    in_force: watch::Receiver<InForce>,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    /// Epoch of the snapshot that every shard uses; 0 before the first.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.in_force.borrow().epoch
+    }
+
+    /// Lets go of control. Events that it has not committed stay in the spool.
+    pub(crate) fn stop(self) {
+        self.task.abort();
+    }
+}
+
+/// Starts the link on the background runtime: installs the last-known-good copy, then dials control until it answers,
+/// and again whenever it goes away.
+pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
+    let Settings { node, socket, state_directory, proxy, mailboxes, shards, cells, spool } = settings;
+    let (installer, in_force) = Installer::new(mailboxes, Kept::new(&state_directory), Arc::clone(&cells));
+    let (requests, requested) = mpsc::channel(REQUESTS_MAX);
+    let (connection, connected) = watch::channel(None);
+    let delivery = Delivery::new(node.clone(), spool, Arc::clone(&cells), connected);
+    let node =
+        Node { name: node, socket, proxy, shards, cells, in_force: in_force.clone(), installer: requests, connection };
+    let task = runtime.spawn(run(node, installer, requested, delivery));
+    Link { in_force, task }
+}
+
+async fn run(node: Node, mut installer: Installer, requested: mpsc::Receiver<Request>, delivery: Delivery) {
+    installer.install_kept().await;
+    tokio::spawn(installer.run(requested));
+    tokio::spawn(delivery.run());
+    let mut backoff = Backoff::new();
+    let mut is_told = false;
+    loop {
+        match node.attach().await {
+            SessionEnd::Unreachable(reason) => {
+                if !is_told {
+                    let socket = node.socket.display();
+                    tracing::warn!(%socket, reason, "control cannot be reached; serving with what is in force");
+                }
+                is_told = true;
+            }
+            SessionEnd::Gone(reason) => {
+                tracing::warn!(reason, "control has gone away; serving with what is in force");
+                backoff.reset();
+                is_told = false;
+            }
+        }
+        tokio::time::sleep(backoff.pause()).await;
+    }
+}
+
+/// Installations that wait: one for each session that came and went while one ran.
+const REQUESTS_MAX: usize = 16;

@@ -1,0 +1,293 @@
+//! Relaying an inspected flow: plaintext goes through the exchange, which edits requests and reads answers.
+//!
+//! Two pumps, one per direction, share both engines and the exchange. Each pulls plaintext from its engine, offers it
+//! to the exchange, and encrypts the pieces that come back for the other leg, before anything is awaited: order on the
+//! wire is the order in which the exchange spoke. What the exchange did not take yet stays in the pump's buffer, and
+//! an idle flow has none.
+//!
+//! ```text
+//! downstream socket ─▶ engine ─▶ plain ─▶ Exchange::handle_egress  ─▶ pieces ─▶ engine ─▶ upstream socket
+//! downstream socket ◀─ engine ◀─ pieces ◀─ Exchange::handle_ingress ◀─ plain ◀─ engine ◀─ upstream socket
+//! ```
+
+use std::cell::{Cell, RefCell};
+
+use penstock_core::flow::{Direction, Fault, FaultKind, Leg, Phase, RelayPath};
+use penstock_core::http1::{EditFault, Exchange, Gather};
+use penstock_core::limits;
+use penstock_core::proxy;
+use tokio::sync::Notify;
+
+use super::transport::Transport;
+use crate::flow::{Flow, Requests, Stop};
+use crate::tls::PlainRead;
+
+/// Both legs of an inspected HTTP/1.1 flow and what stands between them.
+pub(crate) struct EditRelay<'a> {
+    flow: &'a Flow,
+    downstream: Transport<'a>,
+    upstream: Transport<'a>,
+    exchange: RefCell<Exchange>,
+    requests: RefCell<Requests<'a>>,
+    /// Wakes the egress pump when the exchange takes requests again.
+    unblocked: Notify,
+    finished: Cell<bool>,
+    /// The client sends no more; it may still wait for answers.
+    egress_ended: Cell<bool>,
+    /// On the shard's clock, while a request head has begun but not ended.
+    head_deadline_ms: Cell<Option<u64>>,
+}
+
+/// What a pump does next.
+enum Next {
+    Again,
+    End,
+    Wait,
+}
+
+impl<'a> EditRelay<'a> {
+    pub(crate) fn new(
+        flow: &'a Flow,
+        downstream: Transport<'a>,
+        upstream: Transport<'a>,
+        exchange: Exchange,
+        requests: Requests<'a>,
+    ) -> Self {
+        Self {
+            flow,
+            downstream,
+            upstream,
+            exchange: RefCell::new(exchange),
+            requests: RefCell::new(requests),
+            unblocked: Notify::new(),
+            finished: Cell::new(false),
+            egress_ended: Cell::new(false),
+            head_deadline_ms: Cell::new(None),
+        }
+    }
+
+    /// Relays until the exchange is over, and says goodbye on both legs.
+    pub(crate) async fn run(self) -> Result<(), Fault> {
+        self.touch();
+        let egress = async { self.pump(Direction::Egress).await.inspect_err(|_fault| self.stop()) };
+        let ingress = async { self.pump(Direction::Ingress).await.inspect_err(|_fault| self.stop()) };
+        let (egress, ingress) = tokio::join!(egress, ingress);
+        self.exchange.borrow_mut().handle_abort();
+        self.record();
+        let finished = self.finished.get();
+        match (egress, ingress) {
+            _ if finished => Ok(()),
+            // The half that was only told to stop is not the cause.
+            (Err(Fault { kind: FaultKind::Closed, .. }), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => {
+                Err(cause)
+            }
+            (Ok(()), Ok(())) => Ok(()),
+        }
+    }
+
+    /// Ends both pumps.
+    fn stop(&self) {
+        self.flow.control.stop(Stop::Aborted);
+    }
+
+    /// The exchange is over: goodbye on both legs, then both pumps end.
+    async fn finish(&self) {
+        self.finished.set(true);
+        self.upstream.close(self.flow).await;
+        self.downstream.close(self.flow).await;
+        // What the client sent behind its last request is read and dropped: closing on it would send a reset, which may
+        // overtake the answer.
+        crate::flow::linger(self.flow).await;
+        self.stop();
+    }
+
+    async fn pump(&self, direction: Direction) -> Result<(), Fault> {
+        let (from, _) = self.legs(direction);
+        let mut plain = Vec::new();
+        loop {
+            if self.finished.get() {
+                return Ok(());
+            }
+            match self.turn(direction, &mut plain).await? {
+                Next::Again => continue,
+                Next::End => return Ok(()),
+                Next::Wait => {}
+            }
+            if direction == Direction::Egress && self.exchange.borrow().egress_blocked() {
+                self.flow.control.notified(&self.unblocked).await.map_err(|stop| fault(from.leg, stop.kind()))?;
+                continue;
+            }
+            if plain.len() >= limits::INSPECT_BUFFER_BYTES_MAX {
+                return Err(fault(from.leg, FaultKind::TooLarge));
+            }
+            if plain.is_empty() {
+                plain = Vec::new();
+            }
+            while !from.receive().map_err(|kind| fault(from.leg, kind))? {
+                self.flow.control.readable(from.socket).await.map_err(|stop| fault(from.leg, stop.kind()))?;
+            }
+            from.process(self.flow).await.map_err(|kind| fault(from.leg, kind))?;
+            from.flush(self.flow).await.map_err(|kind| fault(from.leg, kind))?;
+        }
+    }
+
+    /// Pulls what the engine has decrypted, offers it to the exchange and writes what comes out.
+    async fn turn(&self, direction: Direction, plain: &mut Vec<u8>) -> Result<Next, Fault> {
+        let (from, to) = self.legs(direction);
+        let pulled = pull(from, plain);
+        let taken = self.offer(direction, plain).await?;
+        plain.drain(..taken);
+        self.record();
+        self.touch();
+        if direction == Direction::Ingress {
+            self.unblocked.notify_one();
+        }
+        if self.is_over() {
+            self.finish().await;
+            return Ok(Next::End);
+        }
+        match pulled {
+            _ if taken > 0 => Ok(Next::Again),
+            PlainRead::Bytes(_) => Ok(Next::Again),
+            PlainRead::WouldBlock => Ok(Next::Wait),
+            PlainRead::Closed | PlainRead::Truncated => {
+                let clean = matches!(pulled, PlainRead::Closed);
+                self.end(direction, clean, to).await?;
+                Ok(Next::End)
+            }
+        }
+    }
+
+    /// The exchange takes what it can of `plain`; its pieces are encrypted before anything is awaited.
+    async fn offer(&self, direction: Direction, plain: &[u8]) -> Result<usize, Fault> {
+        if plain.is_empty() {
+            return Ok(0);
+        }
+        let (_, to) = self.legs(direction);
+        let offered = {
+            let mut exchange = self.exchange.borrow_mut();
+            let mut gather = Gather::new();
+            let handled = match direction {
+                Direction::Egress => exchange.handle_egress(plain, &mut gather),
+                Direction::Ingress => exchange.handle_ingress(plain, &mut gather),
+            };
+            handled.map(|taken| {
+                self.flow.shard.cells.relay_bytes.add((direction, RelayPath::Edit), gather.bytes() as u64);
+                (taken, if gather.pieces().is_empty() { Vec::new() } else { to.encrypt(gather.pieces()) })
+            })
+        };
+        match offered {
+            Ok((taken, rest)) => {
+                to.finish(self.flow, rest).await.map_err(|kind| fault(to.leg, kind))?;
+                Ok(taken)
+            }
+            Err(refused) => {
+                self.record();
+                self.refuse(refused).await;
+                Err(refused.fault())
+            }
+        }
+    }
+
+    /// Answers a request that is refused, when no other answer is on its way; nothing of it went upstream.
+    async fn refuse(&self, refused: EditFault) {
+        self.requests.borrow_mut().refuse(refused);
+        if !self.exchange.borrow().may_answer() {
+            return;
+        }
+        let answer = proxy::response(refused.status(), refused.label(), &self.flow.control.id.to_string());
+        let rest = self.downstream.encrypt(&[answer.as_slice()]);
+        if self.downstream.finish(self.flow, rest).await.is_ok() {
+            self.downstream.close(self.flow).await;
+            crate::flow::linger(self.flow).await;
+        }
+    }
+
+    /// One leg will send no more.
+    async fn end(&self, direction: Direction, clean: bool, to: &Transport<'_>) -> Result<(), Fault> {
+        let ended = {
+            let mut exchange = self.exchange.borrow_mut();
+            match direction {
+                Direction::Egress => exchange.handle_egress_end(),
+                Direction::Ingress => exchange.handle_ingress_end(),
+            }
+        };
+        self.record();
+        if let Err(refused) = ended {
+            return Err(refused.fault());
+        }
+        let upgraded = self.exchange.borrow().is_upgraded();
+        match direction {
+            Direction::Egress if upgraded => to.close(self.flow).await,
+            // The answers that are still due go on to a client that has only ended its own side.
+            Direction::Egress if !self.exchange.borrow().is_idle() => {
+                self.egress_ended.set(true);
+                self.touch();
+            }
+            Direction::Ingress if !clean => {
+                // A stream cut short is passed on as one: no close_notify.
+                self.finished.set(true);
+                self.stop();
+            }
+            Direction::Egress | Direction::Ingress => self.finish().await,
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more may or can follow on this connection.
+    fn is_over(&self) -> bool {
+        let exchange = self.exchange.borrow();
+        exchange.is_idle() && exchange.must_close()
+    }
+
+    /// Pushes the deadline back; a request head that has begun keeps its own.
+    fn touch(&self) {
+        let control = &self.flow.control;
+        if !self.exchange.borrow().request_in_head() {
+            self.head_deadline_ms.set(None);
+            let deadlines = &self.flow.shard.config.deadlines;
+            control.set_deadline(if self.egress_ended.get() { deadlines.half_close } else { deadlines.idle });
+            return;
+        }
+        match self.head_deadline_ms.get() {
+            Some(deadline_ms) => control.restore_deadline(deadline_ms),
+            None => {
+                control.set_deadline(self.flow.shard.config.deadlines.http1_head);
+                self.head_deadline_ms.set(Some(control.deadline_ms()));
+            }
+        }
+    }
+
+    /// Hands what the exchange has seen to metrics and audit.
+    fn record(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        let mut requests = self.requests.borrow_mut();
+        while let Some(event) = exchange.poll_event() {
+            requests.handle_event(event);
+        }
+    }
+
+    const fn legs(&self, direction: Direction) -> (&Transport<'a>, &Transport<'a>) {
+        match direction {
+            Direction::Egress => (&self.downstream, &self.upstream),
+            Direction::Ingress => (&self.upstream, &self.downstream),
+        }
+    }
+}
+
+/// Moves decrypted bytes behind those that wait already.
+fn pull(from: &Transport<'_>, plain: &mut Vec<u8>) -> PlainRead {
+    let filled = plain.len();
+    plain.resize(filled + PULL_BYTES, 0);
+    let pulled = from.engine.borrow_mut().read_plain(plain.get_mut(filled..).unwrap_or_default());
+    let count = if let PlainRead::Bytes(count) = pulled { count } else { 0 };
+    plain.truncate(filled + count);
+    pulled
+}
+
+const fn fault(leg: Leg, kind: FaultKind) -> Fault {
+    Fault { leg, phase: Phase::Relay, kind }
+}
+
+/// One TLS record's worth of plaintext.
+const PULL_BYTES: usize = limits::TLS_RECORD_BYTES_MAX;

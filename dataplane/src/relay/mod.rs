@@ -1,0 +1,11 @@
+//! Moving bytes between the two legs of a flow.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `splice` | a passed flow: copies at first, in the kernel once it is busy |
+//! | `transport` | one leg's TLS engine on its socket: handshake, flush, close |
+//! | `edit` | an inspected flow: both engines and the header editor between them |
+
+pub(crate) mod edit;
+pub(crate) mod splice;
+pub(crate) mod transport;

@@ -1,0 +1,228 @@
+//! Relaying a passed flow: a copy loop that turns into `splice(2)` when the flow is busy.
+//!
+//! Each direction is one [`pump`]. It reads into the shard's scratch buffer and writes at once, so an idle flow owns
+//! no memory; only what the other side has no room for is kept. Once a direction has moved [`PROMOTE_BYTES`] and
+//! filled a whole read, it borrows a pipe, and gives it back whenever the pipe is empty and nothing waits.
+//!
+//! The end of one direction shuts down the other leg's writing side, after the last byte has been written. A reset on
+//! either leg ends the flow and is passed on as a reset.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+
+use penstock_core::flow::{Direction, FaultKind, Leg, RelayPath};
+use penstock_core::limits;
+use penstock_core::relay::{HalfState, Relay, Step};
+
+use crate::flow::{Flow, Stop};
+use crate::ring::{Pipe, Socket};
+
+/// Which leg failed, and how.
+pub(crate) type RelayFault = (Leg, FaultKind);
+
+/// Writes `received` upstream, then relays both directions to their ends.
+pub(crate) async fn relay(flow: &Flow, upstream: &Socket, received: Vec<u8>) -> Result<(), RelayFault> {
+    let downstream = &*flow.control.downstream;
+    let state = &RefCell::new(Relay::new(flow.control.now_ms()));
+    let egress = Lane { flow, state, direction: Direction::Egress, from: downstream, to: upstream };
+    let ingress = Lane { flow, state, direction: Direction::Ingress, from: upstream, to: downstream };
+    let forward = async {
+        egress.read(received.len());
+        let replayed = egress.write(received.as_slice(), RelayPath::Copy).await;
+        drop(received);
+        match replayed {
+            Ok(()) => egress.pump().await,
+            Err(fault) => Err(fault),
+        }
+        .inspect_err(|_fault| abort(flow))
+    };
+    let backward = async { ingress.pump().await.inspect_err(|_fault| abort(flow)) };
+    let (forward, backward) = tokio::join!(forward, backward);
+    let result = match (forward, backward) {
+        // The half that was only told to stop is not the cause.
+        (Err((_, FaultKind::Closed)), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => Err(cause),
+        (Ok(()), Ok(())) => Ok(()),
+    };
+    if matches!(result, Err((_, FaultKind::ConnectionReset))) {
+        downstream.reset_on_close();
+        upstream.reset_on_close();
+    }
+    result
+}
+
+fn abort(flow: &Flow) {
+    flow.control.stop(Stop::Aborted);
+}
+
+/// One direction of a passed flow.
+struct Lane<'a> {
+    flow: &'a Flow,
+    /// Shared by both directions; borrowed between awaits only.
+    state: &'a RefCell<Relay>,
+    direction: Direction,
+    from: &'a Socket,
+    to: &'a Socket,
+}
+
+impl Lane<'_> {
+    /// Copies, then splices, until the end of the stream; then shuts the other leg's writing side down.
+    async fn pump(&self) -> Result<(), RelayFault> {
+        let busy = self.copy().await?;
+        if busy {
+            self.splice().await?;
+        }
+        let step = self.state.borrow_mut().handle_end(self.direction, self.flow.control.now_ms());
+        self.obey(step);
+        Ok(())
+    }
+
+    /// Does what the relay's state asks for after bytes were written or a direction ended.
+    fn obey(&self, step: Step) {
+        match step {
+            Step::ShutdownWrite(_leg) => self.to.shutdown_write(),
+            // Both pumps return by themselves; closing the sockets ends what is open.
+            Step::Continue | Step::Finish | Step::Reset(_) => {}
+        }
+        let state = self.state.borrow();
+        let both_open =
+            [Direction::Egress, Direction::Ingress].iter().all(|half| state.state(*half) == HalfState::Open);
+        let deadlines = &self.flow.shard.config.deadlines;
+        self.flow.control.set_deadline(if both_open { deadlines.idle } else { deadlines.half_close });
+    }
+
+    /// Copies until the end of the stream (`false`) or until the direction is worth a pipe (`true`).
+    async fn copy(&self) -> Result<bool, RelayFault> {
+        let mut copied_bytes = 0;
+        loop {
+            // Nothing is awaited while the scratch buffer is borrowed; what does not fit into the socket is kept.
+            let (received, unsent) = {
+                let mut scratch = self.flow.shard.scratch.borrow_mut();
+                match self.from.try_recv(&mut scratch) {
+                    Ok(0) => return Ok(false),
+                    Ok(count) => {
+                        self.read(count);
+                        let bytes = scratch.get(..count).unwrap_or_default();
+                        let sent = self.send(bytes, RelayPath::Copy)?;
+                        (count, bytes.get(sent..).unwrap_or_default().to_vec())
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => (0, Vec::new()),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(_) => return Err((self.reading_leg(), FaultKind::ConnectionReset)),
+                }
+            };
+            if received == 0 {
+                self.wait_readable().await?;
+                continue;
+            }
+            self.write(&unsent, RelayPath::Copy).await?;
+            copied_bytes += received;
+            if copied_bytes >= PROMOTE_BYTES && received >= self.flow.shard.scratch.borrow().len() / 2 {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Splices until the end of the stream. Without a free pipe, goes on copying.
+    async fn splice(&self) -> Result<(), RelayFault> {
+        loop {
+            let Some(mut pipe) = self.flow.shard.pipes.take() else {
+                if self.copy().await? {
+                    continue;
+                }
+                return Ok(());
+            };
+            let ended = self.splice_through(&mut pipe).await;
+            if pipe.held_bytes() == 0 {
+                self.flow.shard.pipes.give_back(pipe);
+            } else {
+                self.flow.shard.pipes.discard(pipe);
+            }
+            if ended? {
+                return Ok(());
+            }
+            self.wait_readable().await?;
+        }
+    }
+
+    /// Moves bytes until nothing waits (`false`) or the stream has ended (`true`); the pipe is empty then.
+    async fn splice_through(&self, pipe: &mut Pipe) -> Result<bool, RelayFault> {
+        loop {
+            match pipe.fill_from(self.from, SPLICE_BYTES_MAX) {
+                Ok(0) => return Ok(true),
+                Ok(count) => self.read(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return Err((self.reading_leg(), FaultKind::ConnectionReset)),
+            }
+            while pipe.held_bytes() > 0 {
+                match pipe.drain_to(self.to) {
+                    Ok(count) => self.written(count, RelayPath::Splice),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_writable().await?,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => return Err((self.writing_leg(), FaultKind::ConnectionReset)),
+                }
+            }
+        }
+    }
+
+    /// Writes all of `bytes`, waiting for room as often as needed.
+    async fn write(&self, mut bytes: &[u8], path: RelayPath) -> Result<(), RelayFault> {
+        while !bytes.is_empty() {
+            let sent = self.send(bytes, path)?;
+            bytes = bytes.get(sent..).unwrap_or_default();
+            if !bytes.is_empty() {
+                self.wait_writable().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what there is room for now.
+    fn send(&self, bytes: &[u8], path: RelayPath) -> Result<usize, RelayFault> {
+        match self.to.try_send(bytes) {
+            Ok(count) => {
+                self.written(count, path);
+                Ok(count)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            Err(_) => Err((self.writing_leg(), FaultKind::ConnectionReset)),
+        }
+    }
+
+    async fn wait_readable(&self) -> Result<(), RelayFault> {
+        self.flow.control.readable(self.from).await.map_err(|stop| (self.reading_leg(), stop.kind()))
+    }
+
+    async fn wait_writable(&self) -> Result<(), RelayFault> {
+        self.flow.control.writable(self.to).await.map_err(|stop| (self.writing_leg(), stop.kind()))
+    }
+
+    fn read(&self, bytes: usize) {
+        self.state.borrow_mut().handle_read(self.direction, bytes, self.flow.control.now_ms());
+    }
+
+    fn written(&self, bytes: usize, path: RelayPath) {
+        let step = self.state.borrow_mut().handle_written(self.direction, bytes, self.flow.control.now_ms());
+        self.obey(step);
+        self.flow.shard.cells.relay_bytes.add((self.direction, path), bytes as u64);
+    }
+
+    const fn reading_leg(&self) -> Leg {
+        match self.direction {
+            Direction::Egress => Leg::Downstream,
+            Direction::Ingress => Leg::Upstream,
+        }
+    }
+
+    const fn writing_leg(&self) -> Leg {
+        match self.direction {
+            Direction::Egress => Leg::Upstream,
+            Direction::Ingress => Leg::Downstream,
+        }
+    }
+}
+
+/// Copied bytes after which a direction that fills its reads is promoted to `splice(2)`.
+const PROMOTE_BYTES: usize = 32 * 1024;
+/// Most that one `splice(2)` call moves: the pipe's capacity bounds it anyway.
+const SPLICE_BYTES_MAX: usize = limits::PIPE_BYTES;

@@ -1,0 +1,144 @@
+//! One leg's TLS engine on its socket: handshake, flush, receive, close.
+//!
+//! The engine never sees a socket: it reads and writes through [`Wire`], whose calls are inline and non-blocking.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+
+use penstock_core::flow::{FaultKind, Leg};
+use smallvec::SmallVec;
+
+use crate::flow::{Flow, Stop};
+use crate::ring::Socket;
+use crate::tls::Engine;
+
+/// One leg of an inspected flow.
+pub(crate) struct Transport<'a> {
+    pub(crate) leg: Leg,
+    pub(crate) socket: &'a Socket,
+    /// Borrowed between awaits, never across one.
+    pub(crate) engine: RefCell<Box<dyn Engine>>,
+}
+
+impl<'a> Transport<'a> {
+    pub(crate) fn new(leg: Leg, socket: &'a Socket, engine: Box<dyn Engine>) -> Self {
+        Self { leg, socket, engine: RefCell::new(engine) }
+    }
+
+    /// Drives the handshake to its end. `received` is what was read from the socket before.
+    pub(crate) async fn handshake(&self, flow: &Flow, mut received: &[u8]) -> Result<(), FaultKind> {
+        while !received.is_empty() {
+            self.engine.borrow_mut().read_tls(&mut received).map_err(|_malformed| FaultKind::Tls)?;
+            self.process(flow).await?;
+        }
+        loop {
+            self.flush(flow).await?;
+            if !self.engine.borrow().is_handshaking() {
+                return Ok(());
+            }
+            if !self.receive()? {
+                flow.control.readable(self.socket).await.map_err(Stop::kind)?;
+                continue;
+            }
+            self.process(flow).await?;
+        }
+    }
+
+    /// Reads ciphertext once; `false` when none waits. The end of the stream shows in the engine's next answers.
+    pub(crate) fn receive(&self) -> Result<bool, FaultKind> {
+        let mut engine = self.engine.borrow_mut();
+        match engine.read_tls(&mut Wire(self.socket)) {
+            Ok(0) if engine.is_handshaking() => Err(FaultKind::Closed),
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+            Err(_) => Err(FaultKind::ConnectionReset),
+        }
+    }
+
+    /// Lets the engine digest what it received; should it refuse, its alert goes out first.
+    pub(crate) async fn process(&self, flow: &Flow) -> Result<(), FaultKind> {
+        let processed = self.engine.borrow_mut().process();
+        if processed.is_err() {
+            let _ = self.flush(flow).await;
+        }
+        processed
+    }
+
+    /// Writes all ciphertext that the engine holds.
+    pub(crate) async fn flush(&self, flow: &Flow) -> Result<(), FaultKind> {
+        loop {
+            {
+                let mut engine = self.engine.borrow_mut();
+                while engine.wants_write() {
+                    match engine.write_tls(&mut Wire(self.socket)) {
+                        Ok(_) => {}
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Err(_) => return Err(FaultKind::ConnectionReset),
+                    }
+                }
+                if !engine.wants_write() {
+                    return Ok(());
+                }
+            }
+            flow.control.writable(self.socket).await.map_err(Stop::kind)?;
+        }
+    }
+
+    /// Encrypts `pieces` as one unit; what the engine has no room for comes back.
+    pub(crate) fn encrypt(&self, pieces: &[&[u8]]) -> Vec<u8> {
+        let slices: SmallVec<[IoSlice<'_>; 32]> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut taken = self.engine.borrow_mut().write_plain(&slices);
+        let mut rest = Vec::new();
+        for piece in pieces {
+            rest.extend_from_slice(piece.get(taken..).unwrap_or_default());
+            taken = taken.saturating_sub(piece.len());
+        }
+        rest
+    }
+
+    /// Writes what [`Self::encrypt`] encrypted, and `rest`, which it could not.
+    pub(crate) async fn finish(&self, flow: &Flow, rest: Vec<u8>) -> Result<(), FaultKind> {
+        self.flush(flow).await?;
+        let mut rest = rest.as_slice();
+        while !rest.is_empty() {
+            let taken = self.engine.borrow_mut().write_plain(&[IoSlice::new(rest)]);
+            self.flush(flow).await?;
+            if taken == 0 {
+                return Err(FaultKind::Closed);
+            }
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Says `close_notify` and ends the writing side.
+    pub(crate) async fn close(&self, flow: &Flow) {
+        self.engine.borrow_mut().send_close_notify();
+        let _ = self.flush(flow).await;
+        self.socket.shutdown_write();
+    }
+}
+
+/// A socket as `Read` and `Write`, non-blocking.
+struct Wire<'a>(&'a Socket);
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_recv(buffer)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_send(bytes)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_send_pieces(pieces)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

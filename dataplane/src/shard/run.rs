@@ -1,0 +1,153 @@
+//! The shard's thread: listen, accept, install snapshots, reap what is late, drain.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use penstock_core::flow::{Fault, FaultKind, FlowId, Phase};
+use penstock_core::limits;
+use tokio::sync::Notify;
+
+use super::clock::TICK;
+use super::mailbox::{MailboxReceiver, Message};
+use super::state::{Shard, ShardSeed};
+use crate::flow::{self, Flow, Learned, Stop};
+use crate::ring::{self, IoEngine, Listener};
+
+/// Everything a shard's thread is started with.
+pub(crate) struct Seed {
+    pub(crate) engine: IoEngine,
+    pub(crate) index: u16,
+    pub(crate) listener: Listener,
+    pub(crate) mailbox: MailboxReceiver,
+    pub(crate) shard: ShardSeed,
+}
+
+/// Runs the shard on this thread until it has drained.
+pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
+    pin(seed.index);
+    ring::start(seed.engine, async move {
+        let Seed { listener, mailbox, shard, .. } = seed;
+        let shard = Rc::new(Shard::new(shard)?);
+        let listener = Rc::new(listener);
+        let drained = Rc::new(Notify::new());
+        ring::spawn(reap(Rc::clone(&shard), Rc::clone(&drained)));
+        receive(&shard, &listener, &mailbox).await;
+        drained.notified().await;
+        Ok(())
+    })?
+}
+
+/// Takes messages until told to drain. Connections are accepted from the first snapshot on, never before: without a
+/// policy nothing may pass. Until then they wait in the listener's backlog.
+async fn receive(shard: &Rc<Shard>, listener: &Rc<Listener>, mailbox: &MailboxReceiver) {
+    let mut accepting = false;
+    loop {
+        match mailbox.receive().await {
+            Some(Message::Install(installed, acknowledge)) => {
+                shard.install(installed);
+                acknowledge.installed();
+                if !accepting {
+                    accepting = true;
+                    for _ in 0..ACCEPTS_OUTSTANDING {
+                        ring::spawn(accept(Rc::clone(shard), Rc::clone(listener)));
+                    }
+                }
+            }
+            Some(Message::Drain) | None => {
+                shard.draining.set(true);
+                listener.cancel();
+                return;
+            }
+        }
+    }
+}
+
+/// One of several accepts that wait on the listener.
+async fn accept(shard: Rc<Shard>, listener: Rc<Listener>) {
+    while !shard.draining.get() {
+        match ring::accept(&listener).await {
+            Ok((socket, source)) => {
+                socket.set_nodelay();
+                let Some(installed) = shard.installed() else { continue };
+                let Ok(control) = shard.flows.insert(source, socket) else {
+                    shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
+                    continue;
+                };
+                let flow = Flow {
+                    control,
+                    shard: Rc::clone(&shard),
+                    installed,
+                    started: Instant::now(),
+                    learned: RefCell::new(Learned::default()),
+                };
+                ring::spawn(serve(flow));
+            }
+            Err(_) if shard.draining.get() => return,
+            Err(error) => {
+                // Out of descriptors or memory: the connection stays in the backlog; look again when some are free.
+                shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::Resource), 1);
+                tracing::warn!(%error, shard = shard.index, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(flow: Flow) {
+    let _place = Place { shard: Rc::clone(&flow.shard), id: flow.control.id };
+    flow::serve(flow).await;
+}
+
+/// A flow's place in the table: given up however the flow ends, by a panic too.
+struct Place {
+    shard: Rc<Shard>,
+    id: FlowId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shard.flows.remove(self.id);
+    }
+}
+
+/// Advances the clock, stops what is late, publishes the gauges, and ends the shard when it has drained.
+async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut drain_deadline_ms = None;
+    loop {
+        ticks.tick().await;
+        let now_ms = shard.clock.tick();
+        shard.flows.reap(now_ms);
+        shard.cells.ring_operations_in_flight.set((), ring::in_flight());
+        if !shard.draining.get() {
+            continue;
+        }
+        let deadline_ms = *drain_deadline_ms
+            .get_or_insert(now_ms + u64::try_from(shard.config.deadlines.drain.as_millis()).unwrap_or(u64::MAX / 2));
+        if now_ms >= deadline_ms {
+            shard.flows.stop_all(Stop::Draining);
+        }
+        if shard.flows.len() == 0 || now_ms >= deadline_ms + limits::DRAIN_GRACE_MS {
+            drained.notify_one();
+            return;
+        }
+    }
+}
+
+/// Keeps the thread on its own CPU: caches stay warm and the kernel delivers where the work is.
+fn pin(shard: u16) {
+    let mut cpus = rustix::thread::CpuSet::new();
+    let allowed = rustix::thread::sched_getaffinity(None).unwrap_or_else(|_error| rustix::thread::CpuSet::new());
+    let allowed: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+    let Some(cpu) = allowed.get(usize::from(shard) % allowed.len().max(1)) else { return };
+    cpus.set(*cpu);
+    if let Err(error) = rustix::thread::sched_setaffinity(None, &cpus) {
+        tracing::warn!(%error, shard, "cannot pin the shard to its CPU");
+    }
+}
+
+/// Accepts that wait on a listener at any time.
+const ACCEPTS_OUTSTANDING: usize = 32;
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

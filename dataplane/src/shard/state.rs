@@ -1,0 +1,78 @@
+//! What the flows of one shard share. It belongs to one thread; nothing in it is locked.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Clock;
+use super::flow_table::FlowTable;
+use super::pools::PipePool;
+use crate::audit::AuditRing;
+use crate::config::Config;
+use crate::metrics::ShardCells;
+use crate::resolve::{Lookups, Resolver};
+use crate::shard::mailbox::Installed;
+use crate::tls::{TlsShard, TlsShared};
+
+/// What a shard's state is made from, on its own thread.
+pub(crate) struct ShardSeed {
+    pub(crate) index: u16,
+    pub(crate) config: Arc<Config>,
+    pub(crate) cells: Arc<ShardCells>,
+    pub(crate) audit: AuditRing,
+    pub(crate) lookups: Lookups,
+    pub(crate) tls: Arc<TlsShared>,
+}
+
+/// A shard, as its flows see it.
+pub(crate) struct Shard {
+    pub(crate) index: u16,
+    pub(crate) config: Arc<Config>,
+    pub(crate) cells: Arc<ShardCells>,
+    pub(crate) audit: AuditRing,
+    pub(crate) resolver: Resolver,
+    pub(crate) tls: RefCell<TlsShard>,
+    pub(crate) flows: FlowTable,
+    pub(crate) pipes: PipePool,
+    /// For reads whose bytes are written at once; never borrowed across an await.
+    pub(crate) scratch: RefCell<Vec<u8>>,
+    pub(super) clock: Rc<Clock>,
+    pub(super) draining: Cell<bool>,
+    installed: RefCell<Option<Arc<Installed>>>,
+}
+
+impl Shard {
+    pub(super) fn new(seed: ShardSeed) -> anyhow::Result<Self> {
+        let clock = Rc::new(Clock::new());
+        let tls = TlsShard::new(seed.tls).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?;
+        Ok(Self {
+            index: seed.index,
+            config: seed.config,
+            audit: seed.audit,
+            resolver: Resolver::new(seed.lookups),
+            tls: RefCell::new(tls),
+            flows: FlowTable::new(seed.index, Rc::clone(&clock)),
+            pipes: PipePool::new(Arc::clone(&seed.cells)),
+            cells: seed.cells,
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+            clock,
+            draining: Cell::new(false),
+            installed: RefCell::new(None),
+        })
+    }
+
+    /// The snapshot and issuer in force; `None` before the first has arrived.
+    pub(crate) fn installed(&self) -> Option<Arc<Installed>> {
+        self.installed.borrow().clone()
+    }
+
+    /// Puts a snapshot and its issuer in force for flows that start from now on.
+    pub(super) fn install(&self, installed: Arc<Installed>) {
+        self.tls.borrow_mut().install_issuer(Arc::clone(&installed.issuer));
+        self.cells.policy_epoch.set((), installed.snapshot.epoch().unwrap_or(0));
+        *self.installed.borrow_mut() = Some(installed);
+    }
+}
+
+/// One read of a copied flow: large enough to show that a flow is busy, small enough to stay in the cache.
+const SCRATCH_BYTES: usize = 32 * 1024;
