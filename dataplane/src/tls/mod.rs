@@ -11,6 +11,7 @@
 //! TlsShard::downstream(&leaf) ──▶ Engine
 //! ```
 
+mod chain;
 mod engine;
 mod fault;
 mod issuer;
@@ -28,3 +29,6 @@ pub(crate) use leaf::{Leaf, LeafSource};
 pub(crate) use roots::{RootsError, UpstreamRoots};
 pub(crate) use shard::{TlsShard, TlsShared};
 pub(crate) use verify::VerifiedUpstream;
+
+#[cfg(test)]
+mod tests;

@@ -5,32 +5,96 @@
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, TrustAnchor};
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+
+use super::chain::{self, Voucher};
 
 /// Trust anchors for the upstream leg, never empty.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct UpstreamRoots {
-    /// From the operator's files.
-    pub(super) given: Vec<TrustAnchor<'static>>,
-    /// From the system's store.
-    pub(super) native: Vec<TrustAnchor<'static>>,
+    anchors: Vec<TrustAnchor<'static>>,
+    /// Of the anchor in the same place.
+    facts: Vec<RootFacts>,
+}
+
+/// What is known of a root beyond its name and key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RootFacts {
+    pub(super) voucher: Voucher,
+    /// Unix seconds.
+    not_before: i64,
+    /// Unix seconds.
+    pub(super) not_after: i64,
+}
+
+impl RootFacts {
+    pub(super) fn is_valid_at(&self, now: UnixTime) -> bool {
+        i64::try_from(now.as_secs()).is_ok_and(|now| self.not_before <= now && now <= self.not_after)
+    }
 }
 
 impl UpstreamRoots {
-    /// Reads the system's store if `native`, and every certificate of `files` (PEM).
+    /// Reads every certificate of `files` (PEM), and the system's store if `native`. A root that is in both is the
+    /// operator's.
     pub(crate) fn load(native: bool, files: &[PathBuf]) -> Result<Self, RootsError> {
-        let mut given = Vec::new();
+        let mut roots = Self::default();
         for file in files {
-            given.extend(read_file(file)?);
+            roots.add_file(file)?;
         }
-        let native = if native { read_native() } else { Vec::new() };
-        let roots = Self { given, native };
-        if roots.count() == 0 { Err(RootsError::Empty) } else { Ok(roots) }
+        if native {
+            roots.add_native();
+        }
+        if roots.anchors.is_empty() { Err(RootsError::Empty) } else { Ok(roots) }
     }
 
     /// How many roots there are.
     pub(crate) fn count(&self) -> usize {
-        self.given.len() + self.native.len()
+        self.anchors.len()
+    }
+
+    pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
+    }
+
+    /// The facts of one of [`Self::anchors`].
+    pub(super) fn facts_of(&self, anchor: &TrustAnchor<'_>) -> Option<RootFacts> {
+        let place = self.anchors.iter().position(|known| std::ptr::eq(known, anchor))?;
+        self.facts.get(place).copied()
+    }
+
+    /// Adds a root, unless nothing should lead to it.
+    pub(super) fn add(&mut self, certificate: &CertificateDer<'_>, voucher: Voucher) -> bool {
+        let period = chain::check_root(certificate, voucher);
+        let anchor = webpki::anchor_from_trusted_cert(certificate).map(|anchor| anchor.to_owned());
+        let (Ok((not_before, not_after)), Ok(anchor)) = (period, anchor) else { return false };
+        self.anchors.push(anchor);
+        self.facts.push(RootFacts { voucher, not_before, not_after });
+        true
+    }
+
+    /// Every certificate of an operator's file must be usable: a root that is silently left out is found out by a user.
+    fn add_file(&mut self, file: &Path) -> Result<(), RootsError> {
+        let unreadable = |reason| RootsError::Unreadable { file: file.into(), reason };
+        let before = self.count();
+        for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
+            if !self.add(&certificate.map_err(unreadable)?, Voucher::Operator) {
+                return Err(RootsError::Unusable { file: file.into(), number: self.count() - before + 1 });
+            }
+        }
+        if self.count() == before { Err(RootsError::NoRoot { file: file.into() }) } else { Ok(()) }
+    }
+
+    /// The system's store may hold roots that cannot be used; those are left out, as browsers do.
+    fn add_native(&mut self) {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a part of the system's root store cannot be read");
+        }
+        for certificate in &found.certs {
+            if !self.add(certificate, Voucher::System) {
+                tracing::debug!("a root of the system's store is left out: it is not fit to vouch for servers");
+            }
+        }
     }
 }
 
@@ -42,33 +106,13 @@ pub(crate) enum RootsError {
          name a PEM file"
     )]
     Empty,
-    #[error("{}: no certificate in it that can serve as a root; it must be PEM (-----BEGIN CERTIFICATE-----)", file.display())]
+    #[error("{}: no certificate in it; it must be PEM (-----BEGIN CERTIFICATE-----)", file.display())]
     NoRoot { file: PathBuf },
     #[error("{}: cannot be read: {reason}", file.display())]
     Unreadable { file: PathBuf, reason: rustls_pki_types::pem::Error },
-}
-
-/// Every certificate of an operator's file must be usable: a root that is silently left out is found out by a user.
-fn read_file(file: &Path) -> Result<Vec<TrustAnchor<'static>>, RootsError> {
-    let unreadable = |reason| RootsError::Unreadable { file: file.into(), reason };
-    let certificates = CertificateDer::pem_file_iter(file).map_err(unreadable)?;
-    let mut anchors = Vec::new();
-    for certificate in certificates {
-        let anchor = anchor(&certificate.map_err(unreadable)?);
-        anchors.push(anchor.ok_or_else(|| RootsError::NoRoot { file: file.into() })?);
-    }
-    if anchors.is_empty() { Err(RootsError::NoRoot { file: file.into() }) } else { Ok(anchors) }
-}
-
-/// The system's store may hold roots that webpki cannot use; those are left out, as browsers do.
-fn read_native() -> Vec<TrustAnchor<'static>> {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a part of the system's root store cannot be read");
-    }
-    found.certs.iter().filter_map(anchor).collect()
-}
-
-fn anchor(certificate: &CertificateDer<'_>) -> Option<TrustAnchor<'static>> {
-    webpki::anchor_from_trusted_cert(certificate).ok().map(|anchor| anchor.to_owned())
+    #[error(
+        "{}: certificate number {number} cannot serve as a root: it is malformed, has a weak key (RSA below 2048 bits, \
+         an odd curve) or a critical extension that is not known", file.display()
+    )]
+    Unusable { file: PathBuf, number: usize },
 }

@@ -29,7 +29,7 @@ const ALPN: &[u8] = b"http/1.1";
 
 /// What all shards share: the upstream roots, the cryptography, and the downstream configuration without a leaf.
 pub(crate) struct TlsShared {
-    roots: UpstreamRoots,
+    roots: Arc<UpstreamRoots>,
     provider: Arc<CryptoProvider>,
     downstream: ServerConfig,
 }
@@ -39,7 +39,7 @@ impl TlsShared {
     pub(crate) fn new(roots: UpstreamRoots) -> Result<Self, FaultKind> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let downstream = downstream_config(&provider)?;
-        Ok(Self { roots, provider, downstream })
+        Ok(Self { roots: Arc::new(roots), provider, downstream })
     }
 }
 
@@ -56,7 +56,8 @@ pub(crate) struct TlsShard {
 
 impl TlsShard {
     pub(crate) fn new(shared: Arc<TlsShared>) -> Result<Self, FaultKind> {
-        let verifier = Arc::new(Verifier::new(&shared.roots, shared.provider.signature_verification_algorithms));
+        let verifier =
+            Arc::new(Verifier::new(Arc::clone(&shared.roots), shared.provider.signature_verification_algorithms));
         let requests = Arc::new(ClientCertificateRequests::default());
         let client = Arc::new(client_config(&shared.provider, &verifier, &requests)?);
         let leaves = LeafCache::new(LEAF_CACHE_ENTRIES_MAX);

@@ -4,7 +4,9 @@
 //! downstream asked for. A full handshake is verified when its certificate arrives; a resumed one, which shows none, is
 //! verified from the chain of the session that it resumes. So every upstream handshake is verified.
 
+use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use penstock_core::flow::FaultKind;
@@ -13,9 +15,10 @@ use penstock_core::sni::Sni;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
+use super::chain;
 use super::proven::ProvenChains;
 use super::refusal::ChainRefusal;
 use super::roots::UpstreamRoots;
@@ -39,16 +42,14 @@ pub(super) type ChainDigest = [u8; 32];
 
 /// Verifies upstream chains for one shard, and remembers for minutes which it verified.
 pub(super) struct Verifier {
-    /// Given roots first: where a root is in both stores, the operator's word about it counts.
-    anchors: Vec<TrustAnchor<'static>>,
+    roots: Arc<UpstreamRoots>,
     algorithms: WebPkiSupportedAlgorithms,
     proven: ProvenChains,
 }
 
 impl Verifier {
-    pub(super) fn new(roots: &UpstreamRoots, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        let anchors = roots.given.iter().chain(&roots.native).cloned().collect();
-        Self { anchors, algorithms, proven: ProvenChains::default() }
+    pub(super) fn new(roots: Arc<UpstreamRoots>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { roots, algorithms, proven: ProvenChains::default() }
     }
 
     /// The proof for a finished handshake, from the chain that the upstream showed in it or in the one it resumes.
@@ -64,7 +65,7 @@ impl Verifier {
         Ok(VerifiedUpstream { name: name.clone(), chain })
     }
 
-    fn verify(
+    pub(super) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -74,39 +75,65 @@ impl Verifier {
         check_bounds(end_entity, intermediates)?;
         let digest = chain_digest(end_entity, intermediates, name);
         if !self.proven.holds(&digest, now) {
-            self.check(end_entity, intermediates, name, now)?;
-            let until = now.as_secs().saturating_add(VERIFIED_CHAIN_SECONDS_MAX);
+            let not_after = self.check(end_entity, intermediates, name, now)?;
+            let until = now.as_secs().saturating_add(VERIFIED_CHAIN_SECONDS_MAX).min(not_after);
             self.proven.insert(digest, until, now);
         }
         Ok(digest)
     }
 
-    /// Path, period, purpose and constraints (RFC 5280 section 6), then the name (RFC 6125 section 6.4).
+    /// Path, period, purpose and constraints (RFC 5280 section 6), our own rules for each certificate of the path, then
+    /// the name (RFC 6125 section 6.4). Answers the last Unix second of the path.
     fn check(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<(), ChainRefusal> {
+    ) -> Result<u64, ChainRefusal> {
         let certificate = EndEntityCert::try_from(end_entity)?;
-        certificate.verify_for_usage(
+        let verdict = Cell::new(Err(ChainRefusal::Issuer));
+        // webpki goes on to other paths when this one is refused; the last word about any is kept.
+        let judge = |path: &VerifiedPath<'_>| {
+            verdict.set(self.judge(path, now));
+            verdict.get().map(|_| ()).map_err(|_| webpki::Error::ExtensionValueInvalid)
+        };
+        let path = certificate.verify_for_usage(
             self.algorithms.all,
-            &self.anchors,
+            self.roots.anchors(),
             intermediates,
             now,
             KeyUsage::server_auth(),
             None,
-            None,
-        )?;
+            Some(&judge),
+        );
+        match path {
+            Err(webpki::Error::ExtensionValueInvalid) if verdict.get() != Err(ChainRefusal::Issuer) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        let not_after = verdict.get()?;
         certificate.verify_is_valid_for_subject_name(name)?;
-        Ok(())
+        chain::check_wildcard(end_entity, name)?;
+        u64::try_from(not_after).map_err(|_| ChainRefusal::Time)
+    }
+
+    /// Whether a path that is valid is also one of our liking; its last Unix second.
+    fn judge(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<i64, ChainRefusal> {
+        let root = self.roots.facts_of(path.anchor()).ok_or(ChainRefusal::Issuer)?;
+        if !root.is_valid_at(now) {
+            return Err(ChainRefusal::Time);
+        }
+        let leaf_end = chain::check_leaf(&path.end_entity().der(), root.voucher)?;
+        path.intermediate_certificates().try_fold(root.not_after.min(leaf_end), |end, certificate| {
+            Ok(end.min(chain::check_intermediate(&certificate.der(), root.voucher)?))
+        })
     }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("anchors", &self.anchors.len()).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("roots", &self.roots.count()).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,4 @@
+//! Tests of the TLS room.
+
+mod corpus;
+mod limbo;
