@@ -6,7 +6,7 @@
 //!
 //! Runs once per chain and a few minutes, so it parses anew instead of keeping parts.
 
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, NameConstraints, ParsedExtension};
 use x509_parser::oid_registry::{

@@ -1,7 +1,7 @@
 //! What a TLS error means in the product's own vocabulary of faults.
 
 use penstock_core::flow::{FaultKind, Leg};
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::refusal::ChainRefusal;
 
@@ -11,7 +11,10 @@ pub(super) fn kind_of(leg: Leg, error: &Error) -> FaultKind {
         Error::InvalidCertificate(reason) => certificate(reason),
         Error::NoCertificatesPresented => FaultKind::Certificate,
         Error::AlertReceived(alert) => alerted(leg, *alert),
-        Error::PeerSentOversizedRecord => FaultKind::TooLarge,
+        Error::PeerSentOversizedRecord
+        | Error::InvalidMessage(
+            InvalidMessage::CertificatePayloadTooLarge | InvalidMessage::HandshakePayloadTooLarge,
+        ) => FaultKind::TooLarge,
         _ => FaultKind::Tls,
     }
 }

@@ -17,26 +17,30 @@ use super::verify::ChainDigest;
 /// whoever finds it gone, which does not happen on one thread, verifies again and is right all the same.
 #[derive(Default)]
 pub(super) struct ProvenChains {
-    table: AtomicCell<Option<Box<HashMap<ChainDigest, u64>>>>,
+    table: AtomicCell<Option<Box<Table>>>,
 }
+
+/// One pointer wide when boxed, so that the cell needs no lock.
+#[derive(Default)]
+struct Table(HashMap<ChainDigest, u64>);
 
 impl ProvenChains {
     pub(super) fn holds(&self, chain: &ChainDigest, now: UnixTime) -> bool {
         let Some(table) = self.table.take() else { return false };
-        let holds = table.get(chain).is_some_and(|&until| now.as_secs() < until);
+        let holds = table.0.get(chain).is_some_and(|&until| now.as_secs() < until);
         self.table.store(Some(table));
         holds
     }
 
     pub(super) fn insert(&self, chain: ChainDigest, until: u64, now: UnixTime) {
         let mut table = self.table.take().unwrap_or_default();
-        if table.len() >= VERIFIED_CHAINS_MAX {
-            table.retain(|_, until| now.as_secs() < *until);
+        if table.0.len() >= VERIFIED_CHAINS_MAX {
+            table.0.retain(|_, until| now.as_secs() < *until);
         }
-        if table.len() >= VERIFIED_CHAINS_MAX {
-            table.clear();
+        if table.0.len() >= VERIFIED_CHAINS_MAX {
+            table.0.clear();
         }
-        table.insert(chain, until);
+        table.0.insert(chain, until);
         self.table.store(Some(table));
     }
 }

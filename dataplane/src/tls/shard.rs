@@ -71,7 +71,7 @@ impl TlsShard {
     }
 
     /// Begins the upstream leg for `sni`.
-    pub(crate) fn upstream(&mut self, sni: &Sni) -> Result<Box<dyn Engine>, FaultKind> {
+    pub(crate) fn upstream(&self, sni: &Sni) -> Result<Box<dyn Engine>, FaultKind> {
         let name = ServerName::try_from(sni.as_str()).map_err(|_| FaultKind::Malformed)?.to_owned();
         let connection = ClientConnection::new(Arc::clone(&self.client), name).map_err(|_| FaultKind::Tls)?;
         let (verifier, requests) = (Arc::clone(&self.verifier), Arc::clone(&self.requests));
@@ -97,7 +97,7 @@ impl TlsShard {
     }
 
     /// Begins the downstream leg with `leaf`.
-    pub(crate) fn downstream(&mut self, leaf: &Arc<Leaf>) -> Result<Box<dyn Engine>, FaultKind> {
+    pub(crate) fn downstream(&self, leaf: &Arc<Leaf>) -> Result<Box<dyn Engine>, FaultKind> {
         let connection = ServerConnection::new(Arc::clone(&leaf.config)).map_err(|_| FaultKind::Tls)?;
         Ok(Box::new(RustlsEngine::downstream(connection)))
     }

@@ -1,4 +1,17 @@
 //! Tests of the TLS room.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic and say what it left out"
+)]
 
+mod bed;
 mod corpus;
+mod downstream;
 mod limbo;
+mod origin;
+mod refusals;
+mod sessions;
+mod transfer;
+mod wire;

@@ -1,0 +1,135 @@
+//! A whole TLS room under test: upstream roots, shared state, an issuer.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use penstock_core::mint::{
+    AuthorityRequest, CertificateFacts, PermittedNames, SignError, Signer, Validity, encode_issuer, encode_root,
+};
+use penstock_core::sni::Sni;
+use rustls::client::Resumption;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls_pki_types::{CertificateDer, ServerName};
+
+use super::origin::{ClientAuth, TestCa, server_config};
+use super::wire::Pair;
+use crate::tls::chain::Voucher;
+use crate::tls::{Issuer, Leaf, LeafSource, TlsShard, TlsShared, VerifiedUpstream};
+
+pub(super) const HOST: &str = "login.saas.example";
+pub(super) const DAY: i64 = 86_400;
+
+/// Upstream CA, shared state and the root that our clients trust.
+pub(super) struct Bed {
+    pub(super) ca: TestCa,
+    pub(super) shared: Arc<TlsShared>,
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) root: CertificateDer<'static>,
+}
+
+impl Bed {
+    pub(super) fn new() -> Self {
+        let ca = TestCa::new("public authority");
+        let shared = Arc::new(TlsShared::new(ca.roots(Voucher::System)).expect("shared"));
+        let (issuer, root) = issuer(now(), &["*.saas.example"]);
+        Self { ca, shared, issuer: Arc::new(issuer), root }
+    }
+
+    pub(super) fn shard(&self) -> TlsShard {
+        let mut shard = TlsShard::new(Arc::clone(&self.shared)).expect("shard");
+        shard.install_issuer(Arc::clone(&self.issuer));
+        shard
+    }
+
+    /// An honest origin for `name`.
+    pub(super) fn origin(&self, name: &str) -> Arc<ServerConfig> {
+        server_config(&self.ca.server(&[name], |_| {}), rustls::ALL_VERSIONS, ClientAuth::None)
+    }
+
+    /// The proof for `name`, from a handshake with `origin`.
+    pub(super) fn verified(&self, shard: &TlsShard, name: &str, origin: &Arc<ServerConfig>) -> VerifiedUpstream {
+        let mut pair = upstream(shard, name, origin, usize::MAX);
+        assert_eq!(pair.run(), Ok(()));
+        pair.ours.verified().expect("verified")
+    }
+
+    /// A leaf for `name`, by way of an honest origin.
+    pub(super) fn leaf(&self, shard: &mut TlsShard, name: &str) -> (Arc<Leaf>, LeafSource) {
+        let verified = self.verified(shard, name, &self.origin(name));
+        shard.leaf_for(&sni(name), &verified, now()).expect("leaf")
+    }
+
+    /// A client that trusts our root.
+    pub(super) fn client(&self) -> ClientConfig {
+        client_trusting(&self.root)
+    }
+}
+
+pub(super) fn client_trusting(root: &CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).expect("root");
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config
+}
+
+pub(super) fn upstream(shard: &TlsShard, name: &str, origin: &Arc<ServerConfig>, step: usize) -> Pair {
+    let ours = shard.upstream(&sni(name)).expect("engine");
+    Pair::new(ours, ServerConnection::new(Arc::clone(origin)).expect("server"), step)
+}
+
+pub(super) fn downstream(
+    shard: &TlsShard,
+    leaf: &Arc<Leaf>,
+    client: &Arc<ClientConfig>,
+    name: &str,
+    step: usize,
+) -> Pair {
+    let name = ServerName::try_from(name.to_owned()).expect("name");
+    let client = ClientConnection::new(Arc::clone(client), name).expect("client");
+    Pair::new(shard.downstream(leaf).expect("engine"), client, step)
+}
+
+pub(super) fn sni(name: &str) -> Sni {
+    Sni::parse(name.as_bytes()).expect("host name")
+}
+
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("clock");
+    i64::try_from(now.as_secs()).expect("seconds")
+}
+
+struct Key(EcdsaKeyPair);
+
+impl Signer for Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError)?.as_ref().to_vec())
+    }
+}
+
+/// What the link would deliver at `now`: chain, PKCS#8 key and period.
+pub(super) fn issuer_parts(now: i64, hosts: &[&str]) -> (Vec<Vec<u8>>, Vec<u8>, Validity) {
+    let key = || Key(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("key"));
+    let (root_key, issuer_key) = (key(), key());
+    let request =
+        |common_name, public_key, validity| AuthorityRequest { common_name, public_key, serial: [9; 16], validity };
+    let root_public = root_key.0.public_key().as_der().expect("public key");
+    let issuer_public = issuer_key.0.public_key().as_der().expect("public key");
+    let period = Validity::from_now(now, 3650 * DAY);
+    let root = encode_root(&request("root", root_public.as_ref(), period), &root_key).expect("root");
+    let facts = CertificateFacts::parse(&root).expect("facts");
+    let permitted = PermittedNames::from_patterns(hosts.iter().copied()).expect("patterns");
+    let period = Validity::from_now(now, 30 * DAY);
+    let request = request("issuer", issuer_public.as_ref(), period);
+    let issuer = encode_issuer(&request, &facts, &permitted, &root_key).expect("issuer");
+    (vec![issuer, root], issuer_key.0.to_pkcs8v1().expect("PKCS#8").as_ref().to_vec(), period)
+}
+
+pub(super) fn issuer(now: i64, hosts: &[&str]) -> (Issuer, CertificateDer<'static>) {
+    let (chain, key, period) = issuer_parts(now, hosts);
+    let issuer = Issuer::from_parts(&chain, &key, period.not_before, period.not_after).expect("issuer");
+    (issuer, CertificateDer::from(chain[1].clone()))
+}
