@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_were_never_read_do_not_count_as_written() {
+        let mut relay = Relay::new(0);
+        relay.handle_read(Egress, 5, 1);
+        assert_eq!(relay.handle_written(Egress, 9, 2), Step::Continue);
+        assert_eq!((relay.written_bytes(Egress), relay.in_flight_bytes(Egress)), (5, 0));
+        relay.handle_read(Egress, 4, 3);
+        assert_eq!(relay.handle_end(Egress, 4), Step::Continue);
+    }
+
+    #[test]
     fn a_reset_goes_to_the_other_leg() {
         assert_eq!(Relay::new(0).handle_reset(Leg::Upstream), Step::Reset(Leg::Downstream));
         let mut relay = Relay::new(0);

@@ -339,6 +339,29 @@ fn h025_a_length_that_does_not_fit_is_refused() {
 }
 
 #[test]
+fn h025_a_session_id_is_at_most_32_bytes() {
+    let with_id = |bytes: usize| Hello { session_id: vec![1; bytes], ..named() }.wire();
+    for bytes in [0, 1, 32] {
+        assert_eq!(cuts::facts(&with_id(bytes)).session_id.len(), bytes);
+    }
+    assert_eq!(cuts::reject(&with_id(33)), HelloReject::MalformedHello);
+}
+
+#[test]
+fn h023_the_highest_version_is_the_highest_that_exists() {
+    let offered = |list: &[u8]| cuts::facts(&named().with(43, list).wire()).version_max;
+    assert_eq!(offered(&[4, 3, 2, 3, 1]), 0x0302);
+    // Drafts of TLS 1.3 and reserved values are no versions, nor is a list that holds nothing else.
+    assert_eq!(offered(&[8, 0x7f, 0x1c, 0xfa, 0xfa, 3, 3, 3, 4]), 0x0304);
+    assert_eq!(offered(&[4, 0x7f, 0x1c, 3, 3]), 0x0303);
+    assert_eq!(offered(&[2, 0x7f, 0x1c]), 0);
+    for broken in [&[][..], &[9, 3, 4], &[1, 3]] {
+        assert_eq!(offered(broken), 0);
+    }
+    assert_eq!(cuts::facts(&Hello { legacy_version: 0x0301, ..named() }.wire()).version_max, 0x0301);
+}
+
+#[test]
 fn h025_bytes_behind_the_hello_in_its_record_are_refused() {
     let message = named().message();
     assert_eq!(cuts::reject(&record(HANDSHAKE, &[&message[..], b"x"].concat())), HelloReject::TrailingBytes);
