@@ -60,7 +60,7 @@ async fn connect(flow: &Flow, address: SocketAddr) -> Result<Rc<Socket>, FaultKi
     let socket = Rc::new(Socket::for_address(address).map_err(|_no_descriptor| FaultKind::Resource)?);
     flow.control.set_upstream(Some(Rc::clone(&socket)));
     match flow.control.connect(&socket, address).await {
-        Ok(()) => return Ok(socket),
+        Ok(()) => Ok(socket),
         Err(ConnectError::Stopped(stop)) => {
             // The deadline was this address's; the next one gets its own.
             flow.control.set_upstream(None);

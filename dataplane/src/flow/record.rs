@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use penstock_core::policy::{Decision, FlowFacts, Verdict};
 use penstock_core::proxy::{Authority, Host};
@@ -19,7 +18,6 @@ pub(crate) struct Flow {
     pub(crate) control: Rc<FlowControl>,
     pub(crate) shard: Rc<Shard>,
     pub(crate) installed: Arc<Installed>,
-    pub(crate) started: Instant,
     pub(crate) learned: RefCell<Learned>,
 }
 

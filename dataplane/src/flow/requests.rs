@@ -34,7 +34,7 @@ impl<'a> Requests<'a> {
     }
 
     /// Records a request that was refused before any of it went upstream.
-    pub(crate) fn refuse(&mut self, refused: EditFault) {
+    pub(crate) fn refuse(&self, refused: EditFault) {
         let mut event = self.event(Status::Fault);
         event.code = Some(refused.label().to_owned());
         event.fault = Some(refused.fault().to_string());
@@ -74,11 +74,11 @@ impl<'a> Requests<'a> {
 
     fn request_event(&self, status: Status, request: Request) -> AuditEvent {
         let mut event = self.event(status);
-        event.method = Some(request.method.into());
-        event.path = Some(request.path.into());
-        event.target_tenant = request.target_tenant.map(Into::into);
+        event.method = Some(request.method);
+        event.path = Some(request.path);
+        event.target_tenant = request.target_tenant;
         if let Some(agent) = request.agent {
-            event.client = Some(agent.into());
+            event.client = Some(agent);
         }
         event.headers_stripped = request.stripped.iter().map(|name| (*name).to_owned()).collect();
         event

@@ -28,7 +28,7 @@ pub(crate) async fn sniff(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>
         if !received.is_empty() {
             match reader.handle_bytes(received) {
                 Parsed::Complete { value: hello, .. } => {
-                    let sni = hello.sni.clone();
+                    let sni = hello.sni;
                     flow.shard.cells.sniff_seconds.observe((), started.elapsed().as_secs_f64());
                     return Ok(Sniffed::Hello(sni));
                 }

@@ -191,7 +191,7 @@ impl<'a> EditRelay<'a> {
 
     /// Answers a request that is refused, when no other answer is on its way; nothing of it went upstream.
     async fn refuse(&self, refused: EditFault) {
-        self.requests.borrow_mut().refuse(refused);
+        self.requests.borrow().refuse(refused);
         if !self.exchange.borrow().may_answer() {
             return;
         }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
 use penstock_core::flow::{Fault, FaultKind, FlowId, Phase};
 use penstock_core::limits;
@@ -74,13 +73,8 @@ async fn accept(shard: Rc<Shard>, listener: Rc<Listener>) {
                     shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
                     continue;
                 };
-                let flow = Flow {
-                    control,
-                    shard: Rc::clone(&shard),
-                    installed,
-                    started: Instant::now(),
-                    learned: RefCell::new(Learned::default()),
-                };
+                let flow =
+                    Flow { control, shard: Rc::clone(&shard), installed, learned: RefCell::new(Learned::default()) };
                 ring::spawn(serve(flow));
             }
             Err(_) if shard.draining.get() => return,
@@ -124,8 +118,8 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
         if !shard.draining.get() {
             continue;
         }
-        let deadline_ms = *drain_deadline_ms
-            .get_or_insert(now_ms + u64::try_from(shard.config.deadlines.drain.as_millis()).unwrap_or(u64::MAX / 2));
+        let drain_ms = u64::try_from(shard.config.deadlines.drain.as_millis()).unwrap_or(u64::MAX / 2);
+        let deadline_ms = *drain_deadline_ms.get_or_insert_with(|| now_ms + drain_ms);
         if now_ms >= deadline_ms {
             shard.flows.stop_all(Stop::Draining);
         }
