@@ -1,3 +1,21 @@
-//! Penstock's control plane.
+//! Penstock's control plane: keeps policy, CA and audit events, publishes to data planes over the link, and answers
+//! operators through the admin API.
+//!
+//! `daemon` puts the parts together; `admin` and `publish` stand on `store`, `ca`, `audit` and `metrics`. The binaries
+//! are `penstock-control` (this daemon) and `penstock` (the operator's command, which speaks to the admin API alone).
+#![forbid(unsafe_code)]
 
+mod admin;
+pub mod audit;
 pub mod ca;
+pub mod config;
+pub mod daemon;
+pub mod explain;
+pub mod lock;
+mod metrics;
+mod publish;
+mod store;
+
+pub use admin::TokenError;
+pub use publish::SocketError;
+pub use store::StoreError;

@@ -1,0 +1,20 @@
+//! `/nodes`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::router::Admin;
+use crate::publish::NodeView;
+
+#[derive(Serialize)]
+pub(super) struct NodesView {
+    /// The active epoch; null when no policy is in force.
+    epoch: Option<u64>,
+    nodes: Vec<NodeView>,
+}
+
+pub(super) async fn nodes(State(admin): State<Admin>) -> Json<NodesView> {
+    let epoch = admin.publisher.active().map(|active| active.epoch());
+    Json(NodesView { epoch, nodes: admin.publisher.fleet().view() })
+}

@@ -1,0 +1,41 @@
+//! `/metrics`, `/healthz`, `/readyz`: open to everyone who reaches the listener, so they tell nothing that is secret.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::problem::Problem;
+use super::router::Admin;
+use crate::metrics::Expiry;
+
+/// How long a scrape waits for the data planes before it takes what they said last.
+const METRICS_PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let nodes = admin.publisher.fleet().samples(METRICS_PATIENCE).await;
+    let mut expiries = vec![Expiry { kind: "root", unix_seconds: admin.authority.root_not_after() }];
+    let issuer = admin.publisher.active().and_then(|active| active.issuer.clone());
+    expiries.extend(issuer.map(|issuer| Expiry { kind: "issuer", unix_seconds: issuer.not_after }));
+    let page = admin.exporter.render(nodes, expiries);
+    let page = page.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response())
+}
+
+/// The process runs.
+pub(super) async fn alive() -> Json<serde_json::Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// A policy is in force, on a data plane too.
+pub(super) async fn ready(State(admin): State<Admin>) -> Result<Json<serde_json::Value>, Problem> {
+    let not_ready = |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+    let active = admin.publisher.active().ok_or_else(|| not_ready("no policy is in force"))?;
+    if !admin.publisher.fleet().serves(active.epoch()) {
+        return Err(not_ready("no data plane has the active policy yet"));
+    }
+    Ok(Json(json!({ "status": "ready", "epoch": active.epoch() })))
+}

@@ -1,0 +1,195 @@
+//! `/policy`, `/policy/check`, `/policy/explain`: read, publish, try out.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
+use penstock_core::policy::Diagnostic;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use super::router::Admin;
+use crate::explain::{Question, QuestionError};
+use crate::publish::{Acknowledgement, Proposal, Published, check as check_policy};
+use crate::store::RevisionSource;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadQuery {
+    /// An earlier revision than the active one.
+    epoch: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishQuery {
+    author: Option<String>,
+    comment: Option<String>,
+    /// What diagnostics call the document.
+    file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckQuery {
+    file: Option<String>,
+}
+
+/// Answer to a change of policy.
+#[derive(Serialize)]
+pub(super) struct PublishedView {
+    epoch: u64,
+    digest: String,
+    /// What each data plane did with it.
+    nodes: Vec<NodeAnswer>,
+    warnings: Vec<Diagnostic>,
+}
+
+#[derive(Serialize)]
+struct NodeAnswer {
+    node: String,
+    #[serde(flatten)]
+    answer: Acknowledgement,
+}
+
+#[derive(Serialize)]
+struct CheckedView {
+    valid: bool,
+    digest: String,
+    warnings: Vec<Diagnostic>,
+}
+
+pub(super) async fn read(
+    State(admin): State<Admin>,
+    Query(query): Query<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let revision = match query.epoch {
+        Some(epoch) => admin.revisions.revision(epoch).await?,
+        None => admin.publisher.active().map(|active| active.revision.as_ref().clone()),
+    };
+    let Some(revision) = revision else {
+        return Err(Problem::not_found(
+            query
+                .epoch
+                .map_or_else(|| "no policy is in force".to_owned(), |epoch| format!("there is no epoch {epoch}")),
+        ));
+    };
+    let etag = [(header::ETAG, format!("\"{}\"", revision.epoch))];
+    if accepts_json(&headers) {
+        let document: serde_json::Value = toml::from_str(&revision.text)
+            .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        return Ok((etag, Json(document)).into_response());
+    }
+    Ok((etag, [(header::CONTENT_TYPE, "application/toml")], revision.text).into_response())
+}
+
+pub(super) async fn publish(
+    State(admin): State<Admin>,
+    Query(query): Query<PublishQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let proposal = Proposal {
+        text: document(&headers, &body)?,
+        file: query.file.unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
+        author: query.author.unwrap_or_else(|| "api".to_owned()),
+        comment: query.comment.unwrap_or_default(),
+        source: RevisionSource::Api,
+        expected: expected_epoch(&headers)?,
+    };
+    Ok(published(admin.publisher.publish(proposal).await?))
+}
+
+/// 200 once every data plane that is known has it; 202 when it is stored and sent, and some have not: they are named.
+pub(super) fn published(published: Published) -> Response {
+    let nodes: Vec<NodeAnswer> =
+        published.nodes.into_iter().map(|(node, answer)| NodeAnswer { node, answer }).collect();
+    let complete = nodes.iter().all(|node| node.answer == Acknowledgement::Installed);
+    let active = published.active;
+    let view = PublishedView {
+        epoch: active.epoch(),
+        digest: active.revision.digest.clone(),
+        nodes,
+        warnings: active.snapshot.warnings().to_vec(),
+    };
+    let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (status, [(header::ETAG, format!("\"{}\"", view.epoch))], Json(view)).into_response()
+}
+
+pub(super) async fn check(
+    Query(query): Query<CheckQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let file = query.file.unwrap_or_else(|| DOCUMENT_NAME.to_owned());
+    let snapshot = check_policy(file, document(&headers, &body)?, None).await?;
+    let (digest, warnings) = (snapshot.digest().to_string(), snapshot.warnings().to_vec());
+    Ok(Json(CheckedView { valid: true, digest, warnings }).into_response())
+}
+
+/// Works on the active policy, or on one that the question brings along.
+pub(super) async fn explain(
+    State(admin): State<Admin>,
+    Json(mut question): Json<Question>,
+) -> Result<Response, Problem> {
+    let wrong = |error: QuestionError| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+    let explanation = match question.policy.take() {
+        Some(text) => {
+            let snapshot = check_policy(DOCUMENT_NAME.to_owned(), text, None).await?;
+            question.answer(&snapshot).map_err(wrong)?
+        }
+        None => {
+            let active = admin.publisher.active().ok_or_else(|| Problem::not_found("no policy is in force"))?;
+            question.answer(&active.snapshot).map_err(wrong)?
+        }
+    };
+    Ok(Json(explanation).into_response())
+}
+
+/// The document in a request's body, as TOML whatever it came as.
+fn document(headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let text = match media_type.as_str() {
+        "application/toml" | "text/toml" | "text/plain" => std::str::from_utf8(body)
+            .map_err(|error| Problem::bad_request(format!("the document is not UTF-8: {error}")))?
+            .to_owned(),
+        "application/json" => {
+            let value: toml::Value = serde_json::from_slice(body)
+                .map_err(|error| Problem::bad_request(format!("the document cannot be read as JSON: {error}")))?;
+            toml::to_string(&value)
+                .map_err(|error| Problem::bad_request(format!("the document cannot be written as TOML: {error}")))?
+        }
+        _ => {
+            let detail = "send the policy as Content-Type: application/toml, or application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+    };
+    if text.len() > POLICY_DOCUMENT_BYTES_MAX {
+        let detail = format!("a policy has at most {POLICY_DOCUMENT_BYTES_MAX} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    Ok(text)
+}
+
+/// The epoch in `If-Match`: the change is refused when another one came in between.
+fn expected_epoch(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or("").trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let epoch = text.trim_matches('"').parse();
+    epoch.map(Some).map_err(|_| Problem::bad_request("If-Match: must be the ETag of a policy, such as \"7\""))
+}
+
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accepted.split(',').any(|range| range.split(';').next().is_some_and(|range| range.trim() == "application/json"))
+}
+
+/// What diagnostics call a document that came without a name.
+const DOCUMENT_NAME: &str = "policy.toml";

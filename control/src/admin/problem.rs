@@ -1,0 +1,103 @@
+//! Errors of the API, all in one form: `application/problem+json` (RFC 9457).
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::publish::PublishError;
+use crate::store::StoreError;
+use penstock_core::policy::Diagnostic;
+
+/// One error, as it is sent.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: String,
+    status: u16,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    /// What is wrong in a policy, place by place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error").to_owned();
+        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), diagnostics: Vec::new() }
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        response
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PublishError::Invalid(diagnostics) => {
+                Self { diagnostics, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+            }
+            PublishError::EpochMoved { .. } => Self::new(StatusCode::PRECONDITION_FAILED, detail),
+            PublishError::NoSuchEpoch(_) => Self::not_found(detail),
+            PublishError::Store(error) => error.into(),
+            PublishError::Ca(_) | PublishError::Compiler => {
+                tracing::error!(error = detail, "a policy could not be published");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        // The log has the cause; paths and SQL are nothing for the network.
+        match error {
+            StoreError::EpochTaken { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store failed; the log of penstock-control says why"),
+        }
+    }
+}
+
+/// Gives the framework's own errors (no such route, wrong method, body too large, bad JSON or query) the form of all
+/// others. Their headers stay: `Allow` tells what a 405 would have taken.
+pub(crate) async fn normalise(response: Response) -> Response {
+    let status = response.status();
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == CONTENT_TYPE);
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let detail = to_bytes(body, DETAIL_BYTES_MAX).await.unwrap_or_default();
+    let problem = Problem::new(status, String::from_utf8_lossy(&detail)).into_response();
+    let (problem_parts, problem_body) = problem.into_parts();
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        parts.headers.remove(&name);
+        if let Some(value) = problem_parts.headers.get(&name) {
+            parts.headers.insert(name, value.clone());
+        }
+    }
+    Response::from_parts(parts, Body::new(problem_body))
+}
+
+const CONTENT_TYPE: &str = "application/problem+json";
+/// Longest text of the framework that becomes a detail.
+const DETAIL_BYTES_MAX: usize = 16 * 1024;

@@ -1,0 +1,72 @@
+//! `/policy/history`, `/policy/rollback`.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use penstock_core::audit::timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::policy::published;
+use super::problem::Problem;
+use super::router::Admin;
+use crate::store::{Revision, RevisionSource};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistoryQuery {
+    /// Only epochs below this one.
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub(super) struct HistoryView {
+    revisions: Vec<RevisionView>,
+}
+
+#[derive(Serialize)]
+struct RevisionView {
+    epoch: u64,
+    active: bool,
+    time: String,
+    author: String,
+    comment: String,
+    source: RevisionSource,
+    digest: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackRequest {
+    epoch: u64,
+    author: Option<String>,
+    comment: Option<String>,
+}
+
+/// Newest first.
+pub(super) async fn history(
+    State(admin): State<Admin>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Json<HistoryView>, Problem> {
+    let limit = query.limit.unwrap_or(HISTORY_DEFAULT).clamp(1, HISTORY_MAX);
+    let active = admin.publisher.active().map(|active| active.epoch());
+    let revisions = admin.revisions.history(query.before, limit).await?;
+    let revisions = revisions.into_iter().map(|revision| view(revision, active)).collect();
+    Ok(Json(HistoryView { revisions }))
+}
+
+pub(super) async fn roll_back(
+    State(admin): State<Admin>,
+    Json(request): Json<RollbackRequest>,
+) -> Result<Response, Problem> {
+    let author = request.author.unwrap_or_else(|| "api".to_owned());
+    Ok(published(admin.publisher.roll_back(request.epoch, author, request.comment).await?))
+}
+
+fn view(revision: Revision, active: Option<u64>) -> RevisionView {
+    let Revision { epoch, text: _, digest, author, comment, source, time_ms } = revision;
+    RevisionView { epoch, active: Some(epoch) == active, time: timestamp(time_ms), author, comment, source, digest }
+}
+
+const HISTORY_DEFAULT: usize = 50;
+const HISTORY_MAX: usize = 1_000;

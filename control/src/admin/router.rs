@@ -1,0 +1,75 @@
+//! The routes, and what stands before all of them: body bounds, the token, the form of errors.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use axum::routing::{get, post};
+use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
+
+use super::problem::{self, Problem};
+use super::{Token, audit, authority, catalogue, fleet, health, policy, revision, token};
+use crate::ca::Authority;
+use crate::metrics::Exporter;
+use crate::publish::Publisher;
+use crate::store::{AuditStore, PolicyStore};
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) revisions: Arc<dyn PolicyStore>,
+    pub(crate) events: Arc<dyn AuditStore>,
+    pub(crate) exporter: Arc<Exporter>,
+    pub(crate) authority: Arc<Authority>,
+}
+
+/// Longest body of a request that carries no policy.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Every route of the admin listener.
+pub(crate) fn router(admin: Admin, token: Token) -> Router {
+    let with_policy = Router::new()
+        .route("/policy", get(policy::read).put(policy::publish))
+        .route("/policy/check", post(policy::check))
+        .route("/policy/explain", post(policy::explain))
+        // A document at its longest grows when it travels inside JSON.
+        .layer(DefaultBodyLimit::max(2 * POLICY_DOCUMENT_BYTES_MAX));
+    let api = Router::new()
+        .route("/policy/history", get(revision::history))
+        .route("/policy/rollback", post(revision::roll_back))
+        .route("/nodes", get(fleet::nodes))
+        .route("/catalogue", get(catalogue::list))
+        .route("/catalogue/{id}", get(catalogue::show))
+        .route("/events", get(audit::events))
+        .route("/ca", get(authority::describe))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(with_policy)
+        .fallback(unknown)
+        .layer(from_fn_with_state(token, token::require));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/metrics", get(health::metrics))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/ca/root.pem", get(authority::root_pem))
+        .fallback(unknown)
+        .layer(map_response(problem::normalise))
+        .layer(map_response(harden))
+        .with_state(admin)
+}
+
+async fn unknown() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing under this path")
+}
+
+/// Answers hold policies and audit records: no cache keeps them, no browser guesses their type.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,184 @@
+//! The way to the admin API: address, token, and errors told as the API tells them.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use serde_json::Value;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+/// Where the daemon is. The same options on every command that needs it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DaemonArguments {
+    /// Address of the admin API.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7080")]
+    pub(crate) admin: String,
+    /// File with the admin API's token; `penstock up` names it when it is ready.
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/penstock/admin.token")]
+    pub(crate) token_file: PathBuf,
+}
+
+/// A connection to the admin API.
+pub(crate) struct Client {
+    agent: Agent,
+    base: String,
+    token: String,
+}
+
+/// What the API answered, when it was not an error.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// The policy's epoch, where the answer is or concerns one (its ETag).
+    pub(crate) epoch: Option<u64>,
+    /// Where a page that is no JSON goes on.
+    pub(crate) next_cursor: Option<u64>,
+    pub(crate) body: String,
+}
+
+/// The API refused. Prints as diagnostics where the refusal has them.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    status: u16,
+    problem: Value,
+}
+
+impl DaemonArguments {
+    /// Reads the token and prepares the connection.
+    pub(crate) fn connect(&self) -> anyhow::Result<Client> {
+        let file = self.token_file.display();
+        let token = fs::read_to_string(&self.token_file)
+            .with_context(|| format!("cannot read the admin token {file}; name it with --token-file"))?;
+        Ok(Client { token: token.trim().to_owned(), ..self.open()? })
+    }
+
+    /// Prepares a connection for what needs no token.
+    pub(crate) fn open(&self) -> anyhow::Result<Client> {
+        anyhow::ensure!(self.admin.starts_with("http://"), "--admin: must be an address such as http://127.0.0.1:7080");
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            // The environment may name this very appliance as proxy.
+            .proxy(None)
+            .timeout_connect(Some(CONNECT_PATIENCE))
+            .timeout_global(Some(PATIENCE))
+            .build()
+            .into();
+        Ok(Client { agent, base: self.admin.trim_end_matches('/').to_owned(), token: String::new() })
+    }
+}
+
+impl Client {
+    /// Reads a path below `/api/v1`.
+    pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Reply> {
+        let mut request = self.agent.get(self.url(path)).header("Authorization", self.bearer());
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        self.reply(request.call())
+    }
+
+    /// Reads a path of the listener itself, as text, without the token.
+    pub(crate) fn get_open(&self, path: &str) -> anyhow::Result<Reply> {
+        self.reply(self.agent.get(format!("{}{path}", self.base)).call())
+    }
+
+    /// Sends a policy document.
+    pub(crate) fn put_policy(
+        &self,
+        text: &str,
+        query: &[(&str, String)],
+        expected: Option<u64>,
+    ) -> anyhow::Result<Reply> {
+        let mut request = self.agent.put(self.url("/policy")).header("Authorization", self.bearer());
+        if let Some(expected) = expected {
+            request = request.header("If-Match", format!("\"{expected}\""));
+        }
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        self.reply(request.header("Content-Type", "application/toml").send(text))
+    }
+
+    /// Sends JSON.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
+        let request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        self.reply(request.header("Content-Type", "application/json").send(body.to_string()))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/api/v1{path}", self.base)
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    fn reply(&self, response: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Reply> {
+        let mut response = response.map_err(|error| {
+            anyhow!(
+                "the admin API at {} cannot be reached: {error}; is penstock running, and is --admin right?",
+                self.base
+            )
+        })?;
+        let status = response.status().as_u16();
+        let number = |name: &str| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            value.trim_matches('"').parse().ok()
+        };
+        let (epoch, next_cursor) = (number("ETag"), number("Penstock-Next-Cursor"));
+        let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_string();
+        let body = body.context("the admin API's answer cannot be read")?;
+        if status < 400 {
+            return Ok(Reply { status, epoch, next_cursor, body });
+        }
+        match serde_json::from_str(&body) {
+            Ok(problem) => Err(Refused { status, problem }.into()),
+            Err(_) => bail!("the admin API at {} answered {status}, not in its own form; is --admin right?", self.base),
+        }
+    }
+}
+
+impl Reply {
+    /// The body, read as JSON.
+    pub(crate) fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_str(&self.body).context("the admin API's answer is no JSON")
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |name: &str| self.problem.get(name).and_then(Value::as_str).unwrap_or("");
+        match self.problem.get("diagnostics").and_then(Value::as_array) {
+            Some(diagnostics) => {
+                for (index, diagnostic) in diagnostics.iter().enumerate() {
+                    write!(f, "{}{}", if index > 0 { "\n" } else { "" }, diagnostic_line(diagnostic))?;
+                }
+                Ok(())
+            }
+            None if self.status == 401 => write!(f, "error: the admin API refuses the token: {}", text("detail")),
+            None => write!(f, "error: {}", if text("detail").is_empty() { text("title") } else { text("detail") }),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// A diagnostic as JSON, told as `core::policy::Diagnostic` prints.
+pub(crate) fn diagnostic_line(diagnostic: &Value) -> String {
+    let text = |name: &str| diagnostic.get(name).and_then(Value::as_str).unwrap_or("");
+    let number = |name: &str| diagnostic.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let (line, column) = (number("line"), number("column"));
+    let mut told = format!("{}:{line}:{column}: {}: {}", text("file"), text("severity"), text("message"));
+    if let Some(help) = diagnostic.get("help").and_then(Value::as_str) {
+        told.push_str(&format!("\n    help: {help}"));
+    }
+    told
+}
+
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// Longer than control waits for its data planes.
+const PATIENCE: Duration = Duration::from_secs(120);
+const BODY_BYTES_MAX: u64 = 512 * 1024 * 1024;

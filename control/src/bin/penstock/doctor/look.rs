@@ -1,0 +1,118 @@
+//! The looks at clock, CA, roots and paths.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use penstock_control::audit::moment;
+use penstock_core::audit::timestamp;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use x509_parser::parse_x509_certificate;
+
+use super::Check;
+
+/// Certificates are minted and verified against this clock, and audit events carry its time.
+pub(super) fn clock() -> Check {
+    let now_ms = moment::now_ms();
+    let found = timestamp(now_ms);
+    if now_ms < BUILT_AFTER_MS {
+        return Check::failed("clock", found, "it is years behind: run timedatectl set-ntp true, or set it by hand");
+    }
+    if Path::new(SYNCHRONISED).exists() || !Path::new("/run/systemd/timesync").exists() {
+        return Check::good("clock", found);
+    }
+    Check::warning("clock", format!("{found}, not synchronised"), "run: timedatectl set-ntp true")
+}
+
+/// Only looks: a root is made by the first start, not here.
+pub(super) fn authority(state: &Path) -> Check {
+    let folder = state.join("ca");
+    let (certificate, key) = (folder.join("root.pem"), folder.join("root.key"));
+    let pem = match fs::read(&certificate) {
+        Ok(pem) => pem,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Check::good("ca", format!("none yet in {}; the first start makes it", folder.display()));
+        }
+        Err(error) => {
+            return Check::failed(
+                "ca",
+                format!("{}: {error}", certificate.display()),
+                "run this as the appliance's user",
+            );
+        }
+    };
+    let mode = fs::metadata(&key).map(|metadata| metadata.permissions().mode() & 0o777);
+    match mode {
+        Err(error) => {
+            let fix = "restore it from the backup, or move the ca folder away to have a new root made";
+            return Check::failed("ca", format!("{}: {error}", key.display()), fix);
+        }
+        Ok(mode) if mode & 0o077 != 0 => {
+            let found = format!("{}: other users may read it (mode {mode:o})", key.display());
+            return Check::failed("ca", found, format!("run: chmod 600 {}", key.display()));
+        }
+        Ok(_) => {}
+    }
+    let Some(not_after) = not_after(&pem) else {
+        let fix = "restore it from the backup, or move the ca folder away to have a new root made";
+        return Check::failed("ca", format!("{}: is no certificate", certificate.display()), fix);
+    };
+    let now = i64::try_from(moment::now_ms() / 1000).unwrap_or(i64::MAX);
+    let end = timestamp(u64::try_from(not_after).unwrap_or(0).saturating_mul(1000));
+    let renew = "move the ca folder away, start again, and give clients the new root";
+    if not_after <= now {
+        return Check::failed("ca", format!("the root ended {end}"), renew);
+    }
+    if not_after - now < RENEWAL_NOTICE_SECONDS {
+        return Check::warning("ca", format!("the root ends {end}"), renew);
+    }
+    Check::good("ca", format!("the root ends {end}"))
+}
+
+fn not_after(pem: &[u8]) -> Option<i64> {
+    let der = CertificateDer::from_pem_slice(pem).ok()?;
+    let (_, certificate) = parse_x509_certificate(&der).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
+/// Without roots no origin can be verified, and every inspected flow fails.
+pub(super) fn upstream_roots(files: &[PathBuf]) -> Check {
+    let native = rustls_native_certs::load_native_certs();
+    let mut count = native.certs.len();
+    for file in files {
+        match CertificateDer::pem_file_iter(file).map(|certificates| certificates.filter(Result::is_ok).count()) {
+            Ok(more) if more > 0 => count += more,
+            Ok(_) => {
+                let fix = "name a PEM file with certificates";
+                return Check::failed("upstream roots", format!("{}: holds no certificate", file.display()), fix);
+            }
+            Err(error) => {
+                let fix = "name a PEM file with certificates";
+                return Check::failed("upstream roots", format!("{}: {error}", file.display()), fix);
+            }
+        }
+    }
+    match (count, native.errors.first()) {
+        (0, Some(error)) => Check::failed("upstream roots", error.to_string(), "run: apt install ca-certificates"),
+        (0, None) => Check::failed("upstream roots", "none", "run: apt install ca-certificates"),
+        (count, _) => Check::good("upstream roots", count.to_string()),
+    }
+}
+
+/// The link's socket lives in the state folder.
+pub(super) fn socket_path(state: &Path) -> Check {
+    let absolute = std::path::absolute(state).unwrap_or_else(|_| state.to_owned()).join("link.sock");
+    match penstock_control::config::check_socket_path(&absolute) {
+        Ok(()) => Check::good("link socket", absolute.display().to_string()),
+        Err(error) => Check::failed("link socket", error.to_string(), "choose a shorter --state"),
+    }
+}
+
+/// No clock is right that says it is before this program was written: 2026-01-01.
+const BUILT_AFTER_MS: u64 = 1_767_225_600_000;
+/// Made by systemd-timesyncd when it has heard from a server.
+const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
+/// Clients need time to get a new root.
+const RENEWAL_NOTICE_SECONDS: i64 = 90 * 86_400;

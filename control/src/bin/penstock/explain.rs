@@ -1,0 +1,105 @@
+//! `penstock explain`: what would happen to a flow.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use penstock_control::explain::Question;
+use serde_json::Value;
+
+use crate::client::DaemonArguments;
+use crate::output;
+use crate::policy::document;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Ask this policy, without a daemon, instead of the one in force.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Host name that the client asks for.
+    #[arg(long, value_name = "NAME", required_unless_present = "destination")]
+    sni: Option<String>,
+    /// Address of the inside host.
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    source: IpAddr,
+    /// User id, where the listener would know one.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Address that the client asks for.
+    #[arg(long, value_name = "IP")]
+    destination: Option<IpAddr>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock explain --policy policy.toml --sni login.microsoftonline.com
+  penstock explain --policy policy.toml --sni login.live.com --source 10.20.0.1 --json
+  penstock explain --sni claude.ai --user alice            (asks the daemon)";
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let question = Question {
+        sni: arguments.sni,
+        source: Some(arguments.source),
+        user: arguments.user,
+        destination: arguments.destination,
+        policy: None,
+    };
+    let explanation = match &arguments.policy {
+        Some(path) => {
+            let checked = document::read(path)?;
+            let Ok(snapshot) = checked.compiled else { return document::report_refusal(&checked, arguments.json) };
+            serde_json::to_value(question.answer(&snapshot)?)?
+        }
+        None => {
+            let client = arguments.daemon.connect()?;
+            client.post("/policy/explain", &serde_json::to_value(&question)?)?.json()?
+        }
+    };
+    if arguments.json {
+        output::json(&explanation)?;
+    } else {
+        show(&question, &explanation)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(question: &Question, explanation: &Value) -> anyhow::Result<()> {
+    let flow = question.sni.clone().or_else(|| question.destination.map(|address| address.to_string()));
+    let source = question.source.map(|source| source.to_string()).unwrap_or_default();
+    let field = |name| output::cell(explanation, name);
+    output::line(&format!("{} from {source}: {} ({})", flow.unwrap_or_default(), field("verdict"), field("reason")))?;
+    let mut rows = vec![vec!["profile".to_owned(), format!("{} ({})", field("profile"), field("mode"))]];
+    if explanation.get("epoch").is_some_and(|epoch| !epoch.is_null()) {
+        rows.push(vec!["epoch".to_owned(), field("epoch")]);
+    }
+    rows.push(vec!["connectors".to_owned(), words(explanation, "connectors").join(", ")]);
+    for name in ["set", "would_set"] {
+        for header in explanation.get(name).and_then(Value::as_array).into_iter().flatten() {
+            let header = format!("{}: {}", output::cell(header, "name"), output::cell(header, "value"));
+            rows.push(vec![name.replace('_', " "), header]);
+        }
+    }
+    for name in ["strip", "would_strip"] {
+        let names = words(explanation, name);
+        if !names.is_empty() {
+            rows.push(vec![name.replace('_', " "), names.join(", ")]);
+        }
+    }
+    rows.retain(|row| row.get(1).is_some_and(|cell| !cell.is_empty()));
+    for row in rows {
+        output::line(&format!("  {:<11} {}", row[0], row[1]))?;
+    }
+    Ok(())
+}
+
+fn words(explanation: &Value, name: &str) -> Vec<String> {
+    let items = explanation.get(name).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}

@@ -1,0 +1,93 @@
+//! `penstock`: the operator's command. Parses arguments, runs one subcommand, turns its outcome into an exit code.
+//!
+//! Exit codes: 0 done, 1 refused or found wrong, 2 misuse. What works on a file or on the built-in catalogue works
+//! without a daemon; everything else speaks to the admin API, never to the store.
+#![forbid(unsafe_code)]
+
+mod authority;
+mod catalogue;
+mod client;
+mod doctor;
+mod events;
+mod explain;
+mod output;
+mod policy;
+mod unified;
+mod up;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::client::Refused;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Tenant restrictions for outgoing traffic: run the appliance, change its policy, ask it what it does and did.
+#[derive(Parser)]
+#[command(name = "penstock", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show or save the root certificate that clients must trust.
+    #[command(subcommand)]
+    Ca(authority::Command),
+    /// Show what is known about each SaaS.
+    #[command(subcommand)]
+    Catalogue(catalogue::Command),
+    /// Look for what would keep the appliance from working on this machine, and say how to mend it.
+    Doctor(doctor::Arguments),
+    /// Show audit events.
+    Events(events::Arguments),
+    /// Say what would happen to a flow, and why.
+    Explain(explain::Arguments),
+    /// Check, publish, compare and roll back policies.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Run control and data plane on this machine, in the foreground.
+    Up(up::Arguments),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock policy check policy.toml
+  penstock explain --policy policy.toml --sni login.microsoftonline.com
+  penstock up --state /var/lib/penstock --policy policy.toml
+  penstock events --since 24h --status denied
+
+Exit codes: 0 done; 1 refused or found wrong; 2 misuse.";
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Ca(command) => authority::run(&command),
+        Command::Catalogue(command) => catalogue::run(&command),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Events(arguments) => events::run(&arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Policy(command) => policy::run(&command),
+        Command::Up(arguments) => up::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        // `penstock events | head` is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = match error.downcast_ref::<Refused>() {
+                Some(refused) => refused.to_string(),
+                None => format!("error: {error:#}"),
+            };
+            let _ = writeln!(io::stderr(), "{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,36 @@
+//! `penstock policy`: one file per verb.
+
+mod apply;
+mod check;
+mod diff;
+pub(crate) mod document;
+mod history;
+mod rollback;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Publish a policy, and wait until it is in force on every data plane.
+    Apply(apply::Arguments),
+    /// Check a policy, without a daemon.
+    Check(check::Arguments),
+    /// Show what a policy would change.
+    Diff(diff::Arguments),
+    /// Show what was published when, and by whom.
+    History(history::Arguments),
+    /// Publish an earlier policy again.
+    Rollback(rollback::Arguments),
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Apply(arguments) => apply::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
+        Command::History(arguments) => history::run(arguments),
+        Command::Rollback(arguments) => rollback::run(arguments),
+    }
+}

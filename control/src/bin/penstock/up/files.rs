@@ -1,0 +1,124 @@
+//! The files that `up` writes: a configuration for each daemon, and who runs under which process id.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use penstock_control::config::{RawConfig, RawLink};
+use serde::Serialize;
+use serde_json::json;
+
+/// What the arguments come to, paths absolute.
+pub(super) struct Plan {
+    pub(super) state: PathBuf,
+    pub(super) policy: PathBuf,
+    pub(super) listen: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) shards: Option<u16>,
+    pub(super) upstream_ca: Vec<PathBuf>,
+    pub(super) hosts: BTreeMap<String, SocketAddr>,
+    pub(super) log: String,
+}
+
+/// Process ids of what runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Pids {
+    pub(super) control: Option<u32>,
+    pub(super) dataplane: Option<u32>,
+}
+
+/// The data plane's configuration, as far as `up` sets it. Its own crate reads and checks it.
+#[derive(Serialize)]
+struct DataPlaneFile<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shards: Option<u16>,
+    state_directory: PathBuf,
+    listen: ListenTable,
+    link: LinkTable,
+    upstream: UpstreamTable<'a>,
+}
+
+#[derive(Serialize)]
+struct ListenTable {
+    proxy: SocketAddr,
+}
+
+#[derive(Serialize)]
+struct LinkTable {
+    socket: PathBuf,
+}
+
+#[derive(Serialize)]
+struct UpstreamTable<'a> {
+    ca_files: &'a [PathBuf],
+    hosts: &'a BTreeMap<String, SocketAddr>,
+}
+
+impl Plan {
+    pub(super) fn control_file(&self) -> PathBuf {
+        self.state.join("control.toml")
+    }
+
+    pub(super) fn dataplane_file(&self) -> PathBuf {
+        self.state.join("dataplane.toml")
+    }
+
+    pub(super) fn token_file(&self) -> PathBuf {
+        self.state.join("admin.token")
+    }
+
+    pub(super) fn root_file(&self) -> PathBuf {
+        self.state.join("ca/root.pem")
+    }
+
+    /// Writes both configurations. Again after the first start, with the ports that were found, so that a daemon that is
+    /// restarted comes back where its users expect it.
+    pub(super) fn write(&self) -> anyhow::Result<()> {
+        let socket = self.state.join("link.sock");
+        let control = RawConfig {
+            listen: Some(self.admin),
+            state_directory: self.state.clone(),
+            policy_file: Some(self.policy.clone()),
+            admin_token_file: Some(self.token_file()),
+            link: RawLink { socket: Some(socket.clone()) },
+            acknowledge_deadline_ms: None,
+        };
+        let dataplane = DataPlaneFile {
+            shards: self.shards,
+            state_directory: self.state.join("dataplane"),
+            listen: ListenTable { proxy: self.listen },
+            link: LinkTable { socket },
+            upstream: UpstreamTable { ca_files: &self.upstream_ca, hosts: &self.hosts },
+        };
+        replace(&self.control_file(), &format!("{HEADING}{}", toml::to_string(&control)?))?;
+        replace(&self.dataplane_file(), &format!("{HEADING}{}", toml::to_string(&dataplane)?))
+    }
+
+    /// Writes who runs.
+    pub(super) fn write_pids(&self, pids: Pids) -> anyhow::Result<()> {
+        let pids = json!({ "up": std::process::id(), "control": pids.control, "dataplane": pids.dataplane });
+        replace(&self.pid_file(), &format!("{pids}\n"))
+    }
+
+    /// Nothing runs any more.
+    pub(super) fn remove_pids(&self) {
+        // The file tells nothing that a reader could not find out; its absence is a courtesy.
+        let _ = fs::remove_file(self.pid_file());
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.state.join("penstock.pids")
+    }
+}
+
+/// Whoever reads meanwhile sees the old file or the new one, whole.
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+    written.with_context(|| path.display().to_string())
+}
+
+const HEADING: &str = "# Written by `penstock up` at each start: change its arguments, not this file.\n\n";

@@ -1,0 +1,110 @@
+//! `penstock up`: control and data plane on this machine, in the foreground, as two processes joined by a Unix socket.
+//!
+//! Standard output carries one line of JSON, when the appliance serves; logs go to standard error.
+
+mod child;
+mod files;
+mod ready;
+mod supervise;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use penstock_control::lock::Lock;
+use penstock_core::sni::Sni;
+use tracing_subscriber::EnvFilter;
+
+use crate::policy::document;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Folder for CA, database, token and sockets; made when absent.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// The policy. Published when it differs from the last one that came from a file.
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// Address of the proxy; port 0 is any free port.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Address of the admin API; port 0 is any free port.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7080")]
+    admin: SocketAddr,
+    /// Threads of the data plane; one per CPU unless given.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    shards: Option<u16>,
+    /// Trust the roots in this PEM file for origins, beside the system's; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Vec<PathBuf>,
+    /// Dial this address for that name (`*`: for every name not listed); may be repeated. TLS name and verification are
+    /// unchanged.
+    #[arg(long, value_name = "NAME=IP:PORT", value_parser = host_entry)]
+    host: Vec<(String, SocketAddr)>,
+    /// What is logged: error, warn, info, debug, trace, or a filter.
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter)]
+    log: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock up --state /var/lib/penstock --policy policy.toml
+  penstock up --state ./state --policy policy.toml --listen 127.0.0.1:0 --admin 127.0.0.1:0
+  penstock up --state ./state --policy policy.toml --host '*=127.0.0.1:8443' --upstream-ca test-ca.pem
+
+Prints one line of JSON when it serves. SIGTERM or SIGINT lets the flows finish and stops both processes; a second one
+stops them at once.";
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let document = document::read(&arguments.policy)?;
+    if document.compiled.is_err() {
+        return document::report_refusal(&document, false);
+    }
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&arguments.log)).with_writer(io::stderr);
+    log.with_ansi(false).init();
+    let state = make_state_directory(&arguments.state)?;
+    let _lock = Lock::take(&state.join("up.lock"))?;
+    let plan = files::Plan {
+        policy: absolute(&arguments.policy)?,
+        upstream_ca: arguments.upstream_ca.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
+        hosts: arguments.host.iter().cloned().collect(),
+        listen: arguments.listen,
+        admin: arguments.admin,
+        shards: arguments.shards,
+        log: arguments.log.clone(),
+        state,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(supervise::run(plan))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make_state_directory(path: &Path) -> anyhow::Result<PathBuf> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| path.display().to_string())?;
+    absolute(path)
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    fs::canonicalize(path).with_context(|| path.display().to_string())
+}
+
+fn host_entry(text: &str) -> anyhow::Result<(String, SocketAddr)> {
+    let (name, address) = text.split_once('=').ok_or_else(|| anyhow!("write NAME=IP:PORT"))?;
+    let name = match name {
+        "*" => name.to_owned(),
+        _ => Sni::parse(name.as_bytes()).map_err(|_| anyhow!("{name:?} is no host name"))?.to_string(),
+    };
+    let address = address.parse().map_err(|_| anyhow!("{address:?} is no IP:PORT"))?;
+    Ok((name, address))
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    text.parse::<EnvFilter>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,214 @@
+//! Starts both daemons in order, restarts one that dies, stops both in order.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use penstock_core::limits::DRAIN_DEADLINE_MS;
+use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::child::{Child, Program};
+use super::files::{Pids, Plan};
+use super::ready;
+use crate::output;
+
+/// One of the two daemons, running or about to.
+struct Slot {
+    program: Program,
+    child: Option<Child>,
+    started: Instant,
+    /// When it is started again; only looked at while there is no child.
+    restart: Instant,
+    backoff: Duration,
+}
+
+/// The signals that stop the appliance.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Runs the appliance until it is told to stop.
+pub(super) async fn run(mut plan: Plan) -> anyhow::Result<()> {
+    let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    plan.write()?;
+    let mut control = Slot::new(Program::beside("penstock-control", plan.control_file(), &plan.log)?);
+    let mut dataplane = Slot::new(Program::beside("penstock-dataplane", plan.dataplane_file(), &plan.log)?);
+    let started = tokio::select! {
+        started = start(&mut plan, &mut control, &mut dataplane) => Some(started),
+        () = stop.requested() => None,
+    };
+    let result = match started {
+        Some(Ok(())) => watch(&plan, &mut control, &mut dataplane, &mut stop).await,
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
+    tokio::select! {
+        () = take_down(&mut control, &mut dataplane) => {}
+        // Twice means now.
+        () = stop.requested() => {
+            dataplane.kill().await;
+            control.kill().await;
+        }
+    }
+    plan.remove_pids();
+    result
+}
+
+/// Starts control, then the data plane, and says so once the policy is in force there.
+async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> anyhow::Result<()> {
+    plan.admin = address(&control.start_first().await?, "admin")?;
+    plan.listen = address(&dataplane.start_first().await?, "listening")?;
+    plan.write()?;
+    let pids = Pids { control: control.pid(), dataplane: dataplane.pid() };
+    plan.write_pids(pids)?;
+    tokio::select! {
+        ready = ready::wait(reachable(plan.admin)) => ready?,
+        name = control.ended() => anyhow::bail!("{name} ended before the appliance was ready"),
+        name = dataplane.ended() => anyhow::bail!("{name} ended before the appliance was ready"),
+    }
+    output::json(&json!({
+        "ready": true,
+        "proxy": plan.listen.to_string(),
+        "admin": format!("http://{}", plan.admin),
+        "ca": plan.root_file(),
+        "admin_token_file": plan.token_file(),
+        "pids": pids,
+    }))?;
+    Ok(())
+}
+
+/// Restarts whatever dies, until a signal comes.
+async fn watch(plan: &Plan, control: &mut Slot, dataplane: &mut Slot, stop: &mut Stop) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.requested() => {
+                tracing::info!("stopping");
+                return Ok(());
+            }
+            () = control.turn() => {}
+            () = dataplane.turn() => {}
+        }
+        plan.write_pids(Pids { control: control.pid(), dataplane: dataplane.pid() })?;
+    }
+}
+
+/// Lets the flows finish while control still takes their last events; then control goes.
+async fn take_down(control: &mut Slot, dataplane: &mut Slot) {
+    dataplane.stop(Duration::from_millis(DRAIN_DEADLINE_MS) + STOP_PATIENCE).await;
+    control.stop(STOP_PATIENCE).await;
+}
+
+impl Slot {
+    fn new(program: Program) -> Self {
+        let now = Instant::now();
+        Self { program, child: None, started: now, restart: now, backoff: BACKOFF_MIN }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::pid)
+    }
+
+    /// The first start must succeed: answers what the daemon says of itself.
+    async fn start_first(&mut self) -> anyhow::Result<Value> {
+        self.started = Instant::now();
+        self.child.insert(self.program.start()?).serving().await
+    }
+
+    /// Waits for what comes next in the daemon's life, its end or its next start, and does what that asks for. May be
+    /// dropped and called again.
+    async fn turn(&mut self) {
+        if self.child.is_some() {
+            self.ended().await;
+            self.schedule();
+        } else {
+            sleep_until(self.restart).await;
+            self.restart();
+        }
+    }
+
+    fn restart(&mut self) {
+        self.started = Instant::now();
+        match self.program.start() {
+            Ok(mut child) => {
+                tracing::info!(pid = child.pid(), "{} started again", self.program.name);
+                child.mute();
+                self.child = Some(child);
+            }
+            Err(error) => {
+                tracing::error!("{error:#}");
+                self.schedule();
+            }
+        }
+    }
+
+    /// Plans the next start: at once after a long life, later and later after short ones.
+    fn schedule(&mut self) {
+        self.child = None;
+        if self.started.elapsed() >= STEADY {
+            self.backoff = BACKOFF_MIN;
+        }
+        self.restart = Instant::now() + self.backoff;
+        tracing::error!("{} ended; it is started again in {:?}", self.program.name, self.backoff);
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+    }
+
+    /// Completes when the child ends; never while there is none.
+    async fn ended(&mut self) -> &'static str {
+        let Some(child) = &mut self.child else { return std::future::pending().await };
+        match child.ended().await {
+            Ok(status) => tracing::error!("{} ended: {status}", child.name()),
+            Err(error) => tracing::error!(%error, "{} cannot be waited for", child.name()),
+        }
+        child.name()
+    }
+
+    async fn stop(&mut self, patience: Duration) {
+        let Some(child) = &mut self.child else { return };
+        child.ask_to_stop();
+        if timeout(patience, child.ended()).await.is_err() {
+            tracing::warn!("{} does not end; it is killed", child.name());
+            child.kill().await;
+        }
+        self.child = None;
+    }
+
+    async fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.kill().await;
+        }
+    }
+}
+
+impl Stop {
+    async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn address(line: &Value, field: &str) -> anyhow::Result<SocketAddr> {
+    let text = line.get(field).and_then(Value::as_str).ok_or_else(|| anyhow!("no {field} in {line}"))?;
+    text.parse().with_context(|| format!("{field} in {line}"))
+}
+
+/// Where an address that may stand for every interface is reached from here.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let address = match bound.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(address) if address.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        address => address,
+    };
+    SocketAddr::new(address, bound.port())
+}
+
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A daemon that lived so long did not die of its start.
+const STEADY: Duration = Duration::from_secs(60);
+/// Time to end once there is nothing left to wait for.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);

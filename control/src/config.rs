@@ -1,0 +1,160 @@
+//! The daemon's configuration: as written (`RawConfig`), and checked (`Config`).
+//!
+//! Called by `main` and, to write a file, by `penstock up`.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The configuration file as written, TOML.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// Address of the admin API and `/metrics`. Default `127.0.0.1:7080`; port 0 takes any free port. The API is plain
+    /// HTTP: on another address than loopback, put a TLS terminator before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// Folder of the CA, the token and the database; made when absent, readable by its owner alone.
+    pub state_directory: PathBuf,
+    /// A policy that is published at start when it differs from the last one published from a file. Default: none, the
+    /// stored policy is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_file: Option<PathBuf>,
+    /// File of the admin API's bearer token, made at the first start. Default `admin.token` in the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_token_file: Option<PathBuf>,
+    /// The link to data planes.
+    #[serde(default)]
+    pub link: RawLink,
+    /// Time that a policy change waits for every data plane, milliseconds. Default 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge_deadline_ms: Option<u64>,
+}
+
+/// The `[link]` table as written.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLink {
+    /// The Unix socket that data planes dial. Default `link.sock` in the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
+}
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// See [`RawConfig::listen`].
+    pub listen: SocketAddr,
+    /// See [`RawConfig::state_directory`].
+    pub state_directory: PathBuf,
+    /// See [`RawConfig::policy_file`].
+    pub policy_file: Option<PathBuf>,
+    /// See [`RawConfig::admin_token_file`].
+    pub admin_token_file: PathBuf,
+    /// See [`RawLink::socket`].
+    pub link_socket: PathBuf,
+    /// See [`RawConfig::acknowledge_deadline_ms`].
+    pub acknowledge_deadline_ms: u64,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be; the message names line and column.
+    #[error("{}: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A path that cannot be the name of a Unix socket.
+    #[error("[link] socket: {} is longer than the {SOCKET_PATH_BYTES_MAX} bytes that the kernel allows; choose a shorter state_directory or set [link] socket", .0.display())]
+    SocketPath(PathBuf),
+    /// A deadline of nothing.
+    #[error("acknowledge_deadline_ms: must be between 1 and {ACKNOWLEDGE_DEADLINE_MS_MAX}")]
+    Deadline,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let raw: RawConfig = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        Self::try_from(raw)
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        let in_state = |given: Option<PathBuf>, name: &str| given.unwrap_or_else(|| raw.state_directory.join(name));
+        let link_socket = in_state(raw.link.socket, "link.sock");
+        check_socket_path(&link_socket)?;
+        let acknowledge_deadline_ms = raw.acknowledge_deadline_ms.unwrap_or(10_000);
+        if !(1..=ACKNOWLEDGE_DEADLINE_MS_MAX).contains(&acknowledge_deadline_ms) {
+            return Err(ConfigError::Deadline);
+        }
+        Ok(Self {
+            listen: raw.listen.unwrap_or(DEFAULT_LISTEN),
+            policy_file: raw.policy_file,
+            admin_token_file: in_state(raw.admin_token_file, "admin.token"),
+            link_socket,
+            acknowledge_deadline_ms,
+            state_directory: raw.state_directory,
+        })
+    }
+}
+
+/// Whether the kernel takes the path as the name of a Unix socket.
+pub fn check_socket_path(path: &Path) -> Result<(), ConfigError> {
+    if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        return Err(ConfigError::SocketPath(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Where the admin API listens unless told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7080));
+/// `sun_path` has 108 bytes, one for the terminating zero; the socket is bound under a longer name (`.new`) first.
+const SOCKET_PATH_BYTES_MAX: usize = 107 - ".new".len();
+const ACKNOWLEDGE_DEADLINE_MS_MAX: u64 = 600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<Config, String> {
+        let raw: RawConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        Config::try_from(raw).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn everything_but_the_state_directory_has_a_default() {
+        let config = config("state_directory = '/var/lib/penstock'").unwrap();
+        assert_eq!(config.listen, DEFAULT_LISTEN);
+        assert_eq!(config.link_socket, Path::new("/var/lib/penstock/link.sock"));
+        assert_eq!(config.admin_token_file, Path::new("/var/lib/penstock/admin.token"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(config("state_directory = '/x'\nlisten_on = '127.0.0.1:1'").unwrap_err().contains("listen_on"));
+        assert!(config("state_directory = '/x'\nlisten = 'localhost'").unwrap_err().contains("line 2"));
+        assert!(config("state_directory = '/x'\nacknowledge_deadline_ms = 0").unwrap_err().contains("between 1 and"));
+        let long = format!("state_directory = '/{}'", "d".repeat(120));
+        assert!(config(&long).unwrap_err().contains("shorter state_directory"));
+    }
+}

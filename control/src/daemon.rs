@@ -1,0 +1,236 @@
+//! Puts the parts of the daemon together, runs them, and takes them down in order.
+//!
+//! Called by `main` and by tests.
+
+use std::fs;
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_core::policy::Diagnostic;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::oneshot;
+
+use crate::admin::{self, Admin, Token, TokenError};
+use crate::ca::{Authority, CaError};
+use crate::config::Config;
+use crate::lock::{Lock, LockError};
+use crate::metrics::Exporter;
+use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
+use crate::store::{SqliteStore, StoreError};
+
+/// A daemon that has everything it needs and listens.
+pub struct Daemon {
+    admin: Admin,
+    token: Token,
+    store: SqliteStore,
+    listener: TcpListener,
+    address: SocketAddr,
+    link: UnixListener,
+    link_socket: PathBuf,
+    /// The state directory is ours until this is dropped.
+    _lock: Lock,
+}
+
+/// Why the daemon does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A file or folder of the state directory.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The admin listener.
+    #[error("admin listener {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The first policy is refused, so there is none to put in force.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Policy(Vec<Diagnostic>),
+    /// The policy could not be put in force for another reason.
+    #[error("policy: {0}")]
+    Publish(String),
+    /// See [`CaError`].
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// See [`LockError`].
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// See [`SocketError`].
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// See [`TokenError`].
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The metrics registry.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The link's server.
+    #[error("link: {0}")]
+    Link(#[from] tonic::transport::Error),
+}
+
+impl Daemon {
+    /// Opens the state, puts the stored policy in force, imports the policy file, binds both listeners.
+    pub async fn start(config: Config) -> Result<Self, DaemonError> {
+        let state = &config.state_directory;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
+        made.map_err(|source| DaemonError::Io { path: state.clone(), source })?;
+        let lock = Lock::take(&state.join("control.lock"))?;
+        let authority = Arc::new(Authority::open_or_create(state, now_unix())?);
+        let token = Token::open_or_create(&config.admin_token_file)?;
+        let store = SqliteStore::open(&state.join("control.db"))?;
+        let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
+        let publisher = Arc::new(Publisher::new(Arc::new(store.clone()), Arc::clone(&authority), deadline));
+        resume(&publisher).await?;
+        if let Some(path) = &config.policy_file {
+            import(&publisher, path).await?;
+        }
+        let link = publish::bind(&config.link_socket)?;
+        let listen = |source| DaemonError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let admin = Admin {
+            publisher,
+            revisions: Arc::new(store.clone()),
+            events: Arc::new(store.clone()),
+            exporter: Arc::new(Exporter::new()?),
+            authority,
+        };
+        Ok(Self { admin, token, store, listener, address, link, link_socket: config.link_socket, _lock: lock })
+    }
+
+    /// The admin listener's address, as bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` completes or a part fails. Requests under way get a moment to end; data planes are simply
+    /// let go, since they keep what they have.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), DaemonError> {
+        let publisher = Arc::clone(&self.admin.publisher);
+        let link = publish::serve(self.link, Arc::clone(&publisher), Arc::new(self.store));
+        let (drain, draining) = oneshot::channel::<()>();
+        let api = axum::serve(self.listener, admin::router(self.admin, self.token))
+            .with_graceful_shutdown(async { drop(draining.await) })
+            .into_future();
+        let mut api = tokio::spawn(api);
+        let address = self.address;
+        let ended = |source| DaemonError::Listen { address, source };
+        tokio::select! {
+            () = stop => {}
+            result = link => result?,
+            result = &mut api => return result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ended),
+            () = renew(&publisher) => {}
+        }
+        tracing::info!("stopping");
+        let _ = drain.send(());
+        if tokio::time::timeout(STOP_PATIENCE, &mut api).await.is_err() {
+            api.abort();
+        }
+        // The next start would remove it too; this keeps the folder honest.
+        drop(fs::remove_file(&self.link_socket));
+        Ok(())
+    }
+}
+
+/// A stored policy that this version refuses leaves the data planes with what they have, and the API open to mend it.
+async fn resume(publisher: &Publisher) -> Result<(), DaemonError> {
+    match publisher.resume().await {
+        Err(PublishError::Invalid(diagnostics)) => {
+            for diagnostic in diagnostics {
+                tracing::error!("the stored policy is refused by this version: {diagnostic}");
+            }
+            Ok(())
+        }
+        other => other.map_err(other_fault),
+    }
+}
+
+/// A bad file keeps the stored policy in force; without one there is nothing to serve, so the start fails.
+async fn import(publisher: &Publisher, path: &Path) -> Result<(), DaemonError> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|source| DaemonError::Io { path: path.to_owned(), source })?;
+    match publisher.import(file, text).await {
+        Ok(Some(epoch)) => tracing::info!(epoch, file = %path.display(), "policy file imported"),
+        Ok(None) => tracing::info!(file = %path.display(), "policy file unchanged since its import"),
+        Err(PublishError::Invalid(diagnostics)) if publisher.active().is_some() => {
+            for diagnostic in diagnostics {
+                tracing::error!("the policy file is refused, the stored policy stays in force: {diagnostic}");
+            }
+        }
+        Err(error) => return Err(other_fault(error)),
+    }
+    Ok(())
+}
+
+fn other_fault(error: PublishError) -> DaemonError {
+    match error {
+        PublishError::Invalid(diagnostics) => DaemonError::Policy(diagnostics),
+        PublishError::Ca(error) => error.into(),
+        PublishError::Store(error) => error.into(),
+        other => DaemonError::Publish(other.to_string()),
+    }
+}
+
+/// Watches over the issuer's life, for ever.
+async fn renew(publisher: &Publisher) {
+    loop {
+        tokio::time::sleep(RENEWAL_CHECK).await;
+        if let Err(error) = publisher.renew_issuer(now_unix()).await {
+            tracing::error!(%error, "the issuer could not be renewed");
+        }
+    }
+}
+
+/// Time that requests under way get at the end.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the issuer's age is looked at.
+const RENEWAL_CHECK: Duration = Duration::from_secs(60);
+
+/// Completes when the process is asked to stop.
+pub async fn stop_signal(with_parent: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let on = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::error!(%error, "a signal cannot be listened for");
+                pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = on(SignalKind::terminate()) => {}
+        () = on(SignalKind::interrupt()) => {}
+        () = parent_gone(), if with_parent => tracing::info!("the parent process is gone"),
+    }
+}
+
+/// Completes when standard input ends: its other end is held by the parent for as long as that lives.
+async fn parent_gone() {
+    let (gone, seen) = oneshot::channel();
+    let watch = move || {
+        drop(io::copy(&mut io::stdin().lock(), &mut io::sink()));
+        let _ = gone.send(());
+    };
+    if let Err(error) = std::thread::Builder::new().name("parent".to_owned()).spawn(watch) {
+        tracing::error!(%error, "the parent cannot be watched");
+        pending::<()>().await;
+    }
+    drop(seen.await);
+}

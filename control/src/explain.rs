@@ -1,0 +1,71 @@
+//! "What would happen to this flow?": a question as users put it, answered by the same function that the data plane
+//! decides with.
+//!
+//! Called by the admin API and by `penstock explain`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use penstock_core::policy::{Explanation, FlowFacts, Snapshot, explain};
+use penstock_core::sni::Sni;
+use serde::{Deserialize, Serialize};
+
+/// A flow, as far as the asker knows it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Host name in the ClientHello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// The inside host; 127.0.0.1 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// User id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Where the flow goes, when that is an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<IpAddr>,
+    /// A policy document to ask instead of the one in force. Only the admin API reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QuestionError {
+    /// The name can be no host name.
+    #[error("sni: {name:?} is no host name that a ClientHello may carry: {reason}")]
+    Sni {
+        /// As given.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Nothing to decide on.
+    #[error("give a host name (sni), a destination, or both")]
+    Empty,
+}
+
+impl Question {
+    /// Asks the snapshot.
+    pub fn answer(&self, snapshot: &Snapshot) -> Result<Explanation, QuestionError> {
+        if self.sni.is_none() && self.destination.is_none() {
+            return Err(QuestionError::Empty);
+        }
+        let sni = self.sni.as_deref().map(parse_sni).transpose()?;
+        let facts = FlowFacts {
+            source: self.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            user: self.user.as_deref(),
+            sni: sni.as_ref(),
+            authority: None,
+            destination: self.destination,
+            tls: true,
+        };
+        Ok(explain(snapshot, &facts))
+    }
+}
+
+fn parse_sni(name: &str) -> Result<Sni, QuestionError> {
+    Sni::parse(name.as_bytes())
+        .map_err(|reject| QuestionError::Sni { name: name.to_owned(), reason: reject.label().replace('_', " ") })
+}

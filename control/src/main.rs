@@ -1,0 +1,71 @@
+//! `penstock-control`: the daemon. Reads its arguments, starts the parts, waits for a signal.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use penstock_control::config::Config;
+use penstock_control::daemon::{Daemon, stop_signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Keeps policy, CA and audit events, and publishes to the data planes.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Arguments {
+    /// The configuration, TOML.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the configuration and end.
+    #[arg(long)]
+    check: bool,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,penstock_control::publish=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: EnvFilter,
+    /// Stop when standard input ends: for a supervisor that holds its other end.
+    #[arg(long)]
+    exit_with_parent: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  penstock-control --config /etc/penstock/control.toml
+  penstock-control --config control.toml --check
+
+Prints one line of JSON on standard output when it serves: {\"admin\":\"127.0.0.1:7080\"}. Logs go to standard error.
+Ends with 0 after SIGTERM or SIGINT, with 1 when it cannot start or go on, with 2 on misuse.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let log = tracing_subscriber::fmt().with_env_filter(arguments.log.clone()).with_writer(std::io::stderr);
+    log.with_ansi(false).init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The message may be several diagnostics, one a line: as they are, for tools that read them.
+            drop(writeln!(std::io::stderr(), "{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::read(&arguments.config)?;
+    if arguments.check {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(config).await?;
+        let ready = serde_json::json!({ "admin": daemon.address().to_string() });
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{ready}")?;
+        stdout.flush()?;
+        tracing::info!(admin = %daemon.address(), "serving");
+        daemon.serve(stop_signal(arguments.exit_with_parent)).await?;
+        Ok(())
+    })
+}

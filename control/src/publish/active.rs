@@ -1,0 +1,50 @@
+//! The policy in force, whole: what every node should have.
+
+use std::sync::Arc;
+
+use penstock_core::policy::Snapshot;
+use penstock_link as link;
+
+use crate::ca::IssuerBundle;
+use crate::store::Revision;
+
+/// One published revision with its compiled form and the issuer that goes with it.
+pub(crate) struct Active {
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// None when the policy inspects nothing.
+    pub(crate) issuer: Option<Arc<IssuerBundle>>,
+    /// The patterns that the issuer may mint for, sorted.
+    pub(crate) hosts: Vec<String>,
+}
+
+impl Active {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.revision.epoch
+    }
+
+    /// The issuer's name on the link; empty when there is none.
+    pub(crate) fn issuer_serial(&self) -> &str {
+        self.issuer.as_ref().map_or("", |issuer| issuer.serial.as_str())
+    }
+
+    /// What is sent to a node.
+    pub(crate) fn state(&self) -> link::State {
+        link::State {
+            epoch: self.epoch(),
+            policy: self.revision.text.clone(),
+            issuer: self.issuer.as_ref().map(|issuer| link::Issuer {
+                serial: issuer.serial.clone(),
+                chain: issuer.chain.clone(),
+                key: issuer.key.to_vec(),
+                not_before: issuer.not_before,
+                not_after: issuer.not_after,
+            }),
+        }
+    }
+
+    /// Half the issuer's life is over: a node that is cut off from control now still has the other half.
+    pub(crate) fn issuer_is_due(&self, now_unix: i64) -> bool {
+        self.issuer.as_ref().is_some_and(|issuer| now_unix >= issuer.renew_at())
+    }
+}

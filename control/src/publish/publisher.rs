@@ -1,0 +1,240 @@
+//! Decides what is in force: checks a proposed policy, stores it under a new epoch, gives it an issuer, sends it out.
+//!
+//! One change at a time. Everything that can be refused is refused before anything is stored, so a bad policy leaves the
+//! old one in force everywhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use penstock_core::policy::{Diagnostic, Snapshot, compile};
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+use super::{Acknowledgement, Active, Fleet};
+use crate::audit::moment;
+use crate::ca::{Authority, CaError, IssuerBundle};
+use crate::store::{PolicyStore, Revision, RevisionSource, StoreError};
+
+/// Owner of the policy in force.
+pub(crate) struct Publisher {
+    store: Arc<dyn PolicyStore>,
+    authority: Arc<Authority>,
+    fleet: Arc<Fleet>,
+    acknowledge_deadline: Duration,
+    active: watch::Sender<Option<Arc<Active>>>,
+    /// Held by the change that is being made.
+    turn: Mutex<()>,
+}
+
+/// A policy that somebody wants in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    pub(crate) text: String,
+    /// What diagnostics call the document.
+    pub(crate) file: String,
+    pub(crate) author: String,
+    pub(crate) comment: String,
+    pub(crate) source: RevisionSource,
+    /// The epoch that the author took for the active one; None when that does not matter.
+    pub(crate) expected: Option<u64>,
+}
+
+/// A policy that is in force now, and what the fleet did with it.
+pub(crate) struct Published {
+    pub(crate) active: Arc<Active>,
+    pub(crate) nodes: BTreeMap<String, Acknowledgement>,
+}
+
+/// Why the old policy stays.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error("the policy is wrong in {} place(s)", .0.len())]
+    Invalid(Vec<Diagnostic>),
+    #[error("the active epoch is {active}, not {expected}: read the policy again and repeat the change")]
+    EpochMoved { active: u64, expected: u64 },
+    #[error("there is no epoch {0}")]
+    NoSuchEpoch(u64),
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the compiler stopped")]
+    Compiler,
+}
+
+/// Compiles off the reactor: a long document takes its time.
+pub(crate) async fn check(file: String, text: String, epoch: Option<u64>) -> Result<Snapshot, PublishError> {
+    let compiled = tokio::task::spawn_blocking(move || compile(&file, &text, epoch, hash_seed()));
+    compiled.await.map_err(|_| PublishError::Compiler)?.map_err(PublishError::Invalid)
+}
+
+impl Publisher {
+    pub(crate) fn new(store: Arc<dyn PolicyStore>, authority: Arc<Authority>, acknowledge_deadline: Duration) -> Self {
+        Self {
+            store,
+            authority,
+            fleet: Arc::new(Fleet::new()),
+            acknowledge_deadline,
+            active: watch::Sender::new(None),
+            turn: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
+    }
+
+    pub(crate) fn active(&self) -> Option<Arc<Active>> {
+        self.active.borrow().clone()
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<Active>>> {
+        self.active.subscribe()
+    }
+
+    /// Puts the newest stored revision in force, at start.
+    pub(crate) async fn resume(&self) -> Result<(), PublishError> {
+        let _turn = self.turn.lock().await;
+        let Some(revision) = self.store.latest().await? else { return Ok(()) };
+        let snapshot =
+            check(format!("epoch-{}.toml", revision.epoch), revision.text.clone(), Some(revision.epoch)).await?;
+        self.put_in_force(revision, snapshot)?;
+        Ok(())
+    }
+
+    /// Publishes the document unless it is what was last published from a file: an operator's later change by the API
+    /// is not undone by a restart.
+    pub(crate) async fn import(&self, file: String, text: String) -> Result<Option<u64>, PublishError> {
+        let last = self.store.latest_from(RevisionSource::File).await?;
+        if last.is_some_and(|last| last.digest == digest_of(&text)) && self.active().is_some() {
+            return Ok(None);
+        }
+        let comment = format!("imported from {file}");
+        let source = RevisionSource::File;
+        let proposal = Proposal { text, file, author: "file".to_owned(), comment, source, expected: None };
+        Ok(Some(self.store_and_send(proposal).await?.epoch()))
+    }
+
+    /// Publishes, and waits for the fleet.
+    pub(crate) async fn publish(&self, proposal: Proposal) -> Result<Published, PublishError> {
+        let active = self.store_and_send(proposal).await?;
+        let deadline = Instant::now() + self.acknowledge_deadline;
+        let nodes = self.fleet.acknowledged(&active, deadline).await;
+        Ok(Published { active, nodes })
+    }
+
+    /// Publishes the text of an earlier epoch again, under a new one.
+    pub(crate) async fn roll_back(
+        &self,
+        epoch: u64,
+        author: String,
+        comment: Option<String>,
+    ) -> Result<Published, PublishError> {
+        let revision = self.store.revision(epoch).await?.ok_or(PublishError::NoSuchEpoch(epoch))?;
+        let comment = comment.unwrap_or_else(|| format!("rollback to epoch {epoch}"));
+        let file = format!("epoch-{epoch}.toml");
+        let source = RevisionSource::Rollback;
+        self.publish(Proposal { text: revision.text, file, author, comment, source, expected: None }).await
+    }
+
+    /// A node that holds a larger epoch than the active one saw a store that is gone: epochs never go backwards, so the
+    /// active policy is published again above it.
+    pub(super) async fn outrank(&self, node: &str, held: u64) -> Result<(), PublishError> {
+        let Some(active) = self.active().filter(|active| active.epoch() < held) else { return Ok(()) };
+        tracing::warn!(node, held, active = active.epoch(), "a node holds a later epoch: publishing above it");
+        let proposal = Proposal {
+            text: active.revision.text.clone(),
+            file: "policy.toml".to_owned(),
+            author: "control".to_owned(),
+            comment: format!("node {node} held epoch {held}"),
+            source: RevisionSource::Recovery,
+            expected: None,
+        };
+        self.store_and_send(proposal).await.map(drop)
+    }
+
+    /// Gives the active policy a fresh issuer when half the life of the old one is over.
+    pub(crate) async fn renew_issuer(&self, now_unix: i64) -> Result<(), PublishError> {
+        let _turn = self.turn.lock().await;
+        let Some(active) = self.active().filter(|active| active.issuer_is_due(now_unix)) else { return Ok(()) };
+        let issuer = self.issue(&active.hosts)?;
+        let renewed = Active {
+            revision: Arc::clone(&active.revision),
+            snapshot: Arc::clone(&active.snapshot),
+            issuer,
+            hosts: active.hosts.clone(),
+        };
+        tracing::info!(issuer = renewed.issuer_serial(), "issuer renewed");
+        self.active.send_replace(Some(Arc::new(renewed)));
+        Ok(())
+    }
+
+    async fn store_and_send(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
+        let _turn = self.turn.lock().await;
+        let newest = self.store.latest().await?.map_or(0, |revision| revision.epoch);
+        if let Some(expected) = proposal.expected.filter(|expected| *expected != newest) {
+            return Err(PublishError::EpochMoved { active: newest, expected });
+        }
+        let epoch = newest.max(self.fleet.epoch_max()) + 1;
+        let snapshot = check(proposal.file, proposal.text.clone(), Some(epoch)).await?;
+        let revision = Revision {
+            epoch,
+            digest: digest_of(&proposal.text),
+            text: proposal.text,
+            author: proposal.author,
+            comment: proposal.comment,
+            source: proposal.source,
+            time_ms: moment::now_ms(),
+        };
+        let active = self.prepare(revision, snapshot)?;
+        self.store.append(Revision::clone(&active.revision)).await?;
+        tracing::info!(epoch, author = active.revision.author, "policy published");
+        self.active.send_replace(Some(Arc::clone(&active)));
+        Ok(active)
+    }
+
+    fn put_in_force(&self, revision: Revision, snapshot: Snapshot) -> Result<(), PublishError> {
+        let active = self.prepare(revision, snapshot)?;
+        tracing::info!(epoch = active.epoch(), "policy in force");
+        self.active.send_replace(Some(active));
+        Ok(())
+    }
+
+    fn prepare(&self, revision: Revision, snapshot: Snapshot) -> Result<Arc<Active>, PublishError> {
+        let mut hosts: Vec<String> = snapshot.inspected_hosts().map(|host| host.to_string()).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let now_unix = now_unix();
+        let kept = self.active().filter(|active| active.hosts == hosts && !active.issuer_is_due(now_unix));
+        let issuer = match kept {
+            Some(active) => active.issuer.clone(),
+            None => self.issue(&hosts)?,
+        };
+        Ok(Arc::new(Active { revision: Arc::new(revision), snapshot: Arc::new(snapshot), issuer, hosts }))
+    }
+
+    /// A policy that inspects nothing needs no issuer, and one without name constraints must not exist.
+    fn issue(&self, hosts: &[String]) -> Result<Option<Arc<IssuerBundle>>, PublishError> {
+        if hosts.is_empty() {
+            return Ok(None);
+        }
+        let bundle = self.authority.issue(hosts.iter().map(String::as_str), now_unix())?;
+        Ok(Some(Arc::new(bundle)))
+    }
+}
+
+/// The clock, Unix seconds.
+pub(crate) fn now_unix() -> i64 {
+    i64::try_from(moment::now_ms() / 1000).unwrap_or(i64::MAX)
+}
+
+fn digest_of(text: &str) -> String {
+    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Keys the hash tables of a snapshot, so that nobody can choose host names that collide.
+fn hash_seed() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| moment::now_ms())
+}

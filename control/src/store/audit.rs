@@ -1,0 +1,141 @@
+//! Audit events as the store takes and gives them.
+
+use penstock_core::audit::Event;
+use rusqlite::{Connection, params};
+
+use super::{Answer, StoreError};
+
+/// One event of a batch, as it came over the link.
+#[derive(Clone, Debug)]
+pub(crate) struct IncomingEvent {
+    /// Grows within one life of a node's spool.
+    pub(crate) sequence: u64,
+    /// `core::audit::Event` as the node wrote it.
+    pub(crate) json: String,
+    /// The same, read; or why it cannot be read.
+    pub(crate) event: Result<ReadEvent, String>,
+}
+
+/// An event that this version understands.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadEvent {
+    pub(crate) event: Event,
+    /// `event.time` as Unix time, milliseconds.
+    pub(crate) time_ms: u64,
+}
+
+/// Which way a query goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// In the order of recording: to follow what happens.
+    OldestFirst,
+    /// To read back from now.
+    #[default]
+    NewestFirst,
+}
+
+/// What events to give. Text filters compare whole values; several values of one filter mean any of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EventQuery {
+    /// Unix time, milliseconds, inclusive.
+    pub(crate) since_ms: Option<u64>,
+    /// Unix time, milliseconds, exclusive.
+    pub(crate) until_ms: Option<u64>,
+    /// Column name (one of [`super::query::FILTER_COLUMNS`]) and the values wanted.
+    pub(crate) equals: Vec<(&'static str, Vec<String>)>,
+    /// Continue behind this event, in the direction of `order`.
+    pub(crate) cursor: Option<u64>,
+    pub(crate) order: Order,
+    pub(crate) count_max: usize,
+}
+
+/// Answer to an [`EventQuery`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EventPage {
+    pub(crate) events: Vec<Event>,
+    /// Cursor of the first event given, when there were any.
+    pub(crate) first: Option<u64>,
+    /// Cursor of the last one.
+    pub(crate) last: Option<u64>,
+    /// More events match.
+    pub(crate) more: bool,
+}
+
+/// Keeps audit events.
+pub(crate) trait AuditStore: Send + Sync {
+    /// Commits a batch durably; events that are there already are left as they are. Answers how many were new.
+    fn record(&self, node: String, boot: String, events: Vec<IncomingEvent>) -> Answer<'_, usize>;
+    /// Events that match.
+    fn events(&self, query: EventQuery) -> Answer<'_, EventPage>;
+}
+
+/// Writer's side of [`AuditStore::record`].
+pub(super) fn insert(
+    transaction: &Connection,
+    node: &str,
+    boot: &str,
+    events: &[IncomingEvent],
+) -> Result<usize, StoreError> {
+    let mut recorded = 0;
+    for incoming in events {
+        recorded += match &incoming.event {
+            Ok(read) => insert_read(transaction, node, boot, incoming, read)?,
+            Err(reason) => transaction
+                .prepare_cached(
+                    "INSERT INTO audit_unread (node, boot, sequence, reason, json) VALUES (?, ?, ?, ?, ?)
+                     ON CONFLICT (node, boot, sequence) DO NOTHING",
+                )?
+                .execute(params![node, boot, incoming.sequence, reason, incoming.json])?,
+        };
+    }
+    Ok(recorded)
+}
+
+fn insert_read(
+    transaction: &Connection,
+    node: &str,
+    boot: &str,
+    incoming: &IncomingEvent,
+    read: &ReadEvent,
+) -> Result<usize, StoreError> {
+    let event = &read.event;
+    let mut statement = transaction.prepare_cached(INSERT)?;
+    Ok(statement.execute(params![
+        boot,
+        incoming.sequence,
+        read.time_ms,
+        event.time,
+        node,
+        event.site,
+        event.shard,
+        event.flow,
+        event.source,
+        event.user,
+        event.username,
+        event.application,
+        event.client,
+        event.connector,
+        event.profile,
+        event.mode,
+        event.epoch,
+        event.sni,
+        event.http,
+        event.method,
+        event.path,
+        event.target_tenant,
+        event.status,
+        event.code,
+        event.vendor_request_id,
+        event.headers_set.join(","),
+        event.headers_stripped.join(","),
+        event.fault,
+        incoming.json,
+    ])?)
+}
+
+const INSERT: &str = "
+INSERT INTO audit_event (boot, sequence, time_ms, time, node, site, shard, flow, source, user, username, application,
+    client, connector, profile, mode, epoch, sni, http, method, path, target_tenant, status, code, vendor_request_id,
+    headers_set, headers_stripped, fault, json)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (node, boot, sequence) DO NOTHING";

@@ -1,0 +1,108 @@
+//! The tables, and how an older file becomes a current one.
+//!
+//! `user_version` counts the steps of [`STEPS`] that a file has seen. A step never changes once it was released.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// Brings the file up to date, one transaction a step, and refuses a file from the future.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::SchemaNewer { path: path.to_owned(), found, known });
+    }
+    for (index, step) in (1_i64..).zip(STEPS) {
+        if index <= found {
+            continue;
+        }
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", index)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// `audit_event` has the fields of `core::audit::Event` as columns, so that filters use indices, and the whole event as
+/// JSON, so that what is answered is what was recorded.
+const STEPS: &[&str] = &["
+CREATE TABLE policy_revision (
+    epoch INTEGER PRIMARY KEY,
+    text TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    author TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    source TEXT NOT NULL,
+    time_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE audit_event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    time TEXT NOT NULL,
+    node TEXT NOT NULL,
+    site TEXT,
+    shard INTEGER NOT NULL,
+    flow TEXT NOT NULL,
+    source TEXT NOT NULL,
+    user TEXT,
+    username TEXT,
+    application TEXT,
+    client TEXT,
+    connector TEXT,
+    profile TEXT,
+    mode TEXT,
+    epoch INTEGER,
+    sni TEXT,
+    http TEXT,
+    method TEXT,
+    path TEXT,
+    target_tenant TEXT,
+    status TEXT NOT NULL,
+    code TEXT,
+    vendor_request_id TEXT,
+    headers_set TEXT NOT NULL,
+    headers_stripped TEXT NOT NULL,
+    fault TEXT,
+    json TEXT NOT NULL,
+    UNIQUE (node, boot, sequence)
+) STRICT;
+CREATE INDEX audit_event_time ON audit_event (time_ms);
+CREATE INDEX audit_event_status ON audit_event (status, id);
+CREATE INDEX audit_event_connector ON audit_event (connector, id);
+CREATE INDEX audit_event_source ON audit_event (source, id);
+CREATE INDEX audit_event_user ON audit_event (user, id);
+CREATE INDEX audit_event_target_tenant ON audit_event (target_tenant, id);
+
+-- Events that this version cannot read (a newer node's): kept as they came, never lost, never in a report.
+CREATE TABLE audit_unread (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    node TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    json TEXT NOT NULL,
+    UNIQUE (node, boot, sequence)
+) STRICT;
+"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_migrated_once_and_one_from_the_future_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, Path::new("x")).unwrap();
+        migrate(&mut connection, Path::new("x")).unwrap();
+        connection.pragma_update(None, "user_version", 1_000_i64).unwrap();
+        let error = migrate(&mut connection, Path::new("control.db")).unwrap_err().to_string();
+        assert!(error.contains("control.db") && error.contains("1000"), "{error}");
+    }
+}

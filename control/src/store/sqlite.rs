@@ -1,0 +1,133 @@
+//! The embedded store: one SQLite file in WAL mode, one writing thread, readers beside it.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
+use super::policy::{self, PolicyStore, Revision, RevisionSource};
+use super::writer::{self, Command};
+use super::{Answer, StoreError, query, schema};
+
+/// Handle to the store; clones share it. The file is closed when the last clone is gone.
+#[derive(Clone)]
+pub(crate) struct SqliteStore {
+    commands: mpsc::Sender<Command>,
+    readers: Arc<Readers>,
+}
+
+/// Connections for reading, opened as needed and kept.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens the file, creates or updates its tables, and starts the writer.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let mut connection =
+            open_for_writing(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        schema::migrate(&mut connection, path)?;
+        let (commands, queue) = mpsc::channel(writer::QUEUE_COMMANDS_MAX);
+        std::thread::Builder::new().name("store".to_owned()).spawn(move || writer::run(connection, queue))?;
+        Ok(Self { commands, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }) })
+    }
+
+    async fn write<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| StoreError::Stopped)?;
+        answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'static, T> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || readers.with(work)).await.map_err(|_| StoreError::Stopped)?
+        })
+    }
+}
+
+impl PolicyStore for SqliteStore {
+    fn append(&self, revision: Revision) -> Answer<'_, ()> {
+        Box::pin(self.write(|reply| Command::AppendRevision { revision: Box::new(revision), reply }))
+    }
+
+    fn latest(&self) -> Answer<'_, Option<Revision>> {
+        self.read(policy::select_latest)
+    }
+
+    fn latest_from(&self, source: RevisionSource) -> Answer<'_, Option<Revision>> {
+        self.read(move |connection| policy::select_latest_from(connection, source))
+    }
+
+    fn revision(&self, epoch: u64) -> Answer<'_, Option<Revision>> {
+        self.read(move |connection| policy::select_one(connection, epoch))
+    }
+
+    fn history(&self, before: Option<u64>, count_max: usize) -> Answer<'_, Vec<Revision>> {
+        self.read(move |connection| policy::select_before(connection, before, count_max))
+    }
+}
+
+impl AuditStore for SqliteStore {
+    fn record(&self, node: String, boot: String, events: Vec<IncomingEvent>) -> Answer<'_, usize> {
+        Box::pin(self.write(|reply| Command::RecordEvents { node, boot, events, reply }))
+    }
+
+    fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
+        self.read(move |connection| query::run(connection, &query))
+    }
+}
+
+impl Readers {
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => {
+                open_for_reading(&self.path).map_err(|source| StoreError::Open { path: self.path.clone(), source })?
+            }
+        };
+        let result = work(&connection);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_READERS_MAX {
+            idle.push(connection);
+        }
+        result
+    }
+}
+
+/// Other users may not read it: it tells who signed in where. `synchronous=FULL`: a node deletes its copy of an event once it is told that the event is committed, so "committed"
+/// must survive a power cut.
+fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    Ok(connection)
+}
+
+fn open_for_reading(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    Ok(connection)
+}
+
+/// Reading connections kept for the next query.
+const IDLE_READERS_MAX: usize = 4;
+/// How long SQLite waits for another process's lock (a backup, an operator's shell).
+const BUSY_WAIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,99 @@
+//! The one thread that writes: takes commands from a queue, commits as many at once as wait, then answers.
+//!
+//! One commit is one `fsync`, so under load the cost of durability is shared by every batch that arrived meanwhile. A
+//! command that fails is undone alone (savepoint) and does not spoil its neighbours.
+
+use rusqlite::{Connection, Savepoint, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+use super::audit::{self, IncomingEvent};
+use super::policy::{self, Revision};
+
+/// What the writer is asked to do, and where to answer.
+pub(super) enum Command {
+    AppendRevision { revision: Box<Revision>, reply: Reply<()> },
+    RecordEvents { node: String, boot: String, events: Vec<IncomingEvent>, reply: Reply<usize> },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Answers that wait for the commit.
+enum Pending {
+    Revision(Reply<()>, Result<(), StoreError>),
+    Recorded(Reply<usize>, Result<usize, StoreError>),
+}
+
+/// Commands that wait before their senders wait.
+pub(super) const QUEUE_COMMANDS_MAX: usize = 256;
+/// Commands of one transaction.
+const TRANSACTION_COMMANDS_MAX: usize = 64;
+
+/// Runs until every sender is gone.
+pub(super) fn run(mut connection: Connection, mut queue: mpsc::Receiver<Command>) {
+    let mut commands = Vec::new();
+    while let Some(first) = queue.blocking_recv() {
+        commands.push(first);
+        while commands.len() < TRANSACTION_COMMANDS_MAX
+            && let Ok(command) = queue.try_recv()
+        {
+            commands.push(command);
+        }
+        commit(&mut connection, &mut commands);
+    }
+}
+
+fn commit(connection: &mut Connection, commands: &mut Vec<Command>) {
+    let mut pending = Vec::with_capacity(commands.len());
+    let outcome = connection.transaction().and_then(|mut transaction| {
+        for command in commands.drain(..) {
+            pending.push(apply(&mut transaction, command));
+        }
+        transaction.commit()
+    });
+    // When the transaction could not even begin, the commands are still there: dropping them drops their reply
+    // channels, which the callers read as a stopped store.
+    commands.clear();
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "the store cannot commit");
+    }
+    for answer in pending {
+        answer.send(outcome.is_ok());
+    }
+}
+
+fn apply(transaction: &mut Transaction<'_>, command: Command) -> Pending {
+    match command {
+        Command::AppendRevision { revision, reply } => {
+            Pending::Revision(reply, alone(transaction, |savepoint| policy::insert(savepoint, &revision)))
+        }
+        Command::RecordEvents { node, boot, events, reply } => {
+            Pending::Recorded(reply, alone(transaction, |savepoint| audit::insert(savepoint, &node, &boot, &events)))
+        }
+    }
+}
+
+/// Runs `work` so that its failure leaves no trace in the transaction.
+fn alone<T>(
+    transaction: &mut Transaction<'_>,
+    work: impl FnOnce(&Savepoint<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let savepoint = transaction.savepoint()?;
+    let value = work(&savepoint)?;
+    savepoint.commit()?;
+    Ok(value)
+}
+
+impl Pending {
+    /// Nobody may hear "done" of what was not committed.
+    fn send(self, committed: bool) {
+        fn settle<T>(reply: Reply<T>, result: Result<T, StoreError>, committed: bool) {
+            let result = if committed { result } else { result.and(Err(StoreError::NotCommitted)) };
+            drop(reply.send(result));
+        }
+        match self {
+            Self::Revision(reply, result) => settle(reply, result, committed),
+            Self::Recorded(reply, result) => settle(reply, result, committed),
+        }
+    }
+}
