@@ -12,7 +12,7 @@ use super::router::Admin;
 #[derive(Serialize)]
 pub(super) struct AuthorityView {
     root: RootView,
-    /// Null while no policy is in force, or when it inspects nothing.
+    /// Null while no policy is in force.
     issuer: Option<IssuerView>,
 }
 
@@ -37,13 +37,11 @@ pub(super) async fn describe(State(admin): State<Admin>) -> Json<AuthorityView> 
         sha256: admin.authority.root_fingerprint().to_string(),
         not_after: moment(admin.authority.root_not_after()),
     };
-    let issuer = admin.publisher.active().and_then(|active| {
-        active.issuer.as_ref().map(|issuer| IssuerView {
-            serial: issuer.serial.clone(),
-            not_before: moment(issuer.not_before),
-            not_after: moment(issuer.not_after),
-            hosts: active.hosts.clone(),
-        })
+    let issuer = admin.publisher.active().map(|active| IssuerView {
+        serial: active.issuer.serial.clone(),
+        not_before: moment(active.issuer.not_before),
+        not_after: moment(active.issuer.not_after),
+        hosts: active.hosts.clone(),
     });
     Json(AuthorityView { root, issuer })
 }

@@ -18,8 +18,8 @@ const METRICS_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Problem> {
     let nodes = admin.publisher.fleet().samples(METRICS_PATIENCE).await;
     let mut expiries = vec![Expiry { kind: "root", unix_seconds: admin.authority.root_not_after() }];
-    let issuer = admin.publisher.active().and_then(|active| active.issuer.clone());
-    expiries.extend(issuer.map(|issuer| Expiry { kind: "issuer", unix_seconds: issuer.not_after }));
+    let active = admin.publisher.active();
+    expiries.extend(active.map(|active| Expiry { kind: "issuer", unix_seconds: active.issuer.not_after }));
     let page = admin.exporter.render(nodes, expiries);
     let page = page.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response())

@@ -12,8 +12,7 @@ use crate::store::Revision;
 pub(crate) struct Active {
     pub(crate) revision: Arc<Revision>,
     pub(crate) snapshot: Arc<Snapshot>,
-    /// None when the policy inspects nothing.
-    pub(crate) issuer: Option<Arc<IssuerBundle>>,
+    pub(crate) issuer: Arc<IssuerBundle>,
     /// The patterns that the issuer may mint for, sorted.
     pub(crate) hosts: Vec<String>,
 }
@@ -23,9 +22,9 @@ impl Active {
         self.revision.epoch
     }
 
-    /// The issuer's name on the link; empty when there is none.
+    /// The issuer's name on the link.
     pub(crate) fn issuer_serial(&self) -> &str {
-        self.issuer.as_ref().map_or("", |issuer| issuer.serial.as_str())
+        &self.issuer.serial
     }
 
     /// What is sent to a node.
@@ -33,18 +32,18 @@ impl Active {
         link::State {
             epoch: self.epoch(),
             policy: self.revision.text.clone(),
-            issuer: self.issuer.as_ref().map(|issuer| link::Issuer {
-                serial: issuer.serial.clone(),
-                chain: issuer.chain.clone(),
-                key: issuer.key.to_vec(),
-                not_before: issuer.not_before,
-                not_after: issuer.not_after,
+            issuer: Some(link::Issuer {
+                serial: self.issuer.serial.clone(),
+                chain: self.issuer.chain.clone(),
+                key: self.issuer.key.to_vec(),
+                not_before: self.issuer.not_before,
+                not_after: self.issuer.not_after,
             }),
         }
     }
 
     /// Half the issuer's life is over: a node that is cut off from control now still has the other half.
     pub(crate) fn issuer_is_due(&self, now_unix: i64) -> bool {
-        self.issuer.as_ref().is_some_and(|issuer| now_unix >= issuer.renew_at())
+        now_unix >= self.issuer.renew_at()
     }
 }

@@ -215,13 +215,8 @@ impl Publisher {
         Ok(Arc::new(Active { revision: Arc::new(revision), snapshot: Arc::new(snapshot), issuer, hosts }))
     }
 
-    /// A policy that inspects nothing needs no issuer, and one without name constraints must not exist.
-    fn issue(&self, hosts: &[String]) -> Result<Option<Arc<IssuerBundle>>, PublishError> {
-        if hosts.is_empty() {
-            return Ok(None);
-        }
-        let bundle = self.authority.issue(hosts.iter().map(String::as_str), now_unix())?;
-        Ok(Some(Arc::new(bundle)))
+    fn issue(&self, hosts: &[String]) -> Result<Arc<IssuerBundle>, PublishError> {
+        Ok(Arc::new(self.authority.issue(hosts.iter().map(String::as_str), now_unix())?))
     }
 }
 

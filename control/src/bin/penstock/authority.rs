@@ -75,7 +75,7 @@ fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     output::line(&format!("root    sha256 {}", output::cell(root, "sha256")))?;
     output::line(&format!("        ends {}", output::cell(root, "not_after")))?;
     let Some(issuer) = answer.get("issuer").filter(|issuer| !issuer.is_null()) else {
-        output::line("issuer  none: no policy that inspects a host is in force")?;
+        output::line("issuer  none: no policy is in force")?;
         return Ok(ExitCode::SUCCESS);
     };
     output::line(&format!("issuer  serial {}", output::cell(issuer, "serial")))?;

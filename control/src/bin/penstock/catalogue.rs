@@ -132,6 +132,7 @@ fn kind(kind: FieldKind) -> String {
         FieldKind::OpenaiOrganization => "org-… id".to_owned(),
         FieldKind::SlackTeam => "T… or E… id".to_owned(),
         FieldKind::Tenant => "domain or directory id".to_owned(),
+        FieldKind::Text => "text".to_owned(),
         FieldKind::Token => "id".to_owned(),
     }
 }

@@ -55,17 +55,17 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => {
             let checked = document::read(path)?;
             let Ok(snapshot) = checked.compiled else { return document::report_refusal(&checked, arguments.json) };
-            serde_json::to_value(question.answer(&snapshot)?)?
+            serde_json::to_string(&question.answer(&snapshot)?)?
         }
         None => {
             let client = arguments.daemon.connect()?;
-            client.post("/policy/explain", &serde_json::to_value(&question)?)?.json()?
+            client.post("/policy/explain", &serde_json::to_value(&question)?)?.body
         }
     };
     if arguments.json {
-        output::json(&explanation)?;
+        output::line(&explanation)?;
     } else {
-        show(&question, &explanation)?;
+        show(&question, &serde_json::from_str(&explanation)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
