@@ -109,6 +109,7 @@ impl MailboxReceiver {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::pin::pin;
     use std::task::Poll;
 
@@ -137,12 +138,11 @@ mod tests {
         let (sender, receiver) = Mailbox::channel();
         let other = sender.clone();
         let mut waiting = pin!(receiver.receive());
-        let poll_once = |mut waiting: std::pin::Pin<&mut _>| {
-            std::future::poll_fn(move |context| Poll::Ready(Future::poll(waiting.as_mut(), context).is_pending()))
-        };
-        assert!(poll_once(waiting.as_mut()).await);
-        drop(sender);
-        assert!(poll_once(waiting.as_mut()).await);
+        for sender in [Some(sender), None] {
+            drop(sender);
+            let is_pending = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending()));
+            assert!(is_pending.await);
+        }
         drop(other);
         assert!(waiting.await.is_none());
     }
