@@ -64,8 +64,10 @@ impl Plan {
     /// One request with its whole answer; the bytes of the answer's body.
     pub(crate) async fn exchange(&self, connection: &mut Connection) -> Result<u64, Failure> {
         let close = if self.scenario.is_new() { "Connection: close\r\n" } else { "" };
+        // Squid dials what the request names, so the port must be said where it is not the scheme's own.
+        let port = if self.port == 443 { String::new() } else { format!(":{}", self.port) };
         let request = format!(
-            "GET /bytes/{}?digest=0 HTTP/1.1\r\nHost: {}\r\nUser-Agent: penstock-load\r\nAccept: */*\r\n{close}\r\n",
+            "GET /bytes/{}?digest=0 HTTP/1.1\r\nHost: {}{port}\r\nUser-Agent: penstock-load\r\nAccept: */*\r\n{close}\r\n",
             self.bytes, self.host,
         );
         let Connection { stream, buffer } = connection;

@@ -13,17 +13,14 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// What all `pids` together have used since they began.
-    pub(crate) fn of(pids: &[u32]) -> anyhow::Result<Self> {
-        let mut sum = Self::default();
-        for pid in pids {
+    /// What each of `pids` has used since it began.
+    pub(crate) fn of(pids: &[u32]) -> anyhow::Result<Vec<Self>> {
+        let read = |pid: &u32| {
             let path = format!("/proc/{pid}/stat");
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-            let used = Self::parse(&text).with_context(|| format!("{path} is not as expected"))?;
-            sum.user_ms += used.user_ms;
-            sum.system_ms += used.system_ms;
-        }
-        Ok(sum)
+            Self::parse(&text).with_context(|| format!("{path} is not as expected"))
+        };
+        pids.iter().map(read).collect()
     }
 
     pub(crate) const fn since(self, before: Self) -> Self {
@@ -61,7 +58,8 @@ mod tests {
     #[test]
     fn this_process_has_used_some() {
         let before = Used::of(&[std::process::id()]).unwrap();
-        assert!(Used::of(&[std::process::id()]).unwrap().since(before).total() < Duration::from_secs(60));
+        let after = Used::of(&[std::process::id()]).unwrap();
+        assert!(after[0].since(before[0]).total() < Duration::from_secs(60));
         assert!(Used::of(&[u32::MAX]).is_err());
     }
 }

@@ -39,11 +39,40 @@ struct Latency {
 /// Of the watched processes, over the measured part.
 #[derive(Debug, Serialize)]
 struct Cpu {
-    #[serde(flatten)]
-    used: Used,
+    user_ms: u64,
+    system_ms: u64,
     us_per_operation: f64,
     /// A gigabyte is 10^9 bytes.
     ms_per_gigabyte: f64,
+    processes: Vec<Process>,
+}
+
+#[derive(Debug, Serialize)]
+struct Process {
+    pid: u32,
+    us_per_operation: f64,
+    #[serde(flatten)]
+    used: Used,
+}
+
+impl Cpu {
+    fn new(outcome: &Outcome) -> Option<Self> {
+        let operations = outcome.operations as f64;
+        let process = |(pid, used): &(u32, Used)| Process {
+            pid: *pid,
+            us_per_operation: ratio(used.total().as_secs_f64() * 1e6, operations),
+            used: *used,
+        };
+        let processes: Vec<Process> = outcome.used.iter().map(process).collect();
+        let total: f64 = outcome.used.iter().map(|(_, used)| used.total().as_secs_f64()).sum();
+        (!processes.is_empty()).then(|| Self {
+            user_ms: outcome.used.iter().map(|(_, used)| used.user_ms).sum(),
+            system_ms: outcome.used.iter().map(|(_, used)| used.system_ms).sum(),
+            us_per_operation: ratio(total * 1e6, operations),
+            ms_per_gigabyte: ratio(total * 1e3, outcome.bytes as f64 / 1e9),
+            processes,
+        })
+    }
 }
 
 impl Report {
@@ -51,11 +80,6 @@ impl Report {
         let seconds = outcome.elapsed.as_secs_f64();
         let latency = &outcome.latency;
         let failures = outcome.failures.iter().map(|(failure, count)| (failure.word(), *count));
-        let cpu = outcome.used.map(|used| Cpu {
-            used,
-            us_per_operation: ratio(used.total().as_secs_f64() * 1e6, outcome.operations as f64),
-            ms_per_gigabyte: ratio(used.total().as_secs_f64() * 1e3, outcome.bytes as f64 / 1e9),
-        });
         Self {
             scenario: scenario.word(),
             mode: if rate.is_some() { "open" } else { "closed" },
@@ -75,7 +99,7 @@ impl Report {
                 p999: latency.value_at_quantile(0.999),
                 max: latency.max(),
             },
-            cpu,
+            cpu: Cpu::new(outcome),
         }
     }
 }
@@ -95,11 +119,10 @@ impl fmt::Display for Report {
             latency.p50, latency.p90, latency.p99, latency.p999, latency.max
         )?;
         if let Some(cpu) = &self.cpu {
-            let (user, system) = (cpu.used.user_ms, cpu.used.system_ms);
             write!(
                 formatter,
-                "\n  proxy CPU: {:.1} us an operation, {:.0} ms a gigabyte (user {user} ms, system {system} ms)",
-                cpu.us_per_operation, cpu.ms_per_gigabyte
+                "\n  proxy CPU: {:.1} us an operation, {:.0} ms a gigabyte (user {} ms, system {} ms)",
+                cpu.us_per_operation, cpu.ms_per_gigabyte, cpu.user_ms, cpu.system_ms
             )?;
         }
         for (failure, count) in &self.failures {
@@ -132,12 +155,13 @@ mod tests {
             failures: BTreeMap::from([(Failure::Dial, 3)]),
             elapsed: Duration::from_secs(2),
             latency,
-            used: Some(Used { user_ms: 100, system_ms: 50 }),
+            used: vec![(7, Used { user_ms: 80, system_ms: 40 }), (8, Used { user_ms: 20, system_ms: 10 })],
         };
         let report = Report::new(Scenario::PassNew, None, 8, &outcome);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["cpu"]["us_per_operation"], 150.0);
         assert_eq!(json["cpu"]["ms_per_gigabyte"], 75.0);
+        assert_eq!(json["cpu"]["processes"][1]["us_per_operation"], 30.0);
         assert_eq!(json["operations_per_second"], 500.0);
         assert_eq!(json["failures"]["dial"], 3);
         assert!(report.to_string().contains("failed at dial: 3"));

@@ -36,8 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     /// Microseconds.
     pub(crate) latency: Histogram<u64>,
-    /// Of the watched processes; none when none is watched.
-    pub(crate) used: Option<Used>,
+    /// Of each watched process, in the order they were named.
+    pub(crate) used: Vec<(u32, Used)>,
 }
 
 impl Pace {
@@ -93,10 +93,11 @@ impl Run {
         self.meeting.wait().await;
         self.meeting.wait().await;
         let elapsed = start.elapsed();
-        let used = Used::of(pids)?.since(before);
+        let after = Used::of(pids)?;
+        let spent = after.into_iter().zip(before).map(|(after, before)| after.since(before));
         let mut outcome = self.outcome.replace(Outcome::new()?);
         outcome.elapsed = elapsed;
-        outcome.used = (!pids.is_empty()).then_some(used);
+        outcome.used = pids.iter().copied().zip(spent).collect();
         Ok(outcome)
     }
 
@@ -171,7 +172,7 @@ impl Outcome {
             failures: BTreeMap::new(),
             elapsed: Duration::ZERO,
             latency: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)?,
-            used: None,
+            used: Vec::new(),
         })
     }
 

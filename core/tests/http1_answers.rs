@@ -85,7 +85,7 @@ fn h074_answers_that_are_refused() {
         ("HTTP/2.0 200 OK\r\n\r\n", ResponseLineMalformed),
         ("http/1.1 200 OK\r\n\r\n", ResponseLineMalformed),
         ("ICY 200 OK\r\n\r\n", ResponseLineMalformed),
-        ("\r\nHTTP/1.1 200 OK\r\n\r\n", ResponseLineMalformed),
+        ("\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", ResponseLineMalformed),
         ("<html>\r\n", ResponseLineMalformed),
     ] {
         assert_eq!(refused_answer(answer), fault, "{answer:?}");

@@ -17,6 +17,8 @@ use crate::policy::{HeaderEdit, Mode};
 #[derive(Debug, Default)]
 pub(crate) struct Ingress {
     head: ResponseHead,
+    /// An empty line before the head was there, and was dropped: some origins end a body with one too many.
+    skipped_line: bool,
     current: Option<Current>,
 }
 
@@ -114,11 +116,22 @@ impl Ingress {
             return Ok(0);
         }
         let waiting = ledger.first().ok_or(EditFault::ResponseUnasked)?;
+        if self.head.is_untouched() && !self.skipped_line {
+            match rest {
+                [b'\r', b'\n', ..] => {
+                    self.skipped_line = true;
+                    return Ok(2);
+                }
+                [b'\r'] => return Ok(0),
+                _ => {}
+            }
+        }
         let Some(length) = self.head.read(rest)? else {
             return Ok(0);
         };
         let head = rest.get(..length).unwrap_or_default();
         let read = core::mem::take(&mut self.head);
+        self.skipped_line = false;
         match read.next(waiting.terms)? {
             Next::Head if ledger.count_interim() => {}
             Next::Head => return Err(EditFault::ResponseInterim),

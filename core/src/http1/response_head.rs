@@ -68,6 +68,11 @@ impl ResponseHead {
         }
     }
 
+    /// Whether nothing of a head was read yet.
+    pub(crate) const fn is_untouched(&self) -> bool {
+        self.at == 0 && self.searched == 0
+    }
+
     /// `HTTP/1.x SP 3DIGIT [ SP reason ]`; the space without a reason is often left out.
     fn read_status_line(&mut self, line: &[u8]) -> Result<(), EditFault> {
         let malformed = EditFault::ResponseLineMalformed;

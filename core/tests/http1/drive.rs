@@ -133,6 +133,10 @@ impl Drive {
         &self.egress_rest
     }
 
+    pub(crate) fn ingress_waiting(&self) -> &[u8] {
+        &self.ingress_rest
+    }
+
     pub(crate) fn upstream_text(&self) -> &str {
         std::str::from_utf8(&self.upstream).unwrap()
     }
