@@ -166,3 +166,78 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
 /// What an endpoint collects before it answers; uploads to `/upload` are digested as they come and have no bound.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::seen::Record;
+
+    /// What one connection to `www.example.com` answers to `sent`, and what is on record then.
+    async fn converse(sent: &[u8]) -> (String, Vec<Value>) {
+        let services = Services::new(Record::new(None).unwrap());
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        client.write_all(sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        // How the connection ends is told by the answer; an error is the peer's end in the middle of a request.
+        let _ = serve(server, Some("www.example.com".to_owned()), 1, &services).await;
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        let seen = services.record.seen("www.example.com")["requests"].as_array().unwrap().clone();
+        (String::from_utf8_lossy(&answer).into_owned(), seen)
+    }
+
+    #[tokio::test]
+    async fn pipelined_requests_are_answered_in_order_until_one_closes() {
+        let sent = b"GET /status/201 HTTP/1.1\r\n\r\nGET /status/202 HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        let (answer, seen) = converse(sent).await;
+        let statuses: Vec<&str> = answer.lines().filter(|line| line.starts_with("HTTP/1.1 ")).collect();
+        assert_eq!(statuses, ["HTTP/1.1 201 Created", "HTTP/1.1 202 Accepted"]);
+        assert_eq!(seen.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_on_record_too() {
+        let (answer, seen) = converse(b"GET / HTTP/1.1\r\nHost : odd\r\n\r\nGET / HTTP/1.1\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert_eq!((seen.len(), &seen[0]["headers"][0]), (1, &Value::from("Host : odd")));
+        let (answer, seen) = converse(b"GET / HTTP/1.1\r\nHo").await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert_eq!(seen[0]["kind"], "partial");
+        let (answer, _) = converse(b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_digested_and_its_trailers_are_kept() {
+        let sent = b"POST /upload HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n\
+                     3\r\nabc\r\n0\r\nRestrict-Access-To-Tenants: evil.example\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        let (answer, seen) = converse(sent).await;
+        assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), "{answer}");
+        assert_eq!(seen[1]["kind"], "trailers");
+        assert_eq!(seen[1]["headers"][0], "Restrict-Access-To-Tenants: evil.example");
+        assert_eq!(seen[2]["request_line"], "GET / HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn an_early_answer_does_not_wait_for_the_body_and_ends_the_connection() {
+        let (answer, seen) = converse(b"POST /early/403 HTTP/1.1\r\nContent-Length: 1000\r\n\r\nabc").await;
+        assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n") && answer.contains("Connection: close"), "{answer}");
+        assert_eq!(seen.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn events_and_patterns_are_framed_as_their_heads_say() {
+        let (answer, _) = converse(b"GET /sse?count=2&interval_ms=0 HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.ends_with("13\r\ndata: {\"event\":2}\n\n\r\n0\r\n\r\n"), "{answer}");
+        let (answer, _) = converse(b"GET /bytes/70000?digest=0 HTTP/1.0\r\n\r\n").await;
+        assert!(answer.contains("Content-Length: 70000\r\n"), "{answer}");
+        let (answer, _) = converse(b"HEAD /bytes/70000?digest=0 HTTP/1.1\r\n\r\n").await;
+        assert!(answer.contains("Content-Length: 70000\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+        let (answer, _) = converse(b"GET /__raw/SFRUUC8xLjEgMjAw HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n").await;
+        assert_eq!(answer, "HTTP/1.1 200");
+    }
+}
