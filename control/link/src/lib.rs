@@ -4,7 +4,14 @@
 #![forbid(unsafe_code)]
 
 /// Generated from `proto/link.proto`, whose comments are the documentation.
-#[allow(clippy::all, clippy::pedantic, unreachable_pub, unused_qualifications, reason = "generated code")]
+#[allow(
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated code"
+)]
 mod generated {
     tonic::include_proto!("penstock.link.v1");
 }

@@ -15,4 +15,6 @@ mod writer;
 
 pub(crate) use ring::{AuditRing, unix_now_ms};
 pub(crate) use spool::{Batch, SpoolReader};
-pub(crate) use writer::{AuditWriter, start};
+#[cfg(test)]
+pub(crate) use writer::AuditWriter;
+pub(crate) use writer::start;

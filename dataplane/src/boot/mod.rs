@@ -10,7 +10,7 @@ mod report;
 use std::io;
 
 pub(crate) use prepare::prepare;
-pub(crate) use report::{Check, Report, State};
+pub(crate) use report::Report;
 
 /// Looks at this host. `ring` sets up a small ring and drops it; it is passed in because only the ring's own room may
 /// name io_uring.

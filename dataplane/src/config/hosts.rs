@@ -1,7 +1,7 @@
 //! The host table: addresses that the operator gives for names, ahead of DNS.
 //!
 //! What `--resolve` is to curl: the address dialled changes, the TLS name and its verification do not. Parsed from
-//! `[upstream.hosts]` and from `NAME=IP:PORT`; asked by the flow before it asks the resolver.
+//! `[upstream.hosts]`; asked by the flow before it asks the resolver.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,9 +24,6 @@ pub(crate) enum HostEntryError {
     /// The name occurs twice.
     #[error("`{0}` is listed twice")]
     Duplicate(String),
-    /// There is no `=` in `NAME=IP:PORT`.
-    #[error("`{0}` is not NAME=IP:PORT")]
-    Form(String),
     /// The name is no host name.
     #[error("`{0}` is not a host name (write `*` for every name that is not listed)")]
     Name(String),
@@ -53,14 +50,6 @@ impl HostTable {
         if previous.is_some() { Err(HostEntryError::Duplicate(name.to_owned())) } else { Ok(()) }
     }
 
-    /// Adds an entry as it is written on a command line: `NAME=IP:PORT`.
-    pub(crate) fn insert_argument(&mut self, argument: &str) -> Result<(), HostEntryError> {
-        let Some((name, address)) = argument.split_once('=') else {
-            return Err(HostEntryError::Form(argument.to_owned()));
-        };
-        self.insert(name.trim(), address)
-    }
-
     /// The address to dial for `name`: its own entry, else that of `*`.
     pub(crate) fn find(&self, name: &Sni) -> Option<SocketAddr> {
         self.entries.get(name).copied().or(self.otherwise)
@@ -70,11 +59,6 @@ impl HostTable {
     /// the proxy listener be asked for it, beside the ports of the policy.
     pub(crate) fn allows_port(&self, name: &Sni, port: u16) -> bool {
         self.find(name).is_some_and(|address| address.port() == port)
-    }
-
-    /// Whether there is no entry at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.otherwise.is_none()
     }
 }
 
@@ -86,17 +70,17 @@ mod tests {
         Sni::parse(name.as_bytes()).unwrap()
     }
 
-    fn table(arguments: &[&str]) -> HostTable {
+    fn table(entries: &[(&str, &str)]) -> HostTable {
         let mut table = HostTable::default();
-        for argument in arguments {
-            table.insert_argument(argument).unwrap();
+        for (name, address) in entries {
+            table.insert(name, address).unwrap();
         }
         table
     }
 
     #[test]
     fn an_exact_name_comes_before_the_star() {
-        let table = table(&["*=127.0.0.1:4433", "Login.Example.=[::1]:8443"]);
+        let table = table(&[("*", "127.0.0.1:4433"), ("Login.Example.", "[::1]:8443")]);
         assert_eq!(table.find(&sni("login.example")), Some("[::1]:8443".parse().unwrap()));
         assert_eq!(table.find(&sni("other.example")), Some("127.0.0.1:4433".parse().unwrap()));
         assert!(table.allows_port(&sni("login.example"), 8443));
@@ -107,24 +91,21 @@ mod tests {
 
     #[test]
     fn without_an_entry_nothing_is_found_or_allowed() {
-        assert!(HostTable::default().is_empty());
-        let table = table(&["a.example=192.0.2.1:443"]);
-        assert!(!table.is_empty());
+        let table = table(&[("a.example", "192.0.2.1:443")]);
         assert_eq!(table.find(&sni("b.example")), None);
         assert!(!table.allows_port(&sni("b.example"), 443));
     }
 
     #[test]
     fn a_bad_entry_is_named() {
-        let refuse = |argument: &str| HostTable::default().insert_argument(argument).unwrap_err();
-        assert_eq!(refuse("a.example"), HostEntryError::Form("a.example".to_owned()));
-        assert_eq!(refuse("a.example=192.0.2.1"), HostEntryError::Address("192.0.2.1".to_owned()));
-        assert_eq!(refuse("a.example=192.0.2.1:0"), HostEntryError::Address("192.0.2.1:0".to_owned()));
-        assert_eq!(refuse("a.example=b.example:443"), HostEntryError::Address("b.example:443".to_owned()));
-        assert_eq!(refuse("192.0.2.1=192.0.2.1:443"), HostEntryError::Name("192.0.2.1".to_owned()));
-        assert_eq!(refuse("*.example=192.0.2.1:443"), HostEntryError::Name("*.example".to_owned()));
-        assert_eq!(refuse("=192.0.2.1:443"), HostEntryError::Name(String::new()));
-        let mut table = table(&["a.example=192.0.2.1:443"]);
+        let refuse = |name: &str, address: &str| HostTable::default().insert(name, address).unwrap_err();
+        assert_eq!(refuse("a.example", "192.0.2.1"), HostEntryError::Address("192.0.2.1".to_owned()));
+        assert_eq!(refuse("a.example", "192.0.2.1:0"), HostEntryError::Address("192.0.2.1:0".to_owned()));
+        assert_eq!(refuse("a.example", "b.example:443"), HostEntryError::Address("b.example:443".to_owned()));
+        assert_eq!(refuse("192.0.2.1", "192.0.2.1:443"), HostEntryError::Name("192.0.2.1".to_owned()));
+        assert_eq!(refuse("*.example", "192.0.2.1:443"), HostEntryError::Name("*.example".to_owned()));
+        assert_eq!(refuse("", "192.0.2.1:443"), HostEntryError::Name(String::new()));
+        let mut table = table(&[("a.example", "192.0.2.1:443")]);
         assert_eq!(table.insert("A.example", "192.0.2.2:443"), Err(HostEntryError::Duplicate("A.example".to_owned())));
     }
 }

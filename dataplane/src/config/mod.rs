@@ -8,6 +8,4 @@ mod hosts;
 mod raw;
 mod typed;
 
-pub(crate) use error::ConfigError;
-pub(crate) use hosts::{HostEntryError, HostTable};
-pub(crate) use typed::{Config, Deadlines, IoEngineSetting, Link, Listen, Upstream};
+pub(crate) use typed::{Config, IoEngineSetting};

@@ -276,7 +276,8 @@ mod tests {
         let config = Config::parse("dataplane.toml", SHORTEST).unwrap();
         assert!(is_node_name(&config.node));
         assert!(config.shards.get() >= 1);
-        assert!(config.upstream.hosts.is_empty() && config.upstream.ca_files.is_empty());
+        assert_eq!(config.upstream.hosts, HostTable::default());
+        assert!(config.upstream.ca_files.is_empty());
         assert_eq!(config.deadlines, Deadlines::default());
     }
 
@@ -291,7 +292,7 @@ mod tests {
         assert!(!config.upstream.native_roots);
         assert_eq!(config.upstream.ca_files, [PathBuf::from("a.pem")]);
         assert_eq!(config.upstream.name_servers, ["[::1]:53".parse().unwrap()]);
-        assert!(!config.upstream.hosts.is_empty());
+        assert_ne!(config.upstream.hosts, HostTable::default());
         assert_eq!(config.deadlines.idle, Duration::from_millis(5));
     }
 

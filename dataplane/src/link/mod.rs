@@ -21,4 +21,6 @@ mod start;
 mod tests;
 
 pub(crate) use background::Background;
-pub(crate) use start::{Link, Settings, start};
+#[cfg(test)]
+pub(crate) use start::Link;
+pub(crate) use start::{Settings, start};

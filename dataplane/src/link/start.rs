@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::backoff::Backoff;
 use super::delivery::Delivery;
-use super::installer::{InForce, Installer, Request};
+use super::installer::{Installer, Request};
 use super::kept::Kept;
 use super::session::{Node, SessionEnd};
 use crate::audit::SpoolReader;
@@ -37,16 +37,10 @@ pub(crate) struct Settings {
 
 /// The running link.
 pub(crate) struct Link {
-    in_force: watch::Receiver<InForce>,
     task: JoinHandle<()>,
 }
 
 impl Link {
-    /// Epoch of the snapshot that every shard uses; 0 before the first.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.in_force.borrow().epoch
-    }
-
     /// Lets go of control. Events that it has not committed stay in the spool.
     pub(crate) fn stop(self) {
         self.task.abort();
@@ -62,9 +56,8 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
     let (connection, connected) = watch::channel(None);
     let delivery = Delivery::new(node.clone(), spool, Arc::clone(&cells), connected);
     let node =
-        Node { name: node, socket, proxy, shards, cells, in_force: in_force.clone(), installer: requests, connection };
-    let task = runtime.spawn(run(node, installer, requested, delivery));
-    Link { in_force, task }
+        Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection };
+    Link { task: runtime.spawn(run(node, installer, requested, delivery)) }
 }
 
 async fn run(node: Node, mut installer: Installer, requested: mpsc::Receiver<Request>, delivery: Delivery) {

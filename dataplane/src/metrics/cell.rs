@@ -60,12 +60,6 @@ impl<L: LabelSet> Gauge<L> {
         self.cells.update(labels.index(), |value| value.wrapping_add(difference.cast_unsigned()));
     }
 
-    /// Adds one at `labels` for as long as the guard lives.
-    pub(crate) fn enter(&self, labels: L) -> Entered<'_, L> {
-        self.add(labels, 1);
-        Entered { gauge: self, labels }
-    }
-
     /// The value at a flat index of the label set.
     pub(super) fn at(&self, index: usize) -> i64 {
         self.cells.load(index).cast_signed()
@@ -75,19 +69,6 @@ impl<L: LabelSet> Gauge<L> {
     #[cfg(test)]
     pub(crate) fn value(&self, labels: L) -> i64 {
         self.at(labels.index())
-    }
-}
-
-/// Something that a gauge counts while it lasts.
-#[must_use = "it counts only while it lives"]
-pub(crate) struct Entered<'a, L: LabelSet> {
-    gauge: &'a Gauge<L>,
-    labels: L,
-}
-
-impl<L: LabelSet> Drop for Entered<'_, L> {
-    fn drop(&mut self) {
-        self.gauge.add(self.labels, -1);
     }
 }
 
@@ -182,10 +163,6 @@ mod tests {
         gauge.add((), -4);
         assert_eq!(gauge.value(()), -1);
         gauge.set((), 9);
-        assert_eq!(gauge.value(()), 9);
-        let entered = gauge.enter(());
-        assert_eq!(gauge.value(()), 10);
-        drop(entered);
         assert_eq!(gauge.value(()), 9);
     }
 

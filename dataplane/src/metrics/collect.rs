@@ -144,7 +144,7 @@ mod tests {
         cells.requests.add((ConnectorId::Slack, Http::One, Mode::Enforce), 1);
         cells.denials.add(DenialCode::Aadsts500021, 1);
         cells.headers_stripped.add(ConnectorId::Slack, 2);
-        cells.faults.fault(Fault::upstream(Phase::Dial, FaultKind::Deadline));
+        cells.faults.add(Fault::upstream(Phase::Dial, FaultKind::Deadline), 1);
         cells.leaf_cache_hits.add((), 1);
         cells.leaf_minted.add((), 1);
         process.policy_install_seconds.observe((), 0.2);

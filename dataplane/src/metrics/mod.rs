@@ -8,7 +8,6 @@ mod collect;
 mod labels;
 mod shard;
 
-pub(crate) use cell::{Counter, Gauge, Histogram};
 pub(crate) use collect::collect;
-pub(crate) use labels::{CertificateKind, EngineKind, Http, LabelSet, Resumed};
+pub(crate) use labels::{CertificateKind, EngineKind, Http, Resumed};
 pub(crate) use shard::{ProcessCells, ShardCells};

@@ -79,10 +79,3 @@ impl ProcessCells {
         }
     }
 }
-
-impl Counter<Fault> {
-    /// Counts one fault.
-    pub(crate) fn fault(&self, fault: Fault) {
-        self.add(fault, 1);
-    }
-}

@@ -14,6 +14,5 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use crate::config::HostTable;
 pub(crate) use lookups::Lookups;
 pub(crate) use resolver::Resolver;

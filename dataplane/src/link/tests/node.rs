@@ -96,16 +96,13 @@ impl Node {
         epochs[0]
     }
 
-    pub(super) fn epoch(&self) -> u64 {
-        self.link.epoch()
-    }
-
     pub(super) fn record(&self, flow: u64) {
         self.rings[0].record(Event { flow: flow.to_string(), ..Event::default() });
     }
 
     /// Ends the node: the link at once, whatever it is doing; the audit writer when the rings are empty.
     pub(super) fn kill(self) {
+        self.link.stop();
         self.background.stop();
         self.writer.stop();
     }
