@@ -1,7 +1,7 @@
 //! A flow from its first byte to its end.
 
 use penstock_core::flow::{Fault, Phase};
-use penstock_core::policy::{Decision, Reason, Verdict};
+use penstock_core::policy::{Decision, Mode, Reason, Verdict};
 use penstock_core::tls::alert::Alert;
 
 use super::close::Closed;
@@ -70,14 +70,29 @@ fn decide(flow: &Flow, sniffed: Sniffed) -> (Decision, Option<Alert>) {
             flow.learned.borrow_mut().sni = sni;
             (decision, Some(Alert::AccessDenied))
         }
+        Sniffed::HelloBehindServer(sni) => {
+            let decision = flow.decide(sni.as_ref(), true);
+            flow.learned.borrow_mut().sni = sni;
+            if decision.verdict == Verdict::Inspect {
+                return (refuse(decision), Some(Alert::UnexpectedMessage));
+            }
+            (decision, Some(Alert::AccessDenied))
+        }
         Sniffed::Rejected(reject) => {
-            // A hello that two readers may read differently is refused whatever it names.
-            let mut decision = flow.decide(None, true);
-            decision.verdict = Verdict::Deny;
-            decision.reason = Reason::MalformedHello;
             flow.shard.cells.faults.add(Fault::downstream(Phase::Sniff, reject.fault_kind()), 1);
-            (decision, reject.alert())
+            (refuse(flow.decide(None, true)), reject.alert())
         }
         Sniffed::NotTls => (flow.decide(None, false), None),
     }
+}
+
+/// A hello that a server may read otherwise than we do is refused whatever it names, to all whom a profile governs.
+fn refuse(mut decision: Decision) -> Decision {
+    let governed = !matches!(decision.reason, Reason::NoProfile | Reason::ModeOff);
+    (decision.verdict, decision.reason) = match decision.mode {
+        _ if !governed => return decision,
+        Mode::Enforce => (Verdict::Deny, Reason::MalformedHello),
+        Mode::Off | Mode::ReportOnly => (Verdict::Pass, Reason::WouldDeny),
+    };
+    decision
 }

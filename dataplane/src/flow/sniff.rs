@@ -1,7 +1,14 @@
 //! Reading the ClientHello: until it is complete, out of bounds, or late.
+//!
+//! A client is judged by its own first bytes, never by its silence: where the server speaks first, and policy lets such
+//! a protocol pass, what the server says is handed on while we wait for the client's word. A client that stayed silent
+//! to slip a ClientHello past us is read all the same.
+
+use std::io::ErrorKind;
 
 use penstock_core::bytes::Parsed;
-use penstock_core::flow::{Fault, FaultKind, Leg, Phase};
+use penstock_core::flow::{Direction, Fault, FaultKind, Leg, Phase, RelayPath};
+use penstock_core::policy::Verdict;
 use penstock_core::sni::Sni;
 use penstock_core::tls::{ClientHelloReader, HelloReject};
 
@@ -13,7 +20,9 @@ use crate::ring::Socket;
 pub(crate) enum Sniffed {
     /// A ClientHello, with its host name if it has one.
     Hello(Option<Sni>),
-    /// Another protocol, or a client that waits for the server to speak first.
+    /// A ClientHello behind words of the server: TLS inside something else, which cannot be inspected.
+    HelloBehindServer(Option<Sni>),
+    /// Another protocol.
     NotTls,
     /// TLS, but not a ClientHello that every server would read the same way.
     Rejected(HelloReject),
@@ -24,56 +33,34 @@ pub(crate) async fn sniff(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>
     let started = std::time::Instant::now();
     flow.control.set_deadline(flow.shard.config.deadlines.sniff);
     let mut reader = ClientHelloReader::new();
+    let mut server_spoke = false;
     loop {
         if !received.is_empty() {
             match reader.handle_bytes(received) {
+                Parsed::Complete { value: hello, .. } if server_spoke => {
+                    return Ok(Sniffed::HelloBehindServer(hello.sni));
+                }
                 Parsed::Complete { value: hello, .. } => {
-                    let sni = hello.sni;
                     flow.shard.cells.sniff_seconds.observe((), started.elapsed().as_secs_f64());
-                    return Ok(Sniffed::Hello(sni));
+                    return Ok(Sniffed::Hello(hello.sni));
                 }
                 Parsed::Incomplete { .. } => {}
                 Parsed::Reject(HelloReject::NotTls) => return Ok(Sniffed::NotTls),
                 Parsed::Reject(reject) => return Ok(Sniffed::Rejected(reject)),
             }
         }
-        match receive(flow, upstream, received).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Sniffed::NotTls),
-            Err(kind) => return Err(Fault::downstream(Phase::Sniff, kind)),
-        }
-    }
-}
-
-/// Adds what the client sends next; `false` when it is silent and the server has spoken, or nobody has until the
-/// deadline: then it is no TLS client.
-async fn receive(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>) -> Result<bool, FaultKind> {
-    let downstream = &*flow.control.downstream;
-    // On 443 the client always speaks first; one wait less for nearly all flows.
-    let port = flow.learned.borrow().authority.as_ref().map(|authority| authority.port);
-    let server_may_speak_first = port != Some(443);
-    loop {
-        received.reserve(READ_BYTES);
-        match downstream.try_recv_spare(received) {
-            Ok(0) => return Err(FaultKind::Closed),
-            Ok(_) => return Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return Err(FaultKind::ConnectionReset),
-        }
-        let silent = received.is_empty();
-        let waited = if silent && server_may_speak_first {
-            flow.control.either_readable(upstream).await
-        } else {
-            flow.control.readable(downstream).await.map(|()| Leg::Downstream)
-        };
-        match waited {
-            Ok(Leg::Downstream) => {}
-            Ok(Leg::Upstream) => return Ok(false),
-            Err(Stop::Deadline) if silent => {
-                flow.control.forgive_deadline();
-                return Ok(false);
+        let fault = |kind| Fault::downstream(Phase::Sniff, kind);
+        match receive(flow, upstream, received).await.map_err(fault)? {
+            Received::Client => {}
+            Received::End if server_spoke => return Ok(Sniffed::NotTls),
+            Received::End => return Err(fault(FaultKind::Closed)),
+            Received::Server => {
+                if flow.decide(None, false).verdict != Verdict::Pass {
+                    return Ok(Sniffed::NotTls);
+                }
+                server_spoke = true;
+                hand_on(flow, upstream).await?;
             }
-            Err(stop) => return Err(stop.kind()),
         }
     }
 }
@@ -83,5 +70,78 @@ pub(crate) fn fingerprint(received: &[u8]) -> Option<String> {
     ClientHelloReader::new().handle_bytes(received).complete().map(|hello| hello.ja4())
 }
 
+/// Who was heard.
+enum Received {
+    Client,
+    /// The client will send no more.
+    End,
+    Server,
+}
+
+/// Adds what the client sends next, or says that the server has spoken to a client that is silent so far.
+async fn receive(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>) -> Result<Received, FaultKind> {
+    let downstream = &*flow.control.downstream;
+    let mut patience = Some(CLIENT_FIRST);
+    loop {
+        received.reserve(READ_BYTES);
+        match downstream.try_recv_spare(received) {
+            Ok(0) => return Ok(Received::End),
+            Ok(_) => return Ok(Received::Client),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return Err(FaultKind::ConnectionReset),
+        }
+        if !received.is_empty() {
+            flow.control.readable(downstream).await.map_err(Stop::kind)?;
+        } else if let Some(span) = patience.take() {
+            wait_briefly(flow, downstream, span).await?;
+        } else if flow.control.either_readable(upstream).await.map_err(Stop::kind)? == Leg::Upstream {
+            return Ok(Received::Server);
+        }
+    }
+}
+
+/// Waits for the client alone, for `span` at most: in nearly all flows it speaks first, and a wait on the other leg
+/// would be set up in vain.
+async fn wait_briefly(flow: &Flow, downstream: &Socket, span: std::time::Duration) -> Result<(), FaultKind> {
+    let deadline_ms = flow.control.deadline_ms();
+    flow.control.set_deadline(span);
+    let waited = flow.control.readable(downstream).await;
+    flow.control.restore_deadline(deadline_ms);
+    match waited {
+        Err(Stop::Deadline) if flow.control.now_ms() < deadline_ms => {
+            flow.control.forgive_deadline();
+            Ok(())
+        }
+        waited => waited.map_err(Stop::kind),
+    }
+}
+
+/// Hands on what the server says while the client is silent.
+async fn hand_on(flow: &Flow, upstream: &Socket) -> Result<(), Fault> {
+    let mut words = vec![0; READ_BYTES];
+    let count = match upstream.try_recv(&mut words) {
+        Ok(0) => return Err(Fault::upstream(Phase::Sniff, FaultKind::Closed)),
+        Ok(count) => count,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+        Err(_) => return Err(Fault::upstream(Phase::Sniff, FaultKind::ConnectionReset)),
+    };
+    flow.shard.cells.relay_bytes.add((Direction::Ingress, RelayPath::Copy), count as u64);
+    flow.control.set_deadline(flow.shard.config.deadlines.idle);
+    let mut rest = words.get(..count).unwrap_or_default();
+    let fault = |kind| Fault::downstream(Phase::Sniff, kind);
+    while !rest.is_empty() {
+        match flow.control.downstream.try_send(rest) {
+            Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                flow.control.writable(&flow.control.downstream).await.map_err(|stop| fault(stop.kind()))?;
+            }
+            Err(_) => return Err(fault(FaultKind::ConnectionReset)),
+        }
+    }
+    Ok(())
+}
+
 /// Room for one read: a ClientHello of today, post-quantum share included, fits.
 const READ_BYTES: usize = 2048;
+/// How long the client alone is waited for.
+const CLIENT_FIRST: std::time::Duration = std::time::Duration::from_millis(500);

@@ -55,8 +55,7 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
     let (requests, requested) = mpsc::channel(REQUESTS_MAX);
     let (connection, connected) = watch::channel(None);
     let delivery = Delivery::new(node.clone(), spool, Arc::clone(&cells), connected);
-    let node =
-        Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection };
+    let node = Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection };
     Link { task: runtime.spawn(run(node, installer, requested, delivery)) }
 }
 
