@@ -29,7 +29,8 @@ pub(super) async fn run(
     outbound: mpsc::Sender<Result<ToNode, Status>>,
 ) {
     if let Err(status) = converse(&publisher, &mut inbound, &outbound).await {
-        tracing::warn!(%status, "a data plane's session ended");
+        let (code, reason) = (status.code(), status.message());
+        tracing::warn!(?code, reason, "a data plane's session ended");
         // Nobody may be listening any more.
         let _ = outbound.send(Err(status)).await;
     }

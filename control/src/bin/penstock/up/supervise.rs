@@ -1,11 +1,13 @@
 //! Starts both daemons in order, restarts one that dies, stops both in order.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use penstock_core::limits::DRAIN_DEADLINE_MS;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -22,6 +24,17 @@ struct Slot {
     /// When it is started again; only looked at while there is no child.
     restart: Instant,
     backoff: Duration,
+}
+
+/// The line on standard output, for scripts.
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    proxy: SocketAddr,
+    admin: String,
+    ca: PathBuf,
+    admin_token_file: PathBuf,
+    pids: Pids,
 }
 
 /// The signals that stop the appliance.
@@ -69,14 +82,14 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
         name = control.ended() => anyhow::bail!("{name} ended before the appliance was ready"),
         name = dataplane.ended() => anyhow::bail!("{name} ended before the appliance was ready"),
     }
-    output::json(&json!({
-        "ready": true,
-        "proxy": plan.listen.to_string(),
-        "admin": format!("http://{}", plan.admin),
-        "ca": plan.root_file(),
-        "admin_token_file": plan.token_file(),
-        "pids": pids,
-    }))?;
+    output::json(&Ready {
+        ready: true,
+        proxy: plan.listen,
+        admin: format!("http://{}", plan.admin),
+        ca: plan.root_file(),
+        admin_token_file: plan.token_file(),
+        pids,
+    })?;
     Ok(())
 }
 

@@ -1,0 +1,11 @@
+//! The control daemon as its neighbours see it: the real process, asked over HTTP and spoken to by nodes of the test over
+//! the real link.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+mod admin;
+mod audit;
+mod control;
+mod life;
+mod metrics;
+mod node;
+mod policy;
