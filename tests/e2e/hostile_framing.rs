@@ -180,10 +180,10 @@ fn h064_what_follows_a_body_is_a_request_of_the_same_client() {
     }
     let mut client = appliance.client(ENTRA);
     client.send(format!("{chunked}leftover\r\n\r\n"));
-    assert_eq!(client.answer().status, 200);
-    let second = client.next_answer(false).map(|answer| answer.status);
-    assert!(matches!(second, None | Some(400)), "{second:?}");
-    assert_eq!(upstream.requests().len(), 4);
+    let statuses =
+        [client.next_answer(false), client.next_answer(false)].map(|answer| answer.map(|answer| answer.status));
+    assert!(matches!(statuses, [None | Some(200), None] | [Some(200), Some(400)]), "{statuses:?}");
+    assert!(upstream.requests().iter().all(|request| request.line.starts_with("POST /x ")));
 }
 
 #[test]
@@ -326,7 +326,8 @@ fn h071_bodies_where_none_is_usual_are_framed() {
     }
     let mut client = appliance.client(ENTRA);
     client.send(format!("GET /x HTTP/1.1\r\nHost: {ENTRA}\r\nContent-Length: 0\r\n\r\nabcde"));
-    assert_eq!(client.answer().status, 200);
+    let status = client.next_answer(false).map(|answer| answer.status);
+    assert!(matches!(status, None | Some(200)), "{status:?}");
     upstream.verify();
 }
 

@@ -240,7 +240,8 @@ fn h044_an_origin_that_asks_for_a_client_certificate_is_a_fault_that_is_told() {
 #[test]
 fn a_flow_without_profile_passes_even_to_a_sign_in_host() {
     let upstream = Upstream::plan().expecting(no_expectations).start();
-    let policy = place::read(place::example_policy()).replace("127.0.0.0/8\", ", "").replace("127.0.0.2/32\", ", "");
+    let policy =
+        place::read(place::example_policy()).replace("\"127.0.0.0/8\", ", "").replace("\"127.0.0.2/32\", ", "");
     let appliance = Setup::default().policy(&policy).upstream(&upstream).start();
     let mut client = appliance.passed_client(ENTRA, &upstream.ca());
     client.send(b"raw".as_slice());

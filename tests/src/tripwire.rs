@@ -6,7 +6,7 @@
 
 use crate::http::Request;
 
-/// Every restriction header of the catalogue; a numbered continuation of one counts as that one.
+/// Every restriction header of the catalogue.
 pub const RESTRICTION_HEADERS: &[&str] = &[
     "Restrict-Access-To-Tenants",
     "Restrict-Access-Context",
@@ -30,6 +30,9 @@ pub const RESTRICTION_HEADERS: &[&str] = &[
     "IBM-Cloud-Tenant",
     "X-DX-Tenant",
 ];
+
+/// The one vendor that reads numbered continuations of its header.
+const NUMBERED: &str = "anthropic-allowed-org-ids";
 
 /// A configured header.
 pub type Expected = (&'static str, &'static str);
@@ -77,11 +80,12 @@ pub fn check(request: &Request, expected: &[Expected]) -> Result<(), String> {
     }
 }
 
-/// Which restriction header `name` equals once case, `_` and `.` are folded and a trailing number is cut off.
+/// Which restriction header `name` equals once case, `_` and `.` are folded, or which it continues by a number.
 pub fn restriction(name: &str) -> Option<&'static str> {
     let name = folded(name);
     let base = name.trim_end_matches(|character: char| character.is_ascii_digit());
-    RESTRICTION_HEADERS.iter().copied().find(|header| [name.as_str(), base].contains(&folded(header).as_str()))
+    let equal = RESTRICTION_HEADERS.iter().copied().find(|header| name == folded(header));
+    equal.or_else(|| (base == NUMBERED).then_some(NUMBERED))
 }
 
 fn folded(name: &str) -> String {

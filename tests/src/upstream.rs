@@ -276,13 +276,13 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, note: &Note
         let checked = (plan.expecting)(sni.as_deref().unwrap_or(""));
         while !pending.is_empty() {
             if plan.at_head && !answered {
-                let Some((request, _)) = read(http::request_head(&pending), None, note) else { break };
+                let Some((request, _)) = read(http::request_head(&pending), None, note)? else { break };
                 answered = true;
                 if !follow((plan.answering)(&request, &mut tls), &mut tls)? {
                     return Ok(());
                 }
             }
-            let Some((request, consumed)) = read(http::request(&pending), checked, note) else { break };
+            let Some((request, consumed)) = read(http::request(&pending), checked, note)? else { break };
             pending.drain(..consumed);
             note(&mut |seen| seen.requests.push(request.clone()));
             if !plan.at_head && !follow((plan.answering)(&request, &mut tls), &mut tls)? {
@@ -293,17 +293,17 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, note: &Note
     }
 }
 
-/// Takes a whole message, and notes what is wrong with it.
+/// Takes a whole message, and notes what is wrong with it; the connection ends there.
 fn read(
     outcome: Result<Progress<Request>, String>,
     checked: Option<&'static [Expected]>,
     note: &Note<'_>,
-) -> Option<(Request, usize)> {
+) -> io::Result<Option<(Request, usize)>> {
     let violation = match outcome {
-        Ok(Progress::More) => return None,
+        Ok(Progress::More) => return Ok(None),
         Ok(Progress::Whole(request, consumed)) => {
             match checked.map_or(Ok(()), |expected| tripwire::check(&request, expected)) {
-                Ok(()) => return Some((request, consumed)),
+                Ok(()) => return Ok(Some((request, consumed))),
                 Err(violation) => violation,
             }
         }
@@ -312,7 +312,7 @@ fn read(
     note(&mut |seen| {
         seen.violation.get_or_insert_with(|| violation.clone());
     });
-    None
+    Err(io::Error::other("the tripwire"))
 }
 
 /// Does what an answer asks for afterwards; false when the connection is over.
