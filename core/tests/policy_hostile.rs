@@ -199,6 +199,7 @@ fn h055_all_header_families_of_a_host_are_set_together() {
     let snapshot = policy();
     let names = |host: &str| {
         let decision = decide(&snapshot, Flow { sni: Some(host), ..Flow::default() });
+        assert!(!decision.connectors.spilled(), "a decision allocates nothing");
         let names: Vec<_> = decision.edit.set().iter().map(|header| header.name.to_string()).collect();
         (names, decision.connectors.len())
     };

@@ -164,7 +164,7 @@ proptest! {
         let facts = FlowFacts {
             source: address.into(), user: user_name.as_deref(), sni: None, authority: None, destination: None, tls: true,
         };
-        let profile = snapshot.decide(&facts).profile.map(|name| name.to_string());
+        let profile = snapshot.decide(&facts).profile().map(str::to_owned);
         prop_assert_eq!(profile, expected.map(|index| format!("p{index}")));
     }
 
@@ -192,7 +192,7 @@ fn a_rollout_is_sticky_and_proportional() {
     let in_it = |snapshot: &Snapshot, source: [u8; 4], user: Option<&str>| {
         let source = IpAddr::from(source);
         let facts = FlowFacts { source, user, sni: None, authority: None, destination: None, tls: true };
-        snapshot.decide(&facts).profile.is_some()
+        snapshot.decide(&facts).profile().is_some()
     };
     let users: Vec<_> = (0..10_000).map(|number| format!("user{number}@contoso.com")).collect();
     let mut before = vec![false; users.len()];

@@ -31,7 +31,7 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
         profiles: profiles.collect(),
         hosts: HostIndex::new(seed, excluded.chain(inspected).chain(listed)),
         inspected_hosts: patterns.iter().map(|pattern| pattern.to_string().into()).collect(),
-        no_edit: Arc::new(HeaderEdit::with_names(Mode::Off, &[], Vec::new(), names)),
+        no_edit: Arc::new(HeaderEdit::with_names(names, Mode::Off, &[], Vec::new())),
         assignments: plan.assignments,
         defaults: plan.defaults,
     }
@@ -69,6 +69,7 @@ fn build_profile(
     patterns: &[&HostPattern],
     names: &Arc<StripNames>,
 ) -> Profile {
+    let name: Arc<str> = plan.name.value.into();
     let mut built: Vec<(Vec<usize>, Arc<HeaderEdit>)> = Vec::new();
     let edits = patterns.iter().map(|pattern| {
         let covers = |index: &usize| {
@@ -82,16 +83,18 @@ fn build_profile(
         if let Some((_, edit)) = built.iter().find(|(known, _)| *known == set) {
             return Some(Arc::clone(edit));
         }
-        let edit = Arc::new(build_edit(plan.mode, &set, restrictions, names));
+        let edit = Arc::new(build_edit(plan.mode, &set, restrictions, names).of_profile(&name));
         built.push((set, Arc::clone(&edit)));
         Some(edit)
     });
-    Profile { name: plan.name.value.into(), mode: plan.mode, edits: edits.collect() }
+    let edits = edits.collect();
+    let no_edit = Arc::new(build_edit(plan.mode, &[], restrictions, names).of_profile(&name));
+    Profile { name, mode: plan.mode, edits, no_edit }
 }
 
 fn build_edit(mode: Mode, set: &[usize], restrictions: &[Restriction<'_>], names: &Arc<StripNames>) -> HeaderEdit {
     let chosen = || set.iter().filter_map(|&index| restrictions.get(index));
     let connectors: Vec<ConnectorId> = chosen().filter_map(|restriction| Some(restriction.connector?.id)).collect();
     let headers: Vec<SetHeader> = chosen().flat_map(|restriction| &restriction.headers).cloned().collect();
-    HeaderEdit::with_names(mode, &connectors, headers, Arc::clone(names))
+    HeaderEdit::with_names(Arc::clone(names), mode, &connectors, headers)
 }

@@ -39,12 +39,17 @@ pub struct Decision {
     pub reason: Reason,
     /// How the profile acts; off when there is none.
     pub mode: Mode,
-    /// The profile in force for the source and user.
-    pub profile: Option<Arc<str>>,
     /// The connectors that cover the host; none unless it is inspected.
     pub connectors: ConnectorIds,
-    /// What is done to requests; empty unless the flow is inspected.
+    /// What is done to requests, nothing unless the flow is inspected; knows its profile.
     pub edit: Arc<HeaderEdit>,
+}
+
+impl Decision {
+    /// The profile in force for the source and user.
+    pub fn profile(&self) -> Option<&str> {
+        self.edit.profile()
+    }
 }
 
 impl Snapshot {
@@ -85,9 +90,11 @@ impl Snapshot {
             return self.outcome(Verdict::Pass, Reason::NotListed, Some(profile));
         };
         Decision {
+            verdict: Verdict::Inspect,
+            reason: Reason::InspectedHost,
+            mode: profile.mode,
             connectors: edit.connectors().into(),
             edit: Arc::clone(edit),
-            ..self.outcome(Verdict::Inspect, Reason::InspectedHost, Some(profile))
         }
     }
 
@@ -117,9 +124,8 @@ impl Snapshot {
             verdict,
             reason,
             mode: profile.map_or(Mode::Off, |profile| profile.mode),
-            profile: profile.map(|profile| Arc::clone(&profile.name)),
             connectors: ConnectorIds::new(),
-            edit: Arc::clone(&self.no_edit),
+            edit: Arc::clone(profile.map_or(&self.no_edit, |profile| &profile.no_edit)),
         }
     }
 }
@@ -130,6 +136,6 @@ impl Profile {
     }
 
     fn edit_for(&self, marks: HostMarks) -> Option<&Arc<HeaderEdit>> {
-        self.edits.get(usize::from(marks.inspected?))?.as_ref()
+        self.edits.get(marks.inspected?.place())?.as_ref()
     }
 }

@@ -47,7 +47,7 @@ pub fn explain(snapshot: &Snapshot, facts: &FlowFacts<'_>) -> Explanation {
     Explanation {
         verdict: decision.verdict.label(),
         reason: decision.reason.label(),
-        profile: decision.profile.as_deref().map(ToString::to_string),
+        profile: decision.profile().map(ToString::to_string),
         mode: decision.mode.label(),
         epoch: snapshot.epoch(),
         connectors: decision.connectors.iter().map(|id| id.label()).collect(),

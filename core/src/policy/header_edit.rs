@@ -31,6 +31,7 @@ pub type ConnectorIds = SmallVec<[ConnectorId; 4]>;
 /// The edit of one profile for the hosts that a given set of restrictions covers.
 #[derive(Debug)]
 pub struct HeaderEdit {
+    profile: Option<Arc<str>>,
     mode: Mode,
     connectors: ConnectorIds,
     /// What enforcing means; in report-only it is what would have been set.
@@ -45,15 +46,15 @@ pub struct HeaderEdit {
 impl HeaderEdit {
     /// An edit that knows the catalogue's header names alone. Snapshots share one table of names over all their edits.
     pub fn new(mode: Mode, connectors: &[ConnectorId], headers: Vec<SetHeader>) -> Self {
-        Self::with_names(mode, connectors, headers, Arc::new(StripNames::new([])))
+        Self::with_names(Arc::new(StripNames::new([])), mode, connectors, headers)
     }
 
     /// An edit that shares `names`, the table of headers that are restriction headers.
     pub(super) fn with_names(
+        names: Arc<StripNames>,
         mode: Mode,
         connectors: &[ConnectorId],
         headers: Vec<SetHeader>,
-        names: Arc<StripNames>,
     ) -> Self {
         let mut block = Vec::new();
         if mode == Mode::Enforce {
@@ -64,6 +65,7 @@ impl HeaderEdit {
             }
         }
         Self {
+            profile: None,
             mode,
             connectors: connectors.into(),
             headers,
@@ -72,6 +74,16 @@ impl HeaderEdit {
             denials: Arc::new(DenialSignatures::new(connectors)),
             request_id_headers: connectors.iter().flat_map(|&id| connector(id).request_id_headers).copied().collect(),
         }
+    }
+
+    /// The same edit as part of a profile.
+    pub(super) fn of_profile(self, name: &Arc<str>) -> Self {
+        Self { profile: Some(Arc::clone(name)), ..self }
+    }
+
+    /// The profile that it belongs to.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// The mode of the profile.

@@ -7,6 +7,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher as _, Hasher as _};
+use core::num::NonZeroU16;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -21,17 +22,62 @@ pub(super) struct HostMarks {
     pub(super) denied: bool,
     /// An exclusion covers it.
     pub(super) excluded: bool,
-    /// The most specific inclusion that covers it, by its number; that number stands for the wider ones too.
-    pub(super) inspected: Option<u16>,
+    /// The most specific inclusion that covers it; that one stands for the wider ones too.
+    pub(super) inspected: Option<InspectedNumber>,
 }
+
+/// The number of an inclusion, which is its place in each profile's edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InspectedNumber(NonZeroU16);
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct HostIndex {
+    state: FixedState,
+    entries: HashTable<Entry>,
+    /// The names that are too long for their entries, one after the other.
+    long_names: String,
+    /// Bit N is set when some `*.suffix` rule has N labels in its suffix: other suffixes need not be looked up.
+    below_depths: Depths,
+    inner: InnerPatterns,
+}
+
+/// Half a cache line: a look that finds its rule costs one miss.
+#[derive(Debug)]
+struct Entry {
+    name: EntryName,
+    /// For the name itself.
+    exact: HostMarks,
+    /// For every name below it.
+    below: HostMarks,
+}
+
+const _: () = assert!(size_of::<Entry>() == 32);
+
+/// A name inside its entry, or, when it is longer than that, its offset among the long names.
+#[derive(Debug)]
+struct EntryName {
+    bytes: [u8; ENTRY_NAME_BYTES_MAX],
+    len: u8,
+}
+
+const ENTRY_NAME_BYTES_MAX: usize = 23;
+
+/// A set of label counts; a host name has at most 127 labels.
+#[derive(Clone, Copy, Debug, Default)]
+struct Depths(u128);
 
 impl HostMarks {
     pub(super) const DENIED: Self = Self { denied: true, excluded: false, inspected: None };
     pub(super) const EXCLUDED: Self = Self { denied: false, excluded: true, inspected: None };
 
-    /// The marks of the inclusion with that number.
-    pub(super) const fn inspected(number: u16) -> Self {
-        Self { denied: false, excluded: false, inspected: Some(number) }
+    /// The marks of the inclusion at a place in each profile's edits.
+    pub(super) const fn inspected(place: u16) -> Self {
+        let inspected = match NonZeroU16::new(place.saturating_add(1)) {
+            Some(number) => Some(InspectedNumber(number)),
+            None => None,
+        };
+        Self { denied: false, excluded: false, inspected }
     }
 
     /// Adds what a more specific rule says.
@@ -42,26 +88,11 @@ impl HostMarks {
     }
 }
 
-/// The table.
-#[derive(Debug)]
-pub(super) struct HostIndex {
-    state: FixedState,
-    entries: HashTable<Entry>,
-    /// The names of all entries, one after the other: an entry is looked at only when its hash fits.
-    names: String,
-    /// Labels of the longest suffix in the table; longer ones need not be looked up.
-    labels_max: usize,
-    inner: InnerPatterns,
-}
-
-#[derive(Debug)]
-struct Entry {
-    start: u32,
-    len: u8,
-    /// For the name itself.
-    exact: HostMarks,
-    /// For every name below it.
-    below: HostMarks,
+impl InspectedNumber {
+    /// The place in each profile's edits.
+    pub(super) fn place(self) -> usize {
+        usize::from(self.0.get()) - 1
+    }
 }
 
 impl HostIndex {
@@ -70,15 +101,18 @@ impl HostIndex {
         let mut index = Self {
             state: FixedState::with_seed(seed),
             entries: HashTable::new(),
-            names: String::new(),
-            labels_max: 0,
+            long_names: String::new(),
+            below_depths: Depths::default(),
             inner: InnerPatterns::default(),
         };
         let mut inner = Vec::new();
         for (pattern, marks) in rules {
             match pattern.scope() {
                 Scope::Exact => index.entry(pattern.name()).exact.add(marks),
-                Scope::Below => index.entry(pattern.name()).below.add(marks),
+                Scope::Below => {
+                    index.below_depths.insert(pattern.name().split('.').count());
+                    index.entry(pattern.name()).below.add(marks);
+                }
                 Scope::Inner => inner.push((pattern.clone(), marks)),
             }
         }
@@ -89,15 +123,18 @@ impl HostIndex {
     /// What the rules say about `name`, which is lower-case and has no trailing dot.
     pub(super) fn find(&self, name: &str) -> HostMarks {
         let mut found = HostMarks::default();
-        let mut end = name.len();
-        for _ in 0..self.labels_max {
-            let Some(dot) = name.get(..end).and_then(|rest| rest.rfind('.')) else {
+        let name = name.as_bytes();
+        let mut depths = self.below_depths.0 >> 1;
+        for (dot, _) in name.iter().enumerate().rev().filter(|(_, byte)| **byte == b'.') {
+            if depths == 0 {
                 break;
-            };
-            if let Some(entry) = name.get(dot + 1..).and_then(|suffix| self.get(suffix)) {
+            }
+            if depths & 1 == 1
+                && let Some(entry) = name.get(dot + 1..).and_then(|suffix| self.get(suffix))
+            {
                 found.add(entry.below);
             }
-            end = dot;
+            depths >>= 1;
         }
         if let Some(entry) = self.get(name) {
             found.add(entry.exact);
@@ -106,45 +143,106 @@ impl HostIndex {
         found
     }
 
-    fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.find(self.hash(name), |entry| text(&self.names, entry) == Some(name))
+    fn get(&self, name: &[u8]) -> Option<&Entry> {
+        self.entries.find(hash(&self.state, name), |entry| entry.name.bytes(&self.long_names) == Some(name))
     }
 
     fn entry(&mut self, name: &str) -> &mut Entry {
-        self.labels_max = self.labels_max.max(name.split('.').count());
-        let hash = self.hash(name);
-        let Self { state, entries, names, .. } = self;
+        let Self { state, entries, long_names, .. } = self;
+        let name_hash = hash(state, name.as_bytes());
         let slot = entries.entry(
-            hash,
-            |entry| text(names, entry) == Some(name),
-            |entry| hash_with(state, text(names, entry).unwrap_or_default()),
+            name_hash,
+            |entry| entry.name.bytes(long_names) == Some(name.as_bytes()),
+            |entry| hash(state, entry.name.bytes(long_names).unwrap_or_default()),
         );
-        // A pattern's name is at most 253 bytes and a document at most 64 MiB, so neither number can be cut.
-        let (start, len) = (u32::try_from(names.len()).unwrap_or(u32::MAX), u8::try_from(name.len()).unwrap_or(0));
-        let new = || Entry { start, len, exact: HostMarks::default(), below: HostMarks::default() };
-        let slot = match slot {
-            hashbrown::hash_table::Entry::Occupied(slot) => slot,
+        match slot {
+            hashbrown::hash_table::Entry::Occupied(slot) => slot.into_mut(),
             hashbrown::hash_table::Entry::Vacant(slot) => {
-                let slot = slot.insert(new());
-                names.push_str(name);
-                slot
+                let name = EntryName::new(name, long_names);
+                slot.insert(Entry { name, exact: HostMarks::default(), below: HostMarks::default() }).into_mut()
             }
-        };
-        slot.into_mut()
-    }
-
-    fn hash(&self, name: &str) -> u64 {
-        hash_with(&self.state, name)
+        }
     }
 }
 
-fn hash_with(state: &FixedState, name: &str) -> u64 {
+impl EntryName {
+    fn new(name: &str, long_names: &mut String) -> Self {
+        let mut bytes = [0; ENTRY_NAME_BYTES_MAX];
+        if let Some(inside) = bytes.get_mut(..name.len()) {
+            inside.copy_from_slice(name.as_bytes());
+        } else {
+            // A document is at most 64 MiB long, so the offset is never cut.
+            let offset = u32::try_from(long_names.len()).unwrap_or(u32::MAX);
+            if let Some(inside) = bytes.first_chunk_mut() {
+                *inside = offset.to_ne_bytes();
+            }
+            long_names.push_str(name);
+        }
+        // A name is at most 253 bytes long.
+        Self { bytes, len: u8::try_from(name.len()).unwrap_or(u8::MAX) }
+    }
+
+    fn bytes<'name>(&'name self, long_names: &'name str) -> Option<&'name [u8]> {
+        let len = usize::from(self.len);
+        if let Some(inside) = self.bytes.get(..len) {
+            return Some(inside);
+        }
+        let offset = usize::try_from(u32::from_ne_bytes(*self.bytes.first_chunk()?)).ok()?;
+        long_names.as_bytes().get(offset..offset + len)
+    }
+}
+
+impl Depths {
+    fn insert(&mut self, labels: usize) {
+        self.0 |= u32::try_from(labels).ok().and_then(|labels| 1_u128.checked_shl(labels)).unwrap_or_default();
+    }
+}
+
+fn hash(state: &FixedState, name: &[u8]) -> u64 {
     let mut hasher = state.build_hasher();
-    hasher.write(name.as_bytes());
+    hasher.write(name);
     hasher.finish()
 }
 
-fn text<'names>(names: &'names str, entry: &Entry) -> Option<&'names str> {
-    let start = usize::try_from(entry.start).ok()?;
-    names.get(start..start + usize::from(entry.len))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn long_names_and_deep_ones_are_found() {
+        let label = "x".repeat(63);
+        let deep = ["a"; 120].join(".");
+        let names = [format!("{label}.{label}.example.com"), format!("{}.example.com", "y".repeat(40)), deep];
+        let below: Vec<_> = names.iter().map(|name| HostPattern::parse(&format!("*.{name}")).unwrap()).collect();
+        let exact: Vec<_> = names.iter().map(|name| HostPattern::parse(name).unwrap()).collect();
+        let rules = below.iter().map(|rule| (rule, HostMarks::EXCLUDED));
+        let index = HostIndex::new(3, rules.chain(exact.iter().map(|rule| (rule, HostMarks::DENIED))));
+        for name in &names {
+            assert_eq!(index.find(name), HostMarks::DENIED, "{name}");
+            assert_eq!(index.find(&format!("b.{name}")), HostMarks::EXCLUDED, "{name}");
+            assert_eq!(index.find(&format!("b.c.{name}")), HostMarks::EXCLUDED, "{name}");
+            assert_eq!(index.find(&format!("b{name}")), HostMarks::default(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_most_specific_inclusion_is_found_and_other_marks_add_up() {
+        let rules = [
+            ("*.example.com", HostMarks::inspected(0)),
+            ("a.example.com", HostMarks::inspected(1)),
+            ("*.a.example.com", HostMarks::inspected(2)),
+            ("*.example.com", HostMarks::EXCLUDED),
+            ("b.a.example.com", HostMarks::DENIED),
+        ];
+        let patterns = rules.map(|(rule, marks)| (HostPattern::parse(rule).unwrap(), marks));
+        let index = HostIndex::new(9, patterns.iter().map(|(pattern, marks)| (pattern, *marks)));
+        let place = |name: &str| index.find(name).inspected.map(InspectedNumber::place);
+        assert_eq!(place("x.example.com"), Some(0));
+        assert_eq!(place("a.example.com"), Some(1));
+        assert_eq!(place("b.a.example.com"), Some(2));
+        assert_eq!(place("example.com"), None);
+        let marks = index.find("b.a.example.com");
+        assert!(marks.denied && marks.excluded);
+    }
 }

@@ -31,11 +31,13 @@ impl InnerPatterns {
     }
 
     /// Adds what the rules that cover `name` say.
-    pub(super) fn find(&self, name: &str, found: &mut HostMarks) {
+    pub(super) fn find(&self, name: &[u8], found: &mut HostMarks) {
         let Some(pieces) = &self.pieces else { return };
+        // Names are ASCII; the rules below are about text.
+        let Ok(text) = core::str::from_utf8(name) else { return };
         for piece in pieces.find_overlapping_iter(name) {
             if let Some((pattern, marks)) = self.rules.get(piece.pattern().as_usize())
-                && covers(pattern.name(), name)
+                && covers(pattern.name(), text)
             {
                 found.add(*marks);
             }
@@ -103,7 +105,7 @@ mod tests {
             assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
             let pattern = HostPattern::parse(pattern).unwrap();
             let mut found = HostMarks::default();
-            InnerPatterns::new([(pattern.clone(), HostMarks::DENIED)].into()).find(name, &mut found);
+            InnerPatterns::new([(pattern.clone(), HostMarks::DENIED)].into()).find(name.as_bytes(), &mut found);
             assert_eq!(found.denied, expected, "{pattern} {name}");
         }
     }

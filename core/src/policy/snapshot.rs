@@ -20,7 +20,7 @@ pub struct Snapshot {
     pub(super) hosts: HostIndex,
     /// Patterns that some profile inspects, in order.
     pub(super) inspected_hosts: Vec<Box<str>>,
-    /// The edit of flows that are not inspected.
+    /// The edit of flows without a profile.
     pub(super) no_edit: Arc<HeaderEdit>,
 }
 
@@ -49,6 +49,8 @@ pub(super) struct Profile {
     /// The edit for each number of [`HostMarks::inspected`](super::index::HostMarks); `None` where this profile does not
     /// inspect the host.
     pub(super) edits: Vec<Option<Arc<HeaderEdit>>>,
+    /// The edit of flows of the profile that are not inspected.
+    pub(super) no_edit: Arc<HeaderEdit>,
 }
 
 /// Who gets a profile.

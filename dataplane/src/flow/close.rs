@@ -69,7 +69,7 @@ pub(crate) fn event(flow: &Flow, status: Status) -> audit::Event {
         source: flow.control.source.ip().to_string(),
         client: learned.agent.clone().or_else(|| learned.ja4.clone()),
         connector: decision.and_then(|decision| decision.connectors.first()).map(|id| id.label().to_owned()),
-        profile: decision.and_then(|decision| decision.profile.as_deref()).map(str::to_owned),
+        profile: decision.and_then(|decision| decision.profile()).map(str::to_owned),
         mode: decision.map(|decision| decision.mode.label().to_owned()),
         epoch: flow.installed.snapshot.epoch(),
         sni: name.or_else(|| learned.authority.as_ref().map(|authority| authority.host.to_string())),
