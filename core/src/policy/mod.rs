@@ -2,7 +2,10 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `compile` | the checks, and the way from document to snapshot |
+//! | `document`, `findings` | the document as written, with the place of every value; what is wrong with it |
+//! | `restriction`, `profile`, `host_rule`, `lint` | the checks |
+//! | `compile` | the way from document to snapshot |
+//! | `assemble`, `snapshot` | the snapshot and how it is put together |
 //! | `index` | which rules cover a host name |
 //! | `decide` | the decision itself |
 //! | `header_edit` | what is done to requests |
