@@ -7,7 +7,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
 
-use super::header_name::STRIP_NAME_BYTES_MAX;
+use super::header_name::{STRIP_NAME_BYTES_MAX, fold_equal};
 use super::suffix::is_public_suffix;
 use super::{FieldKind, StripNames, invented_header};
 use crate::sni::Sni;
@@ -228,7 +228,8 @@ fn header_name(text: &str) -> Result<String, ValueReject> {
     if text.len() > STRIP_NAME_BYTES_MAX {
         return Err(ValueReject::new(format!("is longer than {STRIP_NAME_BYTES_MAX} characters")));
     }
-    if RESERVED_HEADERS.iter().any(|reserved| reserved.eq_ignore_ascii_case(text)) {
+    // Some hops read `_` and `.` as `-`, so a twin is as good as the name.
+    if RESERVED_HEADERS.iter().any(|reserved| fold_equal(reserved.as_bytes(), text.as_bytes())) {
         return Err(ValueReject::new("is a header of the protocol itself"));
     }
     if let Some(truth) = invented_header(text) {

@@ -74,13 +74,13 @@ const fn check_v6(address: Ipv6Addr) -> Option<Forbidden> {
     }
 }
 
-/// The IPv4 address in an IPv4-mapped (RFC 4291), IPv4-compatible, 6to4 (RFC 3056) or NAT64 address (RFC 6052,
-/// RFC 8215).
+/// The IPv4 address in an IPv4-mapped (RFC 4291), IPv4-compatible, 6to4 (RFC 3056) or NAT64 address (RFC 6052). The local
+/// NAT64 prefix (RFC 8215) is not among them: where an address stands in it is the network's choice, so it is refused
+/// whole, as unassigned.
 const fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => (high, low),
-        [0x0064, 0xff9b, 1, _, _, _, high, low] => (high, low),
         [0x2002, high, low, ..] => (high, low),
         _ => return None,
     };
@@ -117,6 +117,7 @@ mod tests {
             ("::ffff:10.1.2.3", Forbidden::Private),
             ("::127.0.0.1", Forbidden::Loopback),
             ("64:ff9b::10.0.0.1", Forbidden::Private),
+            ("64:ff9b:1:0a00:0:100::", Forbidden::Reserved),
             ("2002:7f00:1::", Forbidden::Loopback),
             ("fe80::1", Forbidden::LinkLocal),
             ("fd00:ec2::254", Forbidden::Private),

@@ -14,7 +14,7 @@ use super::pattern::HostPattern;
 #[derive(Debug, Default)]
 pub(super) struct InnerPatterns {
     rules: Vec<(HostPattern, HostMarks)>,
-    /// Patterns in the order of `rules`; `None` when there are no rules.
+    /// Patterns in the order of `rules`; `None` when there are no rules, or more than it can hold.
     pieces: Option<AhoCorasick>,
 }
 
@@ -32,9 +32,14 @@ impl InnerPatterns {
 
     /// Adds what the rules that cover `name` say.
     pub(super) fn find(&self, name: &[u8], found: &mut HostMarks) {
-        let Some(pieces) = &self.pieces else { return };
         // Names are ASCII; the rules below are about text.
         let Ok(text) = core::str::from_utf8(name) else { return };
+        let Some(pieces) = &self.pieces else {
+            // Without the automaton each rule is tried: slower, and no rule is lost.
+            return self.rules.iter().filter(|(pattern, _)| covers(pattern.name(), text)).for_each(|(_, marks)| {
+                found.add(*marks);
+            });
+        };
         for piece in pieces.find_overlapping_iter(name) {
             if let Some((pattern, marks)) = self.rules.get(piece.pattern().as_usize())
                 && covers(pattern.name(), text)
