@@ -11,13 +11,10 @@ use penstock_core::limits::{AUDIT_PATH_BYTES_MAX, DENIAL_SCAN_BYTES_MAX};
 use penstock_core::policy::Mode;
 use penstock_core::sni::Sni;
 
-/// Chromium's sign-in request, as captured on loopback, with host and cookie changed.
-const CHROMIUM: &str = "POST /common/oauth2/v2.0/token?client-request-id=7 HTTP/1.1\r\nHost: login.example\r\nConnection: keep-alive\r\n\
-    Content-Length: 7\r\nsec-ch-ua-platform: \"Linux\"\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
-    Chrome/142.0.0.0 Safari/537.36\r\nsec-ch-ua: \"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\"\r\nContent-Type: \
-    application/x-www-form-urlencoded;charset=utf-8\r\nsec-ch-ua-mobile: ?0\r\nAccept: */*\r\nOrigin: https://app.example\r\n\
-    Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nReferer: https://app.example/\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\nCookie: buid=0.AAA; fpc=Ak; x-ms-gateway-slice=estsfd\r\n\r\na=1&b=2";
+/// Requests of real clients, captured on loopback (testdata/http1/capture.py).
+const CHROMIUM: &str = include_str!("../testdata/http1/chromium-post.http");
+const CURL: &str = include_str!("../testdata/http1/curl-get.http");
+const WEBSOCKET: &str = include_str!("../testdata/http1/chromium-websocket.http");
 
 const ENTRA_REFUSAL: &str = "<html>AADSTS500021: Access to 'evil' tenant is denied.</html>";
 
@@ -41,7 +38,9 @@ fn answered(answer: &str) -> (Drive, Response) {
 
 #[test]
 fn a_browsers_request_is_three_pieces() {
-    assert_eq!(forwarded(CHROMIUM), with_block(CHROMIUM));
+    for request in [CHROMIUM, CURL, WEBSOCKET] {
+        assert_eq!(forwarded(request), with_block(request));
+    }
     let mut exchange = Drive::new().exchange;
     let mut gather = Gather::new();
     assert_eq!(exchange.handle_egress(CHROMIUM.as_bytes(), &mut gather), Ok(CHROMIUM.len()));
