@@ -4,8 +4,14 @@
 
 #[path = "hello/corpora.rs"]
 mod corpora;
+#[path = "../fuzz/checks/http1_egress.rs"]
+mod http1_egress;
+#[path = "../fuzz/checks/http1_ingress.rs"]
+mod http1_ingress;
 #[path = "../fuzz/checks/policy_document.rs"]
 mod policy_document;
+#[path = "../fuzz/checks/proxy_connect.rs"]
+mod proxy_connect;
 #[path = "../fuzz/checks/sni.rs"]
 mod sni;
 #[path = "../fuzz/checks/tls_client_hello.rs"]
@@ -16,8 +22,14 @@ use std::path::Path;
 
 type Check = fn(&[u8]);
 
-const TARGETS: &[(&str, Check)] =
-    &[("policy_document", policy_document::check), ("sni", sni::check), ("tls_client_hello", tls_client_hello::check)];
+const TARGETS: &[(&str, Check)] = &[
+    ("http1_egress", http1_egress::check),
+    ("http1_ingress", http1_ingress::check),
+    ("policy_document", policy_document::check),
+    ("proxy_connect", proxy_connect::check),
+    ("sni", sni::check),
+    ("tls_client_hello", tls_client_hello::check),
+];
 
 fn fuzz_directory() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz"))

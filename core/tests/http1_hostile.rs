@@ -525,4 +525,7 @@ fn h114_proxy_fields_stay_here() {
         "Proxy-Authorization: Basic dTpw\r\nProxy-Connection: keep-alive\r\nproxy_authorization: x\r\nA: b\r\n",
         "A: b\r\n",
     );
+    for length in 0..30 {
+        check_edit(&format!("Proxy-{}: x\r\n", "a".repeat(length)), "");
+    }
 }

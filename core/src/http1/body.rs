@@ -195,14 +195,15 @@ fn after_token(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows a quoted string whose opening quote is gone (RFC 9110 section 5.6.4).
+/// What follows a quoted string whose opening quote is gone (RFC 9110 section 5.6.4); bytes over 0x7f are not let through.
 fn after_quoted(mut bytes: &[u8]) -> Option<&[u8]> {
+    let is_text = |byte: u8| byte == b'\t' || byte == b' ' || byte.is_ascii_graphic();
     loop {
         bytes = match bytes {
             [b'"', rest @ ..] => return Some(rest),
-            [b'\\', escaped, rest @ ..] if token::is_value(&[*escaped]) => rest,
+            [b'\\', escaped, rest @ ..] if is_text(*escaped) => rest,
             [b'\\', ..] | [] => return None,
-            [byte, rest @ ..] if token::is_value(&[*byte]) => rest,
+            [byte, rest @ ..] if is_text(*byte) => rest,
             _ => return None,
         };
     }
@@ -288,6 +289,7 @@ mod tests {
             "5;a\rX",
             "5;\0a",
             "5;a=\"\\\"",
+            "5;a=\"\u{e9}\"",
             "5\r",
             "g",
             "5,5",

@@ -270,10 +270,14 @@ impl Known {
             17 if token::folds_to(name, b"transfer-encoding") => {
                 is(b"transfer-encoding", Self::TransferEncoding).or(Some(Self::Twin))
             }
-            _ => name.get(..6).is_some_and(|start| token::folds_to(start, b"proxy-")).then_some(Self::Hop),
+            _ => None,
         }
+        .or_else(|| name.get(..PROXY.len()).is_some_and(|start| token::folds_to(start, PROXY)).then_some(Self::Hop))
     }
 }
+
+/// How the fields begin that are between a client and its proxy.
+const PROXY: &[u8] = b"proxy-";
 
 fn check_expect(value: &[u8]) -> Result<(), EditFault> {
     if token::is_name(token::trim(value), b"100-continue") { Ok(()) } else { Err(EditFault::ExpectUnknown) }
