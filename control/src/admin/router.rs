@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
 
@@ -46,6 +46,7 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
         .route("/catalogue/{id}", get(catalogue::show))
         .route("/events", get(audit::events))
         .route("/ca", get(authority::describe))
+        .route("/openapi.json", get(describe))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(with_policy)
         .fallback(unknown)
@@ -60,6 +61,11 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
         .layer(map_response(problem::normalise))
         .layer(map_response(harden))
         .with_state(admin)
+}
+
+/// The API's own description. A test holds it against the routes.
+async fn describe() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
 }
 
 async fn unknown() -> Problem {

@@ -44,6 +44,29 @@ fn every_error_is_a_problem() {
 }
 
 #[test]
+fn the_description_names_every_route_and_no_other() {
+    let control = Control::start();
+    let described = control.get("/openapi.json").json();
+    let router = include_str!("../../src/admin/router.rs");
+    let paths = described["paths"].as_object().unwrap();
+    let routes = router.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for route in routes.filter(|route| !["/metrics", "/healthz", "/readyz", "/ca/root.pem"].contains(route)) {
+        assert!(paths.contains_key(route), "{route} is not described");
+    }
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys() {
+            let path = path.replace("{id}", "slack");
+            let status = control.api(&method.to_uppercase(), &path, &[], "").status;
+            assert!(status != 405 && (status != 404 || path == "/policy"), "{method} {path}: {status}");
+        }
+    }
+    // Every column of the audit event is described under its name.
+    let event = described["components"]["schemas"]["Event"]["properties"].as_object().unwrap().len();
+    let heading = control.get("/events?format=csv").body.split(',').count();
+    assert_eq!(event, heading);
+}
+
+#[test]
 fn the_catalogue_is_served_whole_and_one_by_one() {
     let control = Control::start();
     let all = control.get("/catalogue").json();
