@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
+use penstock_core::limits;
 use serde::{Deserialize, Serialize};
 
 /// The configuration file as written, TOML.
@@ -31,6 +32,9 @@ pub struct RawConfig {
     /// Time that a policy change waits for every data plane, milliseconds. Default 10,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge_deadline_ms: Option<u64>,
+    /// Audit events that are kept; beyond, the oldest go. Default 10,000,000, which costs about 15 GB of disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_events_max: Option<u64>,
 }
 
 /// The `[link]` table as written.
@@ -57,6 +61,8 @@ pub struct Config {
     pub link_socket: PathBuf,
     /// See [`RawConfig::acknowledge_deadline_ms`].
     pub acknowledge_deadline_ms: u64,
+    /// See [`RawConfig::audit_events_max`].
+    pub audit_events_max: u64,
 }
 
 /// Why a configuration is refused.
@@ -84,6 +90,9 @@ pub enum ConfigError {
     /// A deadline of nothing.
     #[error("acknowledge_deadline_ms: must be between 1 and {ACKNOWLEDGE_DEADLINE_MS_MAX}")]
     Deadline,
+    /// A store that keeps nothing.
+    #[error("audit_events_max: must be at least 1")]
+    NoEvents,
 }
 
 impl Config {
@@ -107,12 +116,17 @@ impl TryFrom<RawConfig> for Config {
         if !(1..=ACKNOWLEDGE_DEADLINE_MS_MAX).contains(&acknowledge_deadline_ms) {
             return Err(ConfigError::Deadline);
         }
+        let audit_events_max = raw.audit_events_max.unwrap_or(limits::AUDIT_STORE_EVENTS_MAX);
+        if audit_events_max == 0 {
+            return Err(ConfigError::NoEvents);
+        }
         Ok(Self {
             listen: raw.listen.unwrap_or(DEFAULT_LISTEN),
             policy_file: raw.policy_file,
             admin_token_file: in_state(raw.admin_token_file, "admin.token"),
             link_socket,
             acknowledge_deadline_ms,
+            audit_events_max,
             state_directory: raw.state_directory,
         })
     }

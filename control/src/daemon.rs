@@ -93,7 +93,7 @@ impl Daemon {
         let lock = Lock::take(&state.join("control.lock"))?;
         let authority = Arc::new(Authority::open_or_create(state, now_unix())?);
         let token = Token::open_or_create(&config.admin_token_file)?;
-        let store = SqliteStore::open(&state.join("control.db"))?;
+        let store = SqliteStore::open(&state.join("control.db"), config.audit_events_max)?;
         let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
         let publisher = Arc::new(Publisher::new(Arc::new(store.clone()), Arc::clone(&authority), deadline));
         resume(&publisher).await?;

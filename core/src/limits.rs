@@ -107,6 +107,8 @@ pub const INSTALL_DEADLINE_MS: u64 = 10_000;
 pub const LINK_BACKOFF_MS_MIN: u64 = 100;
 /// See [`LINK_BACKOFF_MS_MIN`].
 pub const LINK_BACKOFF_MS_MAX: u64 = 5_000;
+/// Audit events kept by control's store; beyond, the oldest are removed. About 1.5 KB each with their indices.
+pub const AUDIT_STORE_EVENTS_MAX: u64 = 10_000_000;
 /// Minted leaves kept by one shard.
 pub const LEAF_CACHE_ENTRIES_MAX: usize = 4_096;
 /// Names kept by one shard's DNS cache.

@@ -91,6 +91,24 @@ pub(super) fn insert(
     Ok(recorded)
 }
 
+/// Removes what is beyond the bound, oldest first, a bounded part of it at once. Ids are given in order and never again,
+/// so counting from the newest counts events.
+pub(super) fn remove_oldest(connection: &Connection, events_max: u64) -> rusqlite::Result<usize> {
+    let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
+    let mut removed = 0;
+    for table in ["audit_event", "audit_unread"] {
+        let delete = format!(
+            "DELETE FROM {table} WHERE id <= min((SELECT max(id) FROM {table}) - ?1,
+                (SELECT min(id) FROM {table}) + ?2 - 1)"
+        );
+        removed = removed.max(connection.prepare_cached(&delete)?.execute(params![events_max, REMOVED_EVENTS_MAX])?);
+    }
+    Ok(removed)
+}
+
+/// Events removed in one transaction: nobody waits long behind it.
+pub(super) const REMOVED_EVENTS_MAX: usize = 10_000;
+
 fn insert_read(
     transaction: &Connection,
     node: &str,

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
 use super::policy::{self, PolicyStore, Revision, RevisionSource};
-use super::writer::{self, Command};
+use super::writer::{self, Command, Writer};
 use super::{Answer, StoreError, query, schema};
 
 /// Handle to the store; clones share it. The file is closed when the last clone is gone.
@@ -28,14 +28,16 @@ struct Readers {
 }
 
 impl SqliteStore {
-    /// Opens the file, creates or updates its tables, and starts the writer.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens the file, creates or updates its tables, and starts the writer, which keeps so many audit events.
+    pub(crate) fn open(path: &Path, audit_events_max: u64) -> Result<Self, StoreError> {
         fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let mut connection =
             open_for_writing(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         schema::migrate(&mut connection, path)?;
         let (commands, queue) = mpsc::channel(writer::QUEUE_COMMANDS_MAX);
-        std::thread::Builder::new().name("store".to_owned()).spawn(move || writer::run(connection, queue))?;
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || Writer::new(connection, audit_events_max).run(queue))?;
         Ok(Self { commands, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }) })
     }
 

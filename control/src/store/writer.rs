@@ -28,37 +28,63 @@ enum Pending {
 pub(super) const QUEUE_COMMANDS_MAX: usize = 256;
 /// Commands of one transaction.
 const TRANSACTION_COMMANDS_MAX: usize = 64;
+/// Events recorded between two looks at the bound.
+const CHECK_EVENTS: usize = 1_000;
 
-/// Runs until every sender is gone.
-pub(super) fn run(mut connection: Connection, mut queue: mpsc::Receiver<Command>) {
-    let mut commands = Vec::new();
-    while let Some(first) = queue.blocking_recv() {
-        commands.push(first);
-        while commands.len() < TRANSACTION_COMMANDS_MAX
-            && let Ok(command) = queue.try_recv()
-        {
-            commands.push(command);
-        }
-        commit(&mut connection, &mut commands);
-    }
+/// The writing end of the store.
+pub(super) struct Writer {
+    connection: Connection,
+    audit_events_max: u64,
+    /// Events recorded since the bound was last looked at.
+    unchecked_events: usize,
 }
 
-fn commit(connection: &mut Connection, commands: &mut Vec<Command>) {
-    let mut pending = Vec::with_capacity(commands.len());
-    let outcome = connection.transaction().and_then(|mut transaction| {
-        for command in commands.drain(..) {
-            pending.push(apply(&mut transaction, command));
-        }
-        transaction.commit()
-    });
-    // When the transaction could not even begin, the commands are still there: dropping them drops their reply
-    // channels, which the callers read as a stopped store.
-    commands.clear();
-    if let Err(error) = &outcome {
-        tracing::error!(%error, "the store cannot commit");
+impl Writer {
+    pub(super) fn new(connection: Connection, audit_events_max: u64) -> Self {
+        // The bound may be lower than it was when the file was last written.
+        Self { connection, audit_events_max, unchecked_events: usize::MAX }
     }
-    for answer in pending {
-        answer.send(outcome.is_ok());
+
+    /// Runs until every sender is gone.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut commands = Vec::new();
+        while let Some(first) = queue.blocking_recv() {
+            commands.push(first);
+            while commands.len() < TRANSACTION_COMMANDS_MAX
+                && let Ok(command) = queue.try_recv()
+            {
+                commands.push(command);
+            }
+            self.commit(&mut commands);
+        }
+    }
+
+    fn commit(&mut self, commands: &mut Vec<Command>) {
+        let mut pending = Vec::with_capacity(commands.len());
+        let outcome = self.connection.transaction().and_then(|mut transaction| {
+            for command in commands.drain(..) {
+                pending.push(apply(&mut transaction, command));
+            }
+            self.unchecked_events = pending.iter().fold(self.unchecked_events, Pending::count_recorded);
+            if self.unchecked_events >= CHECK_EVENTS {
+                let removed = audit::remove_oldest(&transaction, self.audit_events_max)?;
+                if removed > 0 {
+                    tracing::info!(removed, kept = self.audit_events_max, "the oldest audit events are removed");
+                }
+                // A full pass may have left more to remove.
+                self.unchecked_events = if removed < audit::REMOVED_EVENTS_MAX { 0 } else { CHECK_EVENTS };
+            }
+            transaction.commit()
+        });
+        // When the transaction could not even begin, the commands are still there: dropping them drops their reply
+        // channels, which the callers read as a stopped store.
+        commands.clear();
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the store cannot commit");
+        }
+        for answer in pending {
+            answer.send(outcome.is_ok());
+        }
     }
 }
 
@@ -85,6 +111,13 @@ fn alone<T>(
 }
 
 impl Pending {
+    fn count_recorded(sum: usize, pending: &Self) -> usize {
+        match pending {
+            Self::Recorded(_, Ok(count)) => sum.saturating_add(*count),
+            _ => sum,
+        }
+    }
+
     /// Nobody may hear "done" of what was not committed.
     fn send(self, committed: bool) {
         fn settle<T>(reply: Reply<T>, result: Result<T, StoreError>, committed: bool) {

@@ -1,6 +1,9 @@
 //! Audit events: each recorded once, kept over a kill, found again by what they say.
 
+use std::sync::Arc;
+
 use penstock_core::audit::{Event, timestamp};
+use tempfile::TempDir;
 
 use crate::control::Control;
 use crate::node::Node;
@@ -59,6 +62,23 @@ fn an_event_that_cannot_be_read_does_not_hold_up_the_others() {
     assert_eq!(recorded(&control, ""), ["1-5-0", "1-1-0"]);
     assert!(node.record("", "boot", &batch).is_err());
     assert!(node.record("alpha", "boot", &[]).is_err());
+}
+
+#[test]
+fn the_oldest_events_go_when_the_bound_is_reached() {
+    let control = Control::start_in(Arc::new(TempDir::new().unwrap()), "audit_events_max = 100");
+    let mut node = Node::attach(&control, "alpha");
+    for round in 0..30 {
+        let batch: Vec<(u64, String)> = (round * 100..round * 100 + 100).map(|n| (n, event(n, |_| {}))).collect();
+        node.record("alpha", "boot", &batch).unwrap();
+    }
+    let kept = recorded(&control, "limit=10000");
+    assert!((100..1200).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept[0], "1-bb7-0");
+    let control = Control::start_in(control.kill(), "audit_events_max = 100");
+    let mut node = Node::attach(&control, "alpha");
+    node.record("alpha", "boot", &[(5000, event(5000, |_| {}))]).unwrap();
+    assert_eq!(recorded(&control, "limit=10000").len(), 100);
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Plan {
             admin_token_file: Some(self.token_file()),
             link: RawLink { socket: Some(socket.clone()) },
             acknowledge_deadline_ms: None,
+            audit_events_max: None,
         };
         let dataplane = DataPlaneFile {
             shards: self.shards,
