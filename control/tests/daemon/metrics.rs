@@ -77,7 +77,9 @@ fn one_node_has_no_label_and_two_have() {
     }
     let beta = Node::attach(&control, "beta");
     beta.report(samples(4.0));
-    let two = page(&control);
+    let two = until("beta's metrics", || {
+        Some(page(&control)).filter(|page| page.contains("{node=\"beta\",reason=\"not_listed\",verdict=\"pass\"} 4\n"))
+    });
     check(&two);
     assert!(two.contains("{node=\"alpha\",reason=\"not_listed\",verdict=\"pass\"} 3\n"), "{two}");
     assert!(two.contains("{node=\"beta\",reason=\"not_listed\",verdict=\"pass\"} 4\n"), "{two}");

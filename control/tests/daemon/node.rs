@@ -43,7 +43,12 @@ struct Heard {
 
 impl Node {
     pub(crate) fn attach(control: &Control, name: &str) -> Self {
-        Self::attach_as(control, Hello { node: name.to_owned(), shards: 2, ..Hello::default() })
+        let node = Self::attach_as(control, Hello { node: name.to_owned(), shards: 2, ..Hello::default() });
+        until("the node's seat", || {
+            let nodes = control.get("/nodes").json()["nodes"].as_array().cloned().unwrap_or_default();
+            nodes.iter().any(|node| node["node"] == name && node["attached"] == true).then_some(())
+        });
+        node
     }
 
     pub(crate) fn attach_as(control: &Control, hello: Hello) -> Self {

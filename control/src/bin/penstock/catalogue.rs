@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use penstock_core::catalogue::{Connector, ConnectorId, FieldKind, HostNote, connector, connectors};
 use serde_json::json;
@@ -28,8 +29,7 @@ pub(crate) struct ListArguments {
 #[command(after_help = "Examples:\n  penstock catalogue show microsoft-entra\n  penstock catalogue show slack --json")]
 pub(crate) struct ShowArguments {
     /// Catalogue id; `penstock catalogue list` shows them.
-    #[arg(value_parser = parse_id)]
-    id: ConnectorId,
+    id: String,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -59,7 +59,10 @@ fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
-    let connector = connector(arguments.id);
+    let Some(id) = ConnectorId::parse(&arguments.id) else {
+        bail!("no connector has the id {:?}; see: penstock catalogue list", arguments.id);
+    };
+    let connector = connector(id);
     if arguments.json {
         output::json(connector)?;
         return Ok(ExitCode::SUCCESS);
@@ -135,8 +138,4 @@ fn kind(kind: FieldKind) -> String {
         FieldKind::Text => "text".to_owned(),
         FieldKind::Token => "id".to_owned(),
     }
-}
-
-fn parse_id(text: &str) -> Result<ConnectorId, String> {
-    ConnectorId::parse(text).ok_or_else(|| "no connector has this id; see: penstock catalogue list".to_owned())
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
 use ureq::http::Response;
@@ -44,6 +44,13 @@ pub(crate) struct Reply {
 pub(crate) struct Refused {
     status: u16,
     problem: Value,
+}
+
+/// Nobody answers at the API's address.
+#[derive(Debug)]
+pub(crate) struct Unreachable {
+    base: String,
+    reason: String,
 }
 
 impl DaemonArguments {
@@ -117,12 +124,8 @@ impl Client {
     }
 
     fn reply(&self, response: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Reply> {
-        let mut response = response.map_err(|error| {
-            anyhow!(
-                "the admin API at {} cannot be reached: {error}; is penstock running, and is --admin right?",
-                self.base
-            )
-        })?;
+        let mut response =
+            response.map_err(|error| Unreachable { base: self.base.clone(), reason: error.to_string() })?;
         let status = response.status().as_u16();
         let number = |name: &str| {
             let value = response.headers().get(name)?.to_str().ok()?;
@@ -165,6 +168,15 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { base, reason } = self;
+        write!(f, "the admin API at {base} cannot be reached: {reason}; is penstock running, and is --admin right?")
+    }
+}
+
+impl std::error::Error for Unreachable {}
 
 /// A diagnostic as JSON, told as `core::policy::Diagnostic` prints.
 pub(crate) fn diagnostic_line(diagnostic: &Value) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use crate::client::{Client, DaemonArguments};
+use crate::client::{Client, DaemonArguments, Unreachable};
 use crate::output;
 
 #[derive(Args)]
@@ -81,9 +81,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !arguments.follow {
         return Ok(ExitCode::SUCCESS);
     }
+    let mut is_told = false;
     loop {
         thread::sleep(FOLLOW_PAUSE);
-        cursor = forward(&client, arguments, cursor)?;
+        match forward(&client, arguments, cursor) {
+            Ok(next) => (cursor, is_told) = (next, false),
+            // A daemon that is started again has what came meanwhile.
+            Err(error) if error.is::<Unreachable>() => {
+                if !is_told {
+                    output::note(&format!("{error}; trying again"));
+                }
+                is_told = true;
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

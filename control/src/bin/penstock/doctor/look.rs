@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use x509_parser::parse_x509_certificate;
 
-use super::Check;
+use super::report::Check;
 
 /// Certificates are minted and verified against this clock, and audit events carry its time.
 pub(super) fn clock() -> Check {

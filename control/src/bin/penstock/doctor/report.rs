@@ -1,9 +1,4 @@
-//! `penstock doctor`: what would keep the appliance from working on this machine, and how to mend it.
-//!
-//! Kernel, ring and limits are looked at by the data plane itself (`penstock-dataplane --probe`), so that what is told
-//! is what it would meet. The rest is looked at here.
-
-mod look;
+//! The report: every look's finding, told for people or as JSON.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -12,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::look;
 use crate::output;
 
 #[derive(Args)]
@@ -37,7 +33,7 @@ Ends with 1 when something would keep the appliance from working.";
 
 /// One finding. The data plane's probe prints the same form.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-struct Check {
+pub(super) struct Check {
     /// What was looked at.
     name: String,
     state: State,
@@ -51,7 +47,7 @@ struct Check {
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(super) enum State {
     /// The appliance cannot work.
     Failed,
     Good,
@@ -71,15 +67,15 @@ struct Report {
 }
 
 impl Check {
-    fn good(name: &str, found: impl Into<String>) -> Self {
+    pub(super) fn good(name: &str, found: impl Into<String>) -> Self {
         Self { name: name.to_owned(), state: State::Good, found: found.into(), fix: None }
     }
 
-    fn warning(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn warning(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { state: State::Warning, fix: Some(fix.into()), ..Self::good(name, found) }
     }
 
-    fn failed(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn failed(name: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { state: State::Failed, ..Self::warning(name, found, fix) }
     }
 }

@@ -1,11 +1,4 @@
-//! `penstock up`: control and data plane on this machine, in the foreground, as two processes joined by a Unix socket.
-//!
-//! Standard output carries one line of JSON, when the appliance serves; logs go to standard error.
-
-mod child;
-mod files;
-mod ready;
-mod supervise;
+//! The arguments of `penstock up`, and what is made of them before anything starts.
 
 use std::fs;
 use std::io;
@@ -20,6 +13,7 @@ use penstock_control::lock::Lock;
 use penstock_core::sni::Sni;
 use tracing_subscriber::EnvFilter;
 
+use super::{files, supervise};
 use crate::policy::document;
 
 #[derive(Args)]
