@@ -9,8 +9,8 @@ use penstock_tests::place;
 use penstock_tests::saas::Saas;
 use penstock_tests::upstream::Upstream;
 use rcgen::{CertificateParams, Issuer, KeyPair};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
 const ENTRA: &str = "login.microsoftonline.com";
@@ -107,7 +107,11 @@ fn h102_a_stolen_issuer_cannot_impersonate_the_rest() {
     let Some(key) = stolen_key(&appliance) else { panic!("no issuer key below {}", appliance.state().display()) };
     let issuer = Issuer::from_ca_cert_der(issuer_certificate, key).unwrap();
     let leaf_key = KeyPair::generate().unwrap();
-    let forge = |name: &str| CertificateParams::new([name.to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+    let forge = |name: &str| {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
+        params.signed_by(&leaf_key, &issuer).unwrap()
+    };
     for (name, believed) in [(ENTRA, true), ("www.bank.example", false), ("microsoftonline.com", false), ("com", false)]
     {
         let pem = format!("{}{}", forge(name).pem(), pem(issuer_certificate));
@@ -155,7 +159,7 @@ fn rustls_believes(root: &Path, chain: &Path, name: &str) -> bool {
     verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now()).is_ok()
 }
 
-/// The issuer's key as a thief would take it from the disk of the data plane.
+/// The issuer's key as a thief would take it from the disk of the data plane: found by how a PKCS #8 key begins.
 fn stolen_key(appliance: &Appliance) -> Option<KeyPair> {
     let found = Command::new("find")
         .arg(appliance.state())
@@ -164,11 +168,11 @@ fn stolen_key(appliance: &Appliance) -> Option<KeyPair> {
         .unwrap();
     for path in String::from_utf8_lossy(&found.stdout).lines() {
         let bytes = fs::read(path).unwrap();
-        if let Ok(key) = KeyPair::try_from(bytes.as_slice()) {
-            return Some(key);
-        }
-        if let Ok(key) = PrivateKeyDer::from_pem_slice(&bytes) {
-            return KeyPair::try_from(&key).ok();
+        for at in 0..bytes.len().saturating_sub(64) {
+            if bytes[at..].starts_with(&[0x30, 0x81]) && bytes[at + 3..].starts_with(&[2, 1, 0, 0x30]) {
+                let end = bytes.len().min(at + 3 + usize::from(bytes[at + 2]));
+                return KeyPair::try_from(&bytes[at..end]).ok();
+            }
         }
     }
     None

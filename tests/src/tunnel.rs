@@ -34,10 +34,29 @@ pub fn ask(stream: &mut TcpStream, head: &[u8]) -> Answer {
 /// CONNECT to `authority`, which must be granted.
 pub fn open(source: IpAddr, proxy: SocketAddr, authority: &str) -> TcpStream {
     let mut stream = dial(source, proxy);
-    let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: penstock-tests/1\r\n\r\n");
-    let answer = ask(&mut stream, head.as_bytes());
+    let answer = ask(&mut stream, connect_head(authority).as_bytes());
     assert_eq!(answer.status, 200, "CONNECT {authority}: {answer:?}");
     stream
+}
+
+/// The same where the listener may be gone.
+pub fn try_open(proxy: SocketAddr, authority: &str) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(proxy).ok()?;
+    stream.set_read_timeout(Some(wait::LIMIT)).ok()?;
+    stream.write_all(connect_head(authority).as_bytes()).ok()?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).ok()?;
+    let mut head = start.to_vec();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    start.ends_with(b" 200").then_some(stream)
+}
+
+fn connect_head(authority: &str) -> String {
+    format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: penstock-tests/1\r\n\r\n")
 }
 
 /// Reads one answer of the listener, byte by byte, so that nothing behind it is taken.
