@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::ca::CaError;
 use crate::publish::PublishError;
 use crate::store::StoreError;
 use penstock_core::policy::Diagnostic;
@@ -58,6 +59,8 @@ impl From<PublishError> for Problem {
             PublishError::EpochMoved { .. } => Self::new(StatusCode::PRECONDITION_FAILED, detail),
             PublishError::NoSuchEpoch(_) => Self::not_found(detail),
             PublishError::Store(error) => error.into(),
+            // The document is well-formed, but no issuer can be constrained to its hosts.
+            PublishError::Ca(CaError::Mint(_)) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
             PublishError::Ca(_) | PublishError::Compiler => {
                 tracing::error!(error = detail, "a policy could not be published");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
