@@ -45,8 +45,9 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The message may be several diagnostics, one a line: as they are, for tools that read them.
-            drop(writeln!(std::io::stderr(), "{error:#}"));
+            // The messages name their causes themselves. One may be several diagnostics, one a line: as they are, for
+            // tools that read them.
+            drop(writeln!(std::io::stderr(), "{error}"));
             ExitCode::FAILURE
         }
     }

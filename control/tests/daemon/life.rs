@@ -23,6 +23,22 @@ fn a_second_daemon_on_the_same_state_refuses_and_the_first_lives_on() {
 }
 
 #[test]
+fn an_address_that_is_taken_is_named_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = TempDir::new().unwrap();
+    let mut start = command(directory.path(), "");
+    let config = directory.path().join("control.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let address = taken.local_addr().unwrap();
+    fs::write(&config, text.replace("127.0.0.1:0", &address.to_string())).unwrap();
+    let output = start.output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("Address already in use").count(), 1, "{said}");
+    assert!(said.contains(&format!("admin listener {address}")), "{said}");
+}
+
+#[test]
 fn secrets_are_the_owners_alone_and_open_ones_are_refused() {
     let control = Control::start();
     control.put_policy(&policy("contoso.com"));

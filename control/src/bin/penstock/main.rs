@@ -80,12 +80,21 @@ fn main() -> ExitCode {
         Err(error) => {
             let message = match error.downcast_ref::<Refused>() {
                 Some(refused) => refused.to_string(),
-                None => format!("error: {error:#}"),
+                None => format!("error: {}", with_causes(&error)),
             };
             let _ = writeln!(io::stderr(), "{message}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The message, and each cause that it does not name already.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
