@@ -100,7 +100,9 @@ fn probe(json: bool) -> ExitCode {
 }
 
 fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
-    boot::prepare();
+    let host = boot::probe(ring::probe);
+    host.log();
+    anyhow::ensure!(host.ok, "this host cannot carry a data plane");
     let engine = choose_engine(config.io_engine)?;
     let config = Arc::new(config);
     let roots = UpstreamRoots::load(config.upstream.native_roots, &config.upstream.ca_files)?;

@@ -1,7 +1,7 @@
 //! Before anything else: limits that the process sets for itself, and whether this host can carry it.
 //!
 //! `prepare` changes the process; `facts` reads the host and `report` judges it, with what is to be done about each
-//! finding. Called by `main`, also for `penstock-dataplane --probe --json`, whose JSON is [`Report`].
+//! finding. Called when the daemon starts, and for `penstock-dataplane --probe --json`, whose JSON is [`Report`].
 
 mod facts;
 mod prepare;
@@ -9,11 +9,11 @@ mod report;
 
 use std::io;
 
-pub(crate) use prepare::prepare;
 pub(crate) use report::Report;
 
-/// Looks at this host. `ring` sets up a small ring and drops it; it is passed in because only the ring's own room may
-/// name io_uring.
+/// Sets the process's own limits, then looks at this host as the data plane will find it. `ring` sets up a small ring and
+/// drops it; it is passed in because only the ring's own room may name io_uring.
 pub(crate) fn probe(ring: impl FnOnce() -> io::Result<()>) -> Report {
+    prepare::prepare();
     report::judge(&facts::Facts::read(ring()))
 }

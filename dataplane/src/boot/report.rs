@@ -52,6 +52,19 @@ impl fmt::Display for Check {
     }
 }
 
+impl Report {
+    /// Tells the operator's log what is not good.
+    pub(crate) fn log(&self) {
+        for check in &self.checks {
+            match check.state {
+                State::Failed => tracing::error!("{check}"),
+                State::Good => {}
+                State::Warning => tracing::warn!("{check}"),
+            }
+        }
+    }
+}
+
 /// Judges a host.
 pub(super) fn judge(facts: &Facts) -> Report {
     let checks: Vec<Check> = [kernel, ring, descriptors, pipes, memlock, backlog, ports, core_files]

@@ -58,6 +58,8 @@ impl Delivery {
                     }
                     is_failing = true;
                     self.wait(Pause::Retry).await;
+                    let Some((back, _synced)) = self.on_disk(SpoolReader::sync).await else { return };
+                    self = back;
                 }
             }
         }
@@ -147,7 +149,7 @@ impl Delivery {
 
 /// What to wait for before the next step.
 enum Pause {
-    /// For a way to control; what is spooled meanwhile goes to the disk every second.
+    /// For a way to control. What is spooled meanwhile goes to the disk every second, as it does between retries.
     Disconnected,
     /// For events.
     Empty,

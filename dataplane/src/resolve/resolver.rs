@@ -54,7 +54,11 @@ impl Resolver {
             Ok(Ok(answer)) => answer.clone().unwrap_or(Answer::Failed(FaultKind::Unreachable)),
             // The background runtime has ended.
             Ok(Err(_closed)) => Answer::Failed(FaultKind::Unreachable),
-            Err(_elapsed) => return stale.ok_or(FaultKind::Deadline),
+            Err(_elapsed) => {
+                // The question stays open. Until it may be asked for again, others get the stale answer without waiting.
+                self.state.borrow_mut().cache.insert(host, &Answer::Failed(FaultKind::Deadline), now);
+                return stale.ok_or(FaultKind::Deadline);
+            }
         };
         self.state.borrow_mut().settle(host, &answer, now);
         match answer {

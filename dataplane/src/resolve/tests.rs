@@ -219,6 +219,20 @@ async fn stale_addresses_serve_while_dns_fails_and_not_after() {
 }
 
 #[tokio::test]
+async fn only_the_first_flow_waits_before_a_stale_answer() {
+    let server = Server::start();
+    let resolver = server.resolver();
+    let (name, start) = (sni("both.example"), Instant::now());
+    let fresh = resolver.resolve_at(&name, start).await.unwrap();
+    server.set(Mood::Mute);
+    let expired = start + Duration::from_secs(61);
+    assert_eq!(resolver.resolve_at(&name, expired).await, Ok(Arc::clone(&fresh)));
+    let mut second = pin!(resolver.resolve_at(&name, expired));
+    let at_once = std::future::poll_fn(|context| Poll::Ready(second.as_mut().poll(context))).await;
+    assert_eq!(at_once, Poll::Ready(Ok(fresh)));
+}
+
+#[tokio::test]
 async fn without_a_server_it_says_so() {
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let resolver = Resolver::new(Lookups::start(&tokio::runtime::Handle::current(), &[closed]));
