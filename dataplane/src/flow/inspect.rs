@@ -7,6 +7,7 @@ use penstock_core::flow::{Fault, FaultKind, Leg, Phase};
 use penstock_core::http1::Exchange;
 use penstock_core::policy::{Decision, Verdict};
 use penstock_core::sni::Sni;
+use penstock_core::tls::ClientHelloReader;
 use penstock_core::tls::alert::{self, Alert};
 
 use super::close::Closed;
@@ -35,13 +36,16 @@ pub(crate) async fn inspect(flow: &Flow, decision: &Decision, upstream: &Socket,
 }
 
 async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, received: Vec<u8>) -> Result<(), Fault> {
+    if !offers_tls_1_2(&received) {
+        // Said before the origin is asked for anything: nothing is ever downgraded for an old client.
+        refuse(flow, Alert::ProtocolVersion).await;
+        return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
+    }
     let (upstream, verified) = match dial_tls(flow, sni, upstream).await {
         Ok(verified) => verified,
         Err(fault) => {
             // The client speaks TLS and has had no answer yet: an alert says that it was not the network.
-            let _ = flow.control.downstream.try_send(&alert::record(Alert::HandshakeFailure));
-            flow.control.downstream.shutdown_write();
-            super::deny::linger(flow).await;
+            refuse(flow, Alert::HandshakeFailure).await;
             return Err(fault);
         }
     };
@@ -49,6 +53,19 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
     let port = flow.learned.borrow().authority.as_ref().map_or(HTTPS_PORT, |authority| authority.port);
     let exchange = Exchange::with_port(decision.edit.clone(), sni.clone(), port);
     EditRelay::new(flow, downstream, upstream, exchange, Requests::new(flow, decision)).run().await
+}
+
+async fn refuse(flow: &Flow, why: Alert) {
+    let _ = flow.control.downstream.try_send(&alert::record(why));
+    flow.control.downstream.shutdown_write();
+    super::deny::linger(flow).await;
+}
+
+/// Whether the ClientHello offers a version that the downstream engine speaks. The engine refuses others too, but with
+/// whichever alert it comes to first.
+fn offers_tls_1_2(received: &[u8]) -> bool {
+    let mut reader = ClientHelloReader::new();
+    reader.handle_bytes(received).complete().is_none_or(|hello| hello.version_max() >= TLS_1_2)
 }
 
 /// The upstream handshake: its certificate is checked for `sni` before anything is minted.
@@ -97,6 +114,8 @@ fn count_handshake(flow: &Flow, transport: &Transport<'_>, started: Instant) {
     cells.handshake_seconds.observe((transport.leg,), started.elapsed().as_secs_f64());
 }
 
+/// RFC 5246 section 6.2.1.
+const TLS_1_2: u16 = 0x0303;
 /// The port of an inspected flow that came without a request naming one.
 const HTTPS_PORT: u16 = 443;
 
