@@ -205,17 +205,27 @@ async fn stop_requested(exit_with_parent: bool) {
         return;
     };
     let parent = async {
-        if !exit_with_parent {
-            std::future::pending::<()>().await;
+        if exit_with_parent {
+            parent_gone().await;
+        } else {
+            std::future::pending().await
         }
-        let read_to_end = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = tokio::task::spawn_blocking(read_to_end).await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = parent => {}
     }
+}
+
+/// Until standard input ends. Read by a thread of its own: the runtime would wait at its end for a read that never ends.
+async fn parent_gone() {
+    let (gone, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = gone.send(());
+    });
+    let _ = told.await;
 }
 
 fn drain(mailboxes: &[MailboxSender], shards: Vec<JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
