@@ -356,10 +356,14 @@ fn h025_absurd_hellos_are_closed() {
     let (_, hello) = client::first_flight(ENTRA, config(&appliance));
     let mut overrun = hello.clone();
     overrun[7] = 0xff;
-    // The last extension claims more than there is.
-    let end = hello.len() - 1;
+    // The first extension claims more than there is. Record header 5, message header 4, version 2, random 32; then session
+    // id, cipher suites and compression methods with their lengths, the length of all extensions, the extension's type.
     let mut inner = hello.clone();
-    inner[end - 1] = 0xff;
+    let session = 5 + 4 + 2 + 32;
+    let suites = session + 1 + usize::from(hello[session]);
+    let methods = suites + 2 + usize::from(u16::from_be_bytes([hello[suites], hello[suites + 1]]));
+    let first = methods + 1 + usize::from(hello[methods]) + 2;
+    inner[first + 2] = 0xff;
     let mut many = vec![];
     for index in 0..15_000_u16 {
         many.extend_from_slice(&[0x7a, (index % 251) as u8, 0, 0]);
