@@ -24,9 +24,13 @@ mod shard;
 mod verify;
 
 pub(crate) use engine::{Engine, PlainRead};
-pub(crate) use issuer::{Issuer, IssuerError};
-pub(crate) use leaf::{Leaf, LeafSource};
-pub(crate) use roots::{RootsError, UpstreamRoots};
+pub(crate) use issuer::Issuer;
+#[cfg(test)]
+pub(crate) use issuer::IssuerError;
+#[cfg(test)]
+pub(crate) use leaf::Leaf;
+pub(crate) use leaf::LeafSource;
+pub(crate) use roots::UpstreamRoots;
 pub(crate) use shard::{TlsShard, TlsShared};
 pub(crate) use verify::VerifiedUpstream;
 
