@@ -38,6 +38,9 @@ pub(crate) struct EditRelay<'a> {
     head_deadline_ms: Cell<Option<u64>>,
 }
 
+/// How many bytes the exchange took, and what the other leg's engine had no room for.
+type Offered = Result<(usize, Vec<u8>), EditFault>;
+
 /// What a pump does next.
 enum Next {
     Again,
@@ -133,10 +136,19 @@ impl<'a> EditRelay<'a> {
 
     /// Pulls what the engine has decrypted, offers it to the exchange and writes what comes out.
     async fn turn(&self, direction: Direction, plain: &mut Vec<u8>) -> Result<Next, Fault> {
-        let (from, to) = self.legs(direction);
-        let pulled = pull(from, plain);
-        let taken = self.offer(direction, plain).await?;
-        plain.drain(..taken);
+        let (_, to) = self.legs(direction);
+        let (pulled, offered) = self.pull_and_offer(direction, plain);
+        let taken = match offered {
+            Ok((taken, rest)) => {
+                to.finish(self.flow, rest).await.map_err(|kind| fault(to.leg, kind))?;
+                taken
+            }
+            Err(refused) => {
+                self.record();
+                self.refuse(refused).await;
+                return Err(refused.fault());
+            }
+        };
         self.record();
         self.touch();
         if direction == Direction::Ingress {
@@ -158,35 +170,42 @@ impl<'a> EditRelay<'a> {
         }
     }
 
-    /// The exchange takes what it can of `plain`; its pieces are encrypted before anything is awaited.
-    async fn offer(&self, direction: Direction, plain: &[u8]) -> Result<usize, Fault> {
+    /// Decrypts into the shard's scratch buffer and offers that, behind what waits in `plain` already; only what the
+    /// exchange does not take is kept there.
+    fn pull_and_offer(&self, direction: Direction, plain: &mut Vec<u8>) -> (PlainRead, Offered) {
+        let (from, _) = self.legs(direction);
+        let mut scratch = self.flow.shard.scratch.borrow_mut();
+        let pulled = from.engine.borrow_mut().read_plain(&mut scratch);
+        let count = if let PlainRead::Bytes(count) = pulled { count } else { 0 };
+        let fresh = scratch.get(..count).unwrap_or_default();
         if plain.is_empty() {
-            return Ok(0);
+            let offered = self.offer(direction, fresh);
+            let taken = offered.as_ref().map_or(count, |(taken, _rest)| *taken);
+            plain.extend_from_slice(fresh.get(taken..).unwrap_or_default());
+            return (pulled, offered);
+        }
+        plain.extend_from_slice(fresh);
+        let offered = self.offer(direction, plain);
+        if let Ok((taken, _rest)) = &offered {
+            plain.drain(..*taken);
+        }
+        (pulled, offered)
+    }
+
+    /// The exchange takes what it can of `bytes`; its pieces are encrypted before anything is awaited.
+    fn offer(&self, direction: Direction, bytes: &[u8]) -> Offered {
+        if bytes.is_empty() {
+            return Ok((0, Vec::new()));
         }
         let (_, to) = self.legs(direction);
-        let offered = {
-            let mut exchange = self.exchange.borrow_mut();
-            let mut gather = Gather::new();
-            let handled = match direction {
-                Direction::Egress => exchange.handle_egress(plain, &mut gather),
-                Direction::Ingress => exchange.handle_ingress(plain, &mut gather),
-            };
-            handled.map(|taken| {
-                self.flow.shard.cells.relay_bytes.add((direction, RelayPath::Edit), gather.bytes() as u64);
-                (taken, if gather.pieces().is_empty() { Vec::new() } else { to.encrypt(gather.pieces()) })
-            })
+        let mut exchange = self.exchange.borrow_mut();
+        let mut gather = Gather::new();
+        let taken = match direction {
+            Direction::Egress => exchange.handle_egress(bytes, &mut gather)?,
+            Direction::Ingress => exchange.handle_ingress(bytes, &mut gather)?,
         };
-        match offered {
-            Ok((taken, rest)) => {
-                to.finish(self.flow, rest).await.map_err(|kind| fault(to.leg, kind))?;
-                Ok(taken)
-            }
-            Err(refused) => {
-                self.record();
-                self.refuse(refused).await;
-                Err(refused.fault())
-            }
-        }
+        self.flow.shard.cells.relay_bytes.add((direction, RelayPath::Edit), gather.bytes() as u64);
+        Ok((taken, if gather.pieces().is_empty() { Vec::new() } else { to.encrypt(gather.pieces()) }))
     }
 
     /// Answers a request that is refused, when no other answer is on its way; nothing of it went upstream.
@@ -275,19 +294,6 @@ impl<'a> EditRelay<'a> {
     }
 }
 
-/// Moves decrypted bytes behind those that wait already.
-fn pull(from: &Transport<'_>, plain: &mut Vec<u8>) -> PlainRead {
-    let filled = plain.len();
-    plain.resize(filled + PULL_BYTES, 0);
-    let pulled = from.engine.borrow_mut().read_plain(plain.get_mut(filled..).unwrap_or_default());
-    let count = if let PlainRead::Bytes(count) = pulled { count } else { 0 };
-    plain.truncate(filled + count);
-    pulled
-}
-
 const fn fault(leg: Leg, kind: FaultKind) -> Fault {
     Fault { leg, phase: Phase::Relay, kind }
 }
-
-/// One TLS record's worth of plaintext.
-const PULL_BYTES: usize = limits::TLS_RECORD_BYTES_MAX;
