@@ -8,6 +8,8 @@ mod corpora;
 mod http1_egress;
 #[path = "../fuzz/checks/http1_ingress.rs"]
 mod http1_ingress;
+#[path = "../fuzz/checks/mint_facts.rs"]
+mod mint_facts;
 #[path = "../fuzz/checks/policy_document.rs"]
 mod policy_document;
 #[path = "../fuzz/checks/proxy_connect.rs"]
@@ -25,6 +27,7 @@ type Check = fn(&[u8]);
 const TARGETS: &[(&str, Check)] = &[
     ("http1_egress", http1_egress::check),
     ("http1_ingress", http1_ingress::check),
+    ("mint_facts", mint_facts::check),
     ("policy_document", policy_document::check),
     ("proxy_connect", proxy_connect::check),
     ("sni", sni::check),

@@ -14,6 +14,8 @@
 #![deny(unsafe_code)]
 
 mod audit;
+#[doc(hidden)]
+pub mod bench_support;
 mod boot;
 mod config;
 mod daemon;

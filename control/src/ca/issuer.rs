@@ -27,7 +27,9 @@ pub struct IssuerBundle {
 impl IssuerBundle {
     /// From this Unix second on another issuer should take its place: half of its life is over.
     pub const fn renew_at(&self) -> i64 {
-        self.not_after - ISSUER_LIFE_SECONDS / 2
+        // A root near its end makes shorter lives.
+        let half = (self.not_after - self.not_before) / 2;
+        self.not_after - if half < ISSUER_LIFE_SECONDS / 2 { half } else { ISSUER_LIFE_SECONDS / 2 }
     }
 
     /// Makes a key and has the root certify it for `permitted`.

@@ -47,6 +47,12 @@ impl UpstreamRoots {
         if roots.anchors.is_empty() { Err(RootsError::Empty) } else { Ok(roots) }
     }
 
+    /// One root, as if the system's store had it alone.
+    pub(crate) fn of_system(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let mut roots = Self::default();
+        roots.add(certificate, Voucher::System).then_some(roots)
+    }
+
     /// How many roots there are.
     pub(crate) fn count(&self) -> usize {
         self.anchors.len()
