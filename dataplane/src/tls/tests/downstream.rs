@@ -5,7 +5,7 @@ use std::sync::Arc;
 use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::limits::{LEAF_MINTS_PER_SECOND_MAX, LEAF_USE_SECONDS_MAX};
 use penstock_core::mint::Validity;
-use rustls::{AlertDescription, ClientConfig, Error, NamedGroup};
+use rustls::{AlertDescription, CipherSuite, ClientConfig, Error, NamedGroup};
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -183,6 +183,22 @@ fn upstream_speaks_http_1_1() {
     pair.run().expect("handshake");
     assert_eq!(pair.ours.alpn(), Some(&b"http/1.1"[..]));
     assert_eq!(pair.peer.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+    let group = pair.peer.negotiated_key_exchange_group().map(|group| group.name());
+    assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
+    let suite = pair.peer.negotiated_cipher_suite().map(|suite| suite.suite());
+    assert_eq!(suite, Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
+}
+
+/// Downstream the cheap suite is ours to choose, whatever the client likes best.
+#[test]
+fn downstream_chooses_suite_and_group() {
+    let bed = Bed::new();
+    let mut shard = bed.shard();
+    let (leaf, _) = bed.leaf(&mut shard, HOST);
+    let mut pair = downstream(&shard, &leaf, &Arc::new(bed.client()), HOST, usize::MAX);
+    pair.run().expect("handshake");
+    let suite = pair.peer.negotiated_cipher_suite().map(|suite| suite.suite());
+    assert_eq!(suite, Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
     let group = pair.peer.negotiated_key_exchange_group().map(|group| group.name());
     assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
 }

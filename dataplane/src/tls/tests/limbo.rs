@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde::Deserialize;
 
 use super::corpus;
-use crate::tls::chain::Voucher;
+use crate::tls::chain::{self, Voucher};
 use crate::tls::refusal::ChainRefusal;
 use crate::tls::roots::UpstreamRoots;
 use crate::tls::verify::Verifier;
@@ -194,6 +194,38 @@ fn an_operators_root_frees_from_these_rules_only() {
             "webpki::eku::root-has-eku",
         ]
     );
+}
+
+/// Certificates with bits flipped anywhere are read or refused, and never panic a shard.
+#[test]
+fn damaged_certificates_never_panic() {
+    let Some(suite) = suite() else { return };
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    for case in suite.testcases.iter().filter(|case| !case.id.starts_with("pathological")) {
+        let shown = case.untrusted_intermediates.iter().chain(&case.trusted_certs).chain([&case.peer_certificate]);
+        for pem in shown {
+            let whole = certificate(pem);
+            for round in 0..6_u32 {
+                let mut damaged = whole.to_vec();
+                for _ in 0..=round / 2 {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let bit = usize::try_from(seed >> 33).expect("31 bits") % (damaged.len() * 8);
+                    damaged[bit / 8] ^= 1 << (bit % 8);
+                }
+                for voucher in [Voucher::System, Voucher::Operator] {
+                    let _ = chain::check_leaf(&damaged, voucher);
+                    let _ = chain::check_intermediate(&damaged, voucher);
+                    let _ = chain::check_root(&damaged, voucher);
+                }
+                let name = ServerName::try_from("example.co.uk").expect("name");
+                let _ = chain::check_wildcard(&damaged, &name);
+                let _ = chain::check_leaf(
+                    &damaged[..damaged.len() - usize::try_from(round).expect("small")],
+                    Voucher::System,
+                );
+            }
+        }
+    }
 }
 
 fn ids(list: &[(&'static str, &str)]) -> Vec<&'static str> {
