@@ -109,7 +109,7 @@ impl Authority {
     }
 }
 
-/// Issues on demand by server name; remembers at most [`LEAVES_MAX`] leaves.
+/// Issues on demand by server name; remembers a bounded number of leaves.
 pub struct OnDemand {
     authority: Authority,
     flaws: HashMap<String, CertificateFlaw>,

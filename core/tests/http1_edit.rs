@@ -59,7 +59,7 @@ fn requests_of_many_kinds_keep_their_bytes() {
         post("", ""),
         post("Content-Length: 11\r\nExpect: 100-continue\r\n", "hello world"),
         post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n6;a=\"b;c\"\r\n world\r\n00\r\n\r\n"),
-        format!("OPTIONS * HTTP/1.1\r\nhOsT:login.example\r\n\r\n"),
+        "OPTIONS * HTTP/1.1\r\nhOsT:login.example\r\n\r\n".to_owned(),
         format!("PROPFIND /dav?x=\"y|z\" HTTP/1.1\r\nHost: {HOST}\r\nDepth: 1\r\nContent-Length: 2\r\n\r\n<>"),
     ] {
         assert_eq!(forwarded(&request), with_block(&request));
@@ -136,7 +136,7 @@ fn refusals_are_recognised_wherever_they_stand() {
         for cut in (0..answer.len()).step_by(answer.len() / 512 + 1) {
             let mut drive = Drive::new();
             drive.egress(get("")).ingress(&answer[..cut]).ingress(&answer[cut..]);
-            assert_eq!(drive.responses, [response.clone()], "{cut}");
+            assert_eq!(drive.responses, std::slice::from_ref(&response), "{cut}");
         }
     }
     let claude = "HTTP/1.1 403 Forbidden\r\nrequest-id: req_011\r\nContent-Length: 44\r\n\r\n\

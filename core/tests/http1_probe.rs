@@ -193,7 +193,7 @@ fn whatever_may_be_refused_is_refused_before_a_byte_goes_upstream() {
         } else if UNFINISHED.contains(&id) {
             let mut drive = drive;
             let ended = drive.exchange.handle_egress_end();
-            assert_eq!(ended.is_err() || drive.exchange.must_close(), true, "{id}");
+            assert!(ended.is_err() || drive.exchange.must_close(), "{id}");
         } else if POISONED.contains(&id) {
             assert!(drive.fault.is_some() && drive.requests.len() == 1, "{id}");
         } else {

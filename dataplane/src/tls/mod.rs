@@ -27,9 +27,7 @@ pub(crate) use engine::{Engine, PlainRead};
 pub(crate) use issuer::Issuer;
 #[cfg(test)]
 pub(crate) use issuer::IssuerError;
-#[cfg(test)]
-pub(crate) use leaf::Leaf;
-pub(crate) use leaf::LeafSource;
+pub(crate) use leaf::{Leaf, LeafSource};
 pub(crate) use roots::UpstreamRoots;
 pub(crate) use shard::{TlsShard, TlsShared};
 pub(crate) use verify::VerifiedUpstream;
