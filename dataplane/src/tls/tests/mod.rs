@@ -12,6 +12,7 @@ mod downstream;
 mod limbo;
 mod origin;
 mod refusals;
+mod roots;
 mod sessions;
 mod transfer;
 mod wire;

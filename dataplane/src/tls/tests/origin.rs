@@ -19,6 +19,7 @@ pub(super) struct TestCa {
     params: CertificateParams,
     key: KeyPair,
     pub(super) certificate: CertificateDer<'static>,
+    pub(super) pem: String,
 }
 
 /// A certificate chain with its key.
@@ -29,9 +30,15 @@ pub(super) struct Identity {
 
 impl TestCa {
     pub(super) fn new(name: &str) -> Self {
-        let (params, key) = (ca_params(name), KeyPair::generate().expect("key"));
-        let certificate = params.self_signed(&key).expect("root").der().clone();
-        Self { params, key, certificate }
+        Self::new_with(name, |_| {})
+    }
+
+    /// A root as `change` wants it.
+    pub(super) fn new_with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (mut params, key) = (ca_params(name), KeyPair::generate().expect("key"));
+        change(&mut params);
+        let certificate = params.self_signed(&key).expect("root");
+        Self { params, key, certificate: certificate.der().clone(), pem: certificate.pem() }
     }
 
     /// An authority below this one.
@@ -45,8 +52,8 @@ impl TestCa {
         params.use_authority_key_identifier_extension = true;
         change(&mut params);
         let issuer = Issuer::from_params(&self.params, &self.key);
-        let certificate = params.signed_by(&key, &issuer).expect("intermediate").der().clone();
-        Self { params, key, certificate }
+        let certificate = params.signed_by(&key, &issuer).expect("intermediate");
+        Self { params, key, certificate: certificate.der().clone(), pem: certificate.pem() }
     }
 
     /// A certificate of this CA for the name and key of another.
