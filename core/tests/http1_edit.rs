@@ -104,7 +104,7 @@ fn what_a_request_tells_the_audit() {
         .egress(CHROMIUM)
         .egress(get("Restrict_Access.Context: a\r\nUser-Agent: curl/8.14.1 x\r\nrestrict_access.context: b\r\n"));
     let first = &drive.requests[0];
-    assert_eq!((first.number, &*first.method, &*first.path), (0, "POST", "/common/oauth2/v2.0/token"));
+    assert_eq!((first.number, first.method, &*first.path), (0, "POST", "/common/oauth2/v2.0/token"));
     assert_eq!((first.agent.as_deref(), first.target_tenant.as_deref()), (Some("Mozilla/5.0"), Some("common")));
     assert!(first.stripped.is_empty());
     let second = &drive.requests[1];

@@ -131,25 +131,26 @@ impl Egress {
         };
         let head = rest.get(..length).unwrap_or_default();
         let is_edited = rules.edit.mode() == Mode::Enforce;
-        let terms = self.head.terms(head, is_edited)?;
+        let terms = self.head.terms(is_edited)?;
         if is_edited {
             self.head.splice(head, at, terms, rules.edit.http1_block(), splicer);
         } else {
             splicer.keep(at, at + length);
         }
         ledger.open(terms, self.describe(head, rules.edit));
-        *self = Self { body: self.head.body(is_edited), ..Self::default() };
+        self.body = self.head.body(is_edited);
+        self.skipped_line = false;
+        self.head = RequestHead::default();
         Ok(length)
     }
 
     /// What the audit is told about the request.
     fn describe(&self, head: &[u8], edit: &HeaderEdit) -> Request {
-        let text = |span: (usize, usize)| {
-            let bytes = head.get(span.0..span.1.min(span.0 + AUDIT_PATH_BYTES_MAX)).unwrap_or_default();
-            String::from(core::str::from_utf8(bytes).unwrap_or_default())
-        };
-        let (method, path) = (text(self.head.method), text(self.head.path));
-        let target_tenant = edit.connectors().iter().find_map(|id| id.target_tenant(&method, &path)).map(String::from);
+        let method = self.head.method;
+        let (start, end) = self.head.path;
+        let path = head.get(start..end.min(start + AUDIT_PATH_BYTES_MAX)).unwrap_or_default();
+        let path = core::str::from_utf8(path).unwrap_or_default();
+        let target_tenant = edit.connectors().iter().find_map(|id| id.target_tenant(method, path)).map(String::from);
         let agent = self.head.agent.and_then(|(start, end)| event::product(head.get(start..end)?));
         let mut stripped = Vec::new();
         for &(start, end) in &self.head.stripped {
@@ -158,7 +159,7 @@ impl Egress {
                 stripped.push(name);
             }
         }
-        Request { number: 0, method, path, agent, target_tenant, stripped }
+        Request { number: 0, method, path: String::from(path), agent, target_tenant, stripped }
     }
 }
 

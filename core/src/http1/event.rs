@@ -24,7 +24,7 @@ pub struct Request {
     /// Which request of this connection, from 0; its [`Response`] carries the same number.
     pub number: u64,
     /// The method, in upper case.
-    pub method: String,
+    pub method: &'static str,
     /// The path without query.
     pub path: String,
     /// The first product of `User-Agent`: `curl/8.14.1`.

@@ -126,7 +126,7 @@ impl Ingress {
                 _ => {}
             }
         }
-        let Some(length) = self.head.read(rest)? else {
+        let Some(length) = self.head.read(rest, edit.request_id_headers())? else {
             return Ok(0);
         };
         let head = rest.get(..length).unwrap_or_default();
@@ -136,11 +136,11 @@ impl Ingress {
             Next::Head if ledger.count_interim() => {}
             Next::Head => return Err(EditFault::ResponseInterim),
             Next::Upgraded => {
-                ledger.judge(read.describe(head, waiting.number, edit));
+                ledger.judge(read.describe(head, waiting.number));
                 ledger.upgrade();
             }
             Next::Body { body, is_last } => {
-                let judge = Judge::new(&read, read.describe(head, waiting.number, edit), head, edit);
+                let judge = Judge::new(&read, read.describe(head, waiting.number), head, edit);
                 let current = self.current.insert(Current { body, is_last, judge: Some(judge) });
                 current.judge_if_settled(read.is_encoded, ledger);
             }
@@ -222,13 +222,9 @@ impl Judge {
 }
 
 impl ResponseHead {
-    fn describe(&self, head: &[u8], number: u64, edit: &HeaderEdit) -> Response {
-        let section = head.get(self.fields_start..).unwrap_or_default();
-        let vendor_request_id = edit.request_id_headers().iter().find_map(|wanted| {
-            let mut fields = line::fields(section);
-            let field = fields.find(|field| token::is_name(field.name, wanted.as_bytes()))?;
-            event::token_text(token::trim(field.value))
-        });
+    fn describe(&self, head: &[u8], number: u64) -> Response {
+        let value = self.request_id().and_then(|(start, end)| head.get(start..end));
+        let vendor_request_id = value.and_then(|value| event::token_text(token::trim(value)));
         Response { number, status: Some(self.status), denial: None, vendor_request_id }
     }
 

@@ -54,9 +54,24 @@ pub(crate) fn field(line: &[u8]) -> Result<Field<'_>, FieldReject> {
     }
 }
 
+/// Reads the field whose line `rest` begins with, in one pass, and where its LF is; `None` when the line is not whole or not
+/// right, which [`line_feed`] and [`field`] tell apart.
+pub(crate) fn whole_field(rest: &[u8]) -> Option<(Field<'_>, usize)> {
+    let (name, after) = rest.split_at_checked(token::token_length(rest))?;
+    let after = after.strip_prefix(b":")?;
+    let (value, end) = after.split_at_checked(token::value_length(after))?;
+    let is_whole = !name.is_empty() && end.starts_with(b"\r\n");
+    is_whole.then_some((Field { name, value }, name.len() + 1 + value.len() + 1))
+}
+
 /// The fields of a section that was already read as right.
 pub(crate) fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    section.split_inclusive(|&byte| byte == b'\n').filter_map(|line| field(line.strip_suffix(b"\n")?).ok())
+    let mut rest = section;
+    core::iter::from_fn(move || {
+        let (field, line_feed) = whole_field(rest)?;
+        rest = rest.get(line_feed + 1..).unwrap_or_default();
+        Some(field)
+    })
 }
 
 #[cfg(test)]
@@ -83,7 +98,10 @@ mod tests {
             (b"Host: a\r\r", FieldReject::Value),
         ] {
             assert_eq!(field(line), Err(reject), "{line:?}");
+            assert_eq!(whole_field(&[line, b"\nA: b\r\n"].concat()), None, "{line:?}");
         }
+        assert_eq!(whole_field(b"A: b\r\nC: d\r\n"), Some((Field { name: b"A", value: b" b" }, 5)));
+        assert_eq!(whole_field(b"A: b\r"), None);
     }
 
     #[test]

@@ -23,7 +23,6 @@ use super::gather::Splicer;
 use super::line;
 use super::request_head::{Cut, CutClass, Offer, RequestHead};
 use super::request_line::Version;
-use super::token;
 
 /// What a request makes of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +45,15 @@ pub(crate) enum Upgrade {
 }
 
 impl RequestHead {
-    /// The terms of the request, which begins `input`; refuses a body where there should be none.
-    pub(crate) fn terms(&self, input: &[u8], is_edited: bool) -> Result<Terms, EditFault> {
-        let method = input.get(self.method.0..self.method.1).unwrap_or_default();
-        let is_head = method == b"HEAD";
+    /// The terms of the request; refuses a body where there should be none.
+    pub(crate) fn terms(&self, is_edited: bool) -> Result<Terms, EditFault> {
+        let is_head = self.method == "HEAD";
+        let is_get = self.method == "GET";
         let has_content = self.is_chunked || self.content_length.is_some_and(|bytes| bytes > 0);
-        if has_content && (is_head || method == b"GET") {
+        if has_content && (is_head || is_get) {
             return Err(EditFault::ContentUnexpected);
         }
-        let may_upgrade = self.options.upgrade && self.version == Version::Http11 && method == b"GET";
+        let may_upgrade = self.options.upgrade && self.version == Version::Http11 && is_get;
         let upgrade = match self.upgrade {
             Offer::Plain if may_upgrade => Upgrade::WebSocket,
             Offer::Plain | Offer::Other if !is_edited && self.options.upgrade => Upgrade::Any,
@@ -91,7 +90,8 @@ impl RequestHead {
             self.splice_connection(te, upgrade, splicer);
         }
         let mut kept = self.fields_start;
-        for cut in self.all_cuts(head) {
+        let with_nominated = (!self.options.nominated.is_empty()).then(|| self.cuts_with_nominated(head));
+        for cut in with_nominated.as_ref().unwrap_or(&self.cuts) {
             let goes = match cut.class {
                 CutClass::Always => true,
                 CutClass::Connection => renew,
@@ -127,23 +127,16 @@ impl RequestHead {
     }
 
     /// The cuts, with those of fields that `Connection` nominates (RFC 9110 section 7.6.1), in order.
-    fn all_cuts(&self, head: &[u8]) -> SmallVec<[Cut; 8]> {
+    fn cuts_with_nominated(&self, head: &[u8]) -> SmallVec<[Cut; 8]> {
         let mut cuts = self.cuts.clone();
-        if self.options.nominated.is_empty() {
-            return cuts;
-        }
         let nominated = |name: &[u8]| {
             let mut names = self.options.nominated.iter().filter_map(|&(start, end)| head.get(start..end));
-            names.any(|nominee| token::is_name(nominee, name))
+            names.any(|nominee| nominee.eq_ignore_ascii_case(name))
         };
         let mut start = self.fields_start;
-        for line in head.get(start..).unwrap_or_default().split_inclusive(|&byte| byte == b'\n') {
-            let end = start + line.len();
-            if line
-                .strip_suffix(b"\n")
-                .and_then(|line| line::field(line).ok())
-                .is_some_and(|field| nominated(field.name))
-            {
+        while let Some((field, line_feed)) = line::whole_field(head.get(start..).unwrap_or_default()) {
+            let end = start + line_feed + 1;
+            if nominated(field.name) {
                 cuts.push(Cut { start, end, class: CutClass::Always });
             }
             start = end;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::authority::{Agreement, Origin};
 use super::connection::Options;
 use super::fault::EditFault;
-use super::line::{self, FieldReject};
+use super::line::{self, Field, FieldReject};
 use super::request_line::{self, RequestLine, Version};
 use super::token;
 use crate::limits::{HTTP1_FIELD_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX};
@@ -22,7 +22,7 @@ pub(crate) struct RequestHead {
     /// Up to where that line is known not to end.
     searched: usize,
     field_count: usize,
-    pub(crate) method: Span,
+    pub(crate) method: &'static str,
     pub(crate) path: Span,
     pub(crate) version: Version,
     /// Where the request line ends.
@@ -82,6 +82,18 @@ impl RequestHead {
         edit: &HeaderEdit,
     ) -> Result<Option<usize>, EditFault> {
         loop {
+            // Nearly always the next line is there and right; else, what is wrong with it, or that it is not whole yet, comes
+            // out below. A line that was searched in vain before is not looked at twice.
+            if self.at > self.searched
+                && let Some((field, length)) = line::whole_field(input.get(self.at..).unwrap_or_default())
+            {
+                self.check_bounds(self.at + length)?;
+                let start = self.at;
+                self.at += length + 1;
+                self.count_field()?;
+                self.judge(field, start, origin, edit)?;
+                continue;
+            }
             let end = line::line_feed(input, self.at, &mut self.searched);
             if self.at == 0 {
                 request_line::check_method_begun(input.get(..end.unwrap_or(input.len())).unwrap_or_default())?;
@@ -97,7 +109,8 @@ impl RequestHead {
             } else if line == b"\r" {
                 return self.check_whole().map(|()| Some(self.at));
             } else {
-                self.read_field(line, start, origin, edit)?;
+                self.count_field()?;
+                self.judge(line::field(line)?, start, origin, edit)?;
             }
         }
     }
@@ -121,22 +134,22 @@ impl RequestHead {
 
     fn read_request_line(&mut self, line: &[u8], origin: &Origin) -> Result<(), EditFault> {
         let read = RequestLine::read(line)?;
-        request_line::check_method(read.method)?;
+        self.method = request_line::method(read.method)?;
         let path = read.path(origin)?;
         let target_start = read.method.len() + 1;
-        self.method = (0, read.method.len());
         self.path = (target_start + path.start, target_start + path.end);
         self.version = read.version;
         self.fields_start = self.at;
         Ok(())
     }
 
-    fn read_field(&mut self, line: &[u8], start: usize, origin: &Origin, edit: &HeaderEdit) -> Result<(), EditFault> {
+    const fn count_field(&mut self) -> Result<(), EditFault> {
         self.field_count += 1;
-        if self.field_count > HTTP1_FIELDS_MAX {
-            return Err(EditFault::TooManyFields);
-        }
-        let field = line::field(line)?;
+        if self.field_count > HTTP1_FIELDS_MAX { Err(EditFault::TooManyFields) } else { Ok(()) }
+    }
+
+    /// Takes note of a field whose line begins at `start` and ends where the next one begins.
+    fn judge(&mut self, field: Field<'_>, start: usize, origin: &Origin, edit: &HeaderEdit) -> Result<(), EditFault> {
         let name_span = (start, start + field.name.len());
         match Known::of(field.name) {
             Some(Known::Connection) => {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::body::{Body, Trailers};
 use super::fault::EditFault;
-use super::line;
+use super::line::{self, Field};
 use super::request_edit::{Terms, Upgrade};
 use super::request_head::Span;
 use super::request_line::Version;
@@ -30,6 +30,8 @@ pub(crate) struct ResponseHead {
     /// The content is as the client will see it.
     pub(crate) is_encoded: bool,
     upgrades_to_websocket: bool,
+    /// The best field that carries the vendor's id of the request, by its place among those, and its value.
+    request_id: Option<(usize, Span)>,
     /// `Alt-Svc` lines: a browser that follows one leaves this connection for QUIC, which is not inspected.
     pub(crate) cuts: SmallVec<[Span; 2]>,
 }
@@ -47,8 +49,19 @@ pub(crate) enum Next {
 
 impl ResponseHead {
     /// Goes on reading; `input` begins with the head and holds all of it that has come. The head's length once it is whole.
-    pub(crate) fn read(&mut self, input: &[u8]) -> Result<Option<usize>, EditFault> {
+    /// `request_ids` are the fields that may carry the vendor's id of the request, best first.
+    pub(crate) fn read(&mut self, input: &[u8], request_ids: &[&str]) -> Result<Option<usize>, EditFault> {
         loop {
+            // As in a request's head.
+            if self.at > self.searched
+                && let Some((field, length)) = line::whole_field(input.get(self.at..).unwrap_or_default())
+                && self.at + length <= HTTP1_HEAD_BYTES_MAX
+            {
+                let start = self.at;
+                self.at += length + 1;
+                self.judge(field, start, request_ids)?;
+                continue;
+            }
             let end = line::line_feed(input, self.at, &mut self.searched);
             if end.unwrap_or(input.len()) > HTTP1_HEAD_BYTES_MAX {
                 return Err(EditFault::ResponseTooLong);
@@ -63,7 +76,7 @@ impl ResponseHead {
             } else if line == b"\r" {
                 return Ok(Some(self.at));
             } else {
-                self.read_field(line, start)?;
+                self.judge(line::field(line).map_err(|_| EditFault::ResponseFieldMalformed)?, start, request_ids)?;
             }
         }
     }
@@ -91,12 +104,12 @@ impl ResponseHead {
         Ok(())
     }
 
-    fn read_field(&mut self, line: &[u8], start: usize) -> Result<(), EditFault> {
+    /// Takes note of a field whose line begins at `start` and ends where the next one begins.
+    fn judge(&mut self, field: Field<'_>, start: usize, request_ids: &[&str]) -> Result<(), EditFault> {
         self.field_count += 1;
         if self.field_count > HTTP1_FIELDS_MAX {
             return Err(EditFault::ResponseTooLong);
         }
-        let field = line::field(line).map_err(|_| EditFault::ResponseFieldMalformed)?;
         let is = |lower| token::is_name(field.name, lower);
         match field.name.len() {
             7 if is(b"alt-svc") => self.cuts.push((start, self.at)),
@@ -118,9 +131,20 @@ impl ResponseHead {
                 }
                 self.is_chunked = true;
             }
-            _ => {}
+            _ => {
+                let rank = request_ids.iter().position(|name| is(name.as_bytes()));
+                if let Some(rank) = rank.filter(|rank| self.request_id.is_none_or(|(best, _)| *rank < best)) {
+                    let value_start = start + field.name.len() + 1;
+                    self.request_id = Some((rank, (value_start, value_start + field.value.len())));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Where the vendor's id of the request stands.
+    pub(crate) fn request_id(&self) -> Option<Span> {
+        self.request_id.map(|(_, span)| span)
     }
 
     /// What follows, when the head answers a request on `terms`.

@@ -74,7 +74,7 @@ impl<'a> Requests<'a> {
 
     fn request_event(&self, status: Status, request: Request) -> AuditEvent {
         let mut event = self.event(status);
-        event.method = Some(request.method);
+        event.method = Some(request.method.to_owned());
         event.path = Some(request.path);
         event.target_tenant = request.target_tenant;
         if let Some(agent) = request.agent {
