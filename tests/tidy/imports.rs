@@ -8,6 +8,7 @@ use crate::source::{self, File};
 /// relays know the flow that they serve: these three see each other. Below them nothing looks up.
 const DATAPLANE: &[(&str, &[&str])] = &[
     ("boot", &["ring"]),
+    ("bench_support", &["tls"]),
     ("flow", &["ingress", "relay", "resolve", "ring", "shard", "tls"]),
     ("ingress", &["flow", "ring"]),
     ("link", &["shard", "tls"]),
