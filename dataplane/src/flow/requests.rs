@@ -46,7 +46,9 @@ impl<'a> Requests<'a> {
         if let Some(connector) = self.decision.connectors.first() {
             cells.requests.add((*connector, Http::One, self.mode), 1);
         }
-        for name in &request.stripped {
+        // In report-only the list says what enforcing would remove; nothing was.
+        let removed = if self.mode == Mode::Enforce { request.stripped.as_slice() } else { &[] };
+        for name in removed {
             if let Some(connector) = self.decision.edit.connector_of(name.as_bytes()) {
                 cells.headers_stripped.add(connector, 1);
             }
