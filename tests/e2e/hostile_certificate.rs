@@ -22,6 +22,7 @@ fn no_leaf_for(shown: Shown) {
     });
     let events = admin.await_events("status=fault", 1);
     assert_eq!(events[0]["sni"], ENTRA, "{events:?}");
+    assert!(events[0]["code"].is_null() && events[0]["fault"].is_string(), "{events:?}");
 }
 
 #[test]

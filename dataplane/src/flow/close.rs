@@ -51,7 +51,8 @@ pub(crate) fn close(flow: &Flow, closed: Closed) {
     };
     drop(learned);
     let mut event = event(flow, status);
-    event.code = Some(closed.reason.label().to_owned());
+    // Only a refusal has a code; how a flow failed stands in `fault`.
+    event.code = (status != Status::Fault).then(|| closed.reason.label().to_owned());
     event.fault = closed.fault.map(|fault| fault.to_string());
     flow.shard.audit.record(event);
 }
