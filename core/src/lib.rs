@@ -13,7 +13,9 @@
 //! | [`relay`] | half-close and idle state of two directions |
 //! | [`tls`] | records, the ClientHello, alerts |
 //! | [`proxy`] | the explicit proxy's request head |
+//! | [`http`] | what both versions of HTTP share: events, faults, pieces |
 //! | [`http1`] | heads, body framing and header editing on HTTP/1.1 |
+//! | [`http2`] | frames, header compression and header editing on HTTP/2 |
 //! | [`catalogue`] | the connectors: what each SaaS needs |
 //! | [`policy`] | document, compiler, snapshot, decision |
 //! | [`mint`] | certificate templates and their DER |
@@ -33,7 +35,9 @@ pub mod audit;
 pub mod bytes;
 pub mod catalogue;
 pub mod flow;
+pub mod http;
 pub mod http1;
+pub mod http2;
 pub mod limits;
 pub mod metrics;
 pub mod mint;

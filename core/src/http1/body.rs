@@ -5,7 +5,7 @@
 //! so that no half of a malformed one ever does.
 
 use super::line;
-use super::token;
+use crate::http::token;
 use crate::limits::{HTTP1_CHUNK_LINE_BYTES_MAX, HTTP1_TRAILER_BYTES_MAX};
 
 /// What is left of a body.

@@ -6,8 +6,8 @@
 
 use smallvec::SmallVec;
 
-use super::fault::EditFault;
-use super::token;
+use crate::http::fault::EditFault;
+use crate::http::token;
 use crate::limits::HTTP1_CONNECTION_OPTIONS_MAX;
 
 /// The options of all `Connection` fields of a head.

@@ -5,13 +5,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::authority::Origin;
 use super::body::{Body, ChunkReject, Step};
-use super::event::{self, Request};
-use super::fault::EditFault;
-use super::gather::{Gather, Splicer};
 use super::ledger::Ledger;
 use super::request_head::RequestHead;
+use crate::http::authority::Origin;
+use crate::http::event::{self, Request};
+use crate::http::fault::EditFault;
+use crate::http::gather::{Gather, Splicer};
 use crate::limits::AUDIT_PATH_BYTES_MAX;
 use crate::policy::{HeaderEdit, Mode};
 

@@ -6,15 +6,16 @@
 //! are taken. A fault comes alone, in a call that takes nothing, so all pieces of earlier calls are to be written.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use super::authority::Origin;
 use super::egress::{Egress, Rules};
-use super::event::Event;
-use super::fault::EditFault;
-use super::gather::Gather;
 use super::ingress::Ingress;
 use super::ledger::Ledger;
-use crate::flow::Leg;
+use crate::flow::{Direction, Leg};
+use crate::http::authority::Origin;
+use crate::http::event::Event;
+use crate::http::fault::EditFault;
+use crate::http::gather::Gather;
 use crate::policy::HeaderEdit;
 use crate::sni::Sni;
 
@@ -100,6 +101,18 @@ impl Exchange {
     pub fn handle_abort(&mut self) {
         self.ingress.give_up(&mut self.ledger);
         self.ledger.close();
+    }
+
+    /// The flow is to end soon: no request is taken any more, and once the answers that are due have ended nothing may come.
+    pub fn handle_drain(&mut self) {
+        if !self.ledger.is_upgraded() {
+            self.ledger.end_requests();
+        }
+    }
+
+    /// Bytes of the exchange's own for the leg that `direction` leads to: HTTP/1.1 has none.
+    pub const fn poll_transmit(&mut self, _direction: Direction) -> Option<Vec<u8>> {
+        None
     }
 
     /// What the audit is to be told next. To be polled after each call: events are kept until then.

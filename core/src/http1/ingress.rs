@@ -3,14 +3,14 @@
 //! Owns the place in the stream of answers. Called by the exchange alone.
 
 use super::body::{Body, ChunkReject, Step};
-use super::event::{self, Response};
-use super::fault::EditFault;
-use super::gather::{Gather, Splicer};
 use super::ledger::Ledger;
 use super::line;
 use super::response_head::{Next, ResponseHead};
-use super::token;
 use crate::catalogue::DenialScanner;
+use crate::http::event::{self, Response};
+use crate::http::fault::EditFault;
+use crate::http::gather::{Gather, Splicer};
+use crate::http::token;
 use crate::policy::{HeaderEdit, Mode};
 
 /// The place in the stream of answers.

@@ -4,8 +4,8 @@
 
 use alloc::collections::VecDeque;
 
-use super::event::{Event, Request, Response};
 use super::request_edit::{Terms, Upgrade};
+use crate::http::event::{Event, Request, Response};
 use crate::limits::{HTTP1_INTERIM_MAX, HTTP1_PIPELINE_MAX};
 
 /// The requests of one connection.

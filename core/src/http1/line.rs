@@ -2,7 +2,7 @@
 //!
 //! Owns the syntax of a field line; what a field means is told by the heads that call this.
 
-use super::token;
+use crate::http::token;
 
 /// A field line in its two parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,21 +10,16 @@
 //! | `ledger` | which requests wait for their answer |
 //! | `request_line`, `request_head`, `request_edit` | reading a request, and what becomes of it |
 //! | `response_head` | reading an answer |
-//! | `authority` | whether a request is for the connection's host |
 //! | `connection` | the options of `Connection` |
 //! | `body` | lengths and chunks |
-//! | `line`, `token` | the strict grammar under all of these |
-//! | `gather` | the pieces that go out |
-//! | `event`, `fault` | what the caller is told |
+//! | `line` | the strict grammar of a line |
+//!
+//! What it shares with HTTP/2 is in [`crate::http`].
 
-mod authority;
 mod body;
 mod connection;
 mod egress;
-mod event;
 mod exchange;
-mod fault;
-mod gather;
 mod ingress;
 mod ledger;
 mod line;
@@ -32,18 +27,16 @@ mod request_edit;
 mod request_head;
 mod request_line;
 mod response_head;
-mod token;
 
-/// The grammar, for the reader of the explicit proxy's heads.
+/// The grammar, for the reader of the explicit proxy's heads and for HTTP/2.
 pub(crate) mod syntax {
-    pub(crate) use super::authority::port;
-    pub(crate) use super::event::product;
     pub(crate) use super::line::{Field, field, line_feed};
     pub(crate) use super::request_line::{RequestLine, check_method_begun};
-    pub(crate) use super::token::{is_name, trim};
+    pub(crate) use crate::http::authority::port;
+    pub(crate) use crate::http::event::product;
+    pub(crate) use crate::http::token::{is_name, trim};
 }
 
-pub use event::{Event, Request, Response};
 pub use exchange::Exchange;
-pub use fault::EditFault;
-pub use gather::Gather;
+
+pub use crate::http::{EditFault, Event, Gather, Request, Response};

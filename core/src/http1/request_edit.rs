@@ -18,11 +18,11 @@
 use smallvec::SmallVec;
 
 use super::body::{Body, Trailers};
-use super::fault::EditFault;
-use super::gather::Splicer;
 use super::line;
 use super::request_head::{Cut, CutClass, Offer, RequestHead};
 use super::request_line::Version;
+use crate::http::fault::EditFault;
+use crate::http::gather::Splicer;
 
 /// What a request makes of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

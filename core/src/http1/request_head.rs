@@ -5,12 +5,12 @@
 
 use smallvec::SmallVec;
 
-use super::authority::{Agreement, Origin};
 use super::connection::Options;
-use super::fault::EditFault;
 use super::line::{self, Field, FieldReject};
 use super::request_line::{self, RequestLine, Version};
-use super::token;
+use crate::http::authority::{Agreement, Origin};
+use crate::http::fault::EditFault;
+use crate::http::token;
 use crate::limits::{HTTP1_FIELD_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX};
 use crate::policy::HeaderEdit;
 

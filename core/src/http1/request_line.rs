@@ -4,8 +4,8 @@
 
 use core::ops::Range;
 
-use super::authority::{Agreement, Origin};
-use super::fault::EditFault;
+use crate::http::authority::{Agreement, Origin};
+use crate::http::fault::EditFault;
 
 /// A request line as read; the spans are within the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn authority_end(target: &[u8], origin: &Origin) -> Result<usize, EditFault> {
 
 /// Refuses what turns into another path at some hop: a backslash (a slash to browsers and IIS), and percent-encoded NUL, CR
 /// and LF, which end a name or a line where a hop decodes before it forwards. Queries carry all of these lawfully.
-fn check_path(path: &[u8]) -> Result<(), EditFault> {
+pub(crate) fn check_path(path: &[u8]) -> Result<(), EditFault> {
     if memchr::memchr2(b'\\', b'%', path).is_none() {
         return Ok(());
     }
@@ -173,8 +173,8 @@ const METHODS: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::super::token;
     use super::*;
+    use crate::http::token;
     use crate::sni::Sni;
 
     fn read(line: &str) -> Result<&[u8], EditFault> {

@@ -6,12 +6,12 @@
 use smallvec::SmallVec;
 
 use super::body::{Body, Trailers};
-use super::fault::EditFault;
 use super::line::{self, Field};
 use super::request_edit::{Terms, Upgrade};
 use super::request_head::Span;
 use super::request_line::Version;
-use super::token;
+use crate::http::fault::EditFault;
+use crate::http::token;
 use crate::limits::{HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX};
 
 /// An answer's head that is being read, or was read. All spans count from the start of the head.

@@ -1,5 +1,5 @@
 //! Drives an exchange as the data plane does, and keeps what comes out.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::panic, dead_code, reason = "a test may panic, and each test file uses its part")]
 
 use std::sync::Arc;
 
@@ -122,6 +122,7 @@ impl Drive {
     pub(crate) fn poll(&mut self) {
         while let Some(event) = self.exchange.poll_event() {
             match event {
+                Event::Refused(fault) => panic!("HTTP/1.1 refuses whole connections: {fault}"),
                 Event::Request(request) => self.requests.push(request),
                 Event::Response(response) => self.responses.push(response),
             }

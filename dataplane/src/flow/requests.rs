@@ -28,6 +28,7 @@ impl<'a> Requests<'a> {
     /// Counts and records what the exchange has seen.
     pub(crate) fn handle_event(&mut self, event: Event) {
         match event {
+            Event::Refused(refused) => self.refuse(refused),
             Event::Request(request) => self.handle_request(request),
             Event::Response(response) => self.handle_response(&response),
         }

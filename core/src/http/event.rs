@@ -6,12 +6,15 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::fault::EditFault;
 use crate::catalogue::DenialCode;
 use crate::limits::AUDIT_TOKEN_BYTES_MAX;
 
 /// Something that the audit wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A request was refused on a connection that goes on (HTTP/2): nothing of it went upstream, or the rest of it will not.
+    Refused(EditFault),
     /// The head of a request went upstream.
     Request(Request),
     /// The final answer to a request is judged, or there will be none.

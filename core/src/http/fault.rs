@@ -1,4 +1,4 @@
-//! Why an exchange was given up: one closed vocabulary for the answer's status, the metric label and the audit field.
+//! Why an exchange was given up, or a stream of it: one closed vocabulary for the answer's status, the metric label and the audit field.
 //!
 //! Framing is refused, never repaired: a message that two readers may cut differently is how a request travels without its
 //! headers, inside what one of them took for a body.

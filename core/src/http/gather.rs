@@ -1,6 +1,6 @@
 //! The pieces to be written to a leg, in order: spans of the bytes that came in, and blocks that the editor adds.
 //!
-//! Owns no bytes. [`super::Exchange`] fills one per call; the data plane hands its pieces to the TLS engine.
+//! Owns no bytes. An exchange fills one per call; the data plane hands its pieces to the TLS engine.
 
 use smallvec::SmallVec;
 
