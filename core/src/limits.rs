@@ -40,6 +40,23 @@ pub const HTTP1_CONNECTION_OPTIONS_MAX: usize = 16;
 pub const HTTP1_PIPELINE_MAX: usize = 64;
 /// Interim answers (1xx) to one request.
 pub const HTTP1_INTERIM_MAX: usize = 32;
+/// Most fields in one HTTP/2 header block, each crumb of `cookie` counted (RFC 9113 section 8.2.3).
+pub const HTTP2_FIELDS_MAX: usize = 128;
+/// Most decoded bytes of one HTTP/2 header block: names and values, with 32 for each field (RFC 9113 section 6.5.2).
+pub const HTTP2_HEADER_LIST_BYTES_MAX: usize = 64 * 1024;
+/// Largest HPACK integer; no length or index of an honest block comes near.
+pub const HTTP2_INTEGER_MAX: usize = (1 << 28) - 1;
+/// Most bytes of an HPACK integer behind its prefix.
+pub const HTTP2_INTEGER_OCTETS_MAX: usize = 5;
+/// Changes of the HPACK table's size at the start of a block (RFC 7541 section 4.2).
+pub const HTTP2_SIZE_UPDATES_MAX: usize = 2;
+/// The HPACK table's size before SETTINGS say otherwise (RFC 9113 section 6.5.2).
+pub const HTTP2_TABLE_BYTES_INITIAL: usize = 4 * 1024;
+/// Largest HPACK table. Four of them (two directions, each read and perhaps written) cost an HTTP/2 connection about 600 KiB.
+pub const HTTP2_TABLE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that one HTTP/2 header block may enter into the HPACK table, most of which then replace each other. The block can ask
+/// for a copy of an entry with two bytes.
+pub const HTTP2_TABLE_CHURN_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a request path that an audit event keeps.
 pub const AUDIT_PATH_BYTES_MAX: usize = 1024;
 /// Bytes of a `User-Agent` product, or of a vendor's request id, that an audit event keeps.
@@ -167,6 +184,9 @@ const _: () = assert!(POLICY_INSPECTED_HOSTS_MAX < u16::MAX as usize);
 const _: () = assert!(HTTP1_FIELD_BYTES_MAX <= HTTP1_HEAD_BYTES_MAX);
 const _: () = assert!(HEADER_VALUE_BYTES_MAX <= HTTP1_FIELD_BYTES_MAX);
 const _: () = assert!(HTTP1_HEAD_BYTES_MAX <= INSPECT_BUFFER_BYTES_MAX);
+const _: () = assert!(HTTP2_TABLE_BYTES_INITIAL <= HTTP2_TABLE_BYTES_MAX);
+const _: () = assert!(HTTP2_TABLE_BYTES_MAX + HTTP2_HEADER_LIST_BYTES_MAX <= HTTP2_TABLE_CHURN_BYTES_MAX);
+const _: () = assert!(HTTP2_HEADER_LIST_BYTES_MAX < HTTP2_INTEGER_MAX);
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX >= TLS_RECORD_BYTES_MAX);
 const _: () = assert!(CLIENT_HELLO_INPUT_BYTES_MAX > CLIENT_HELLO_BYTES_MAX);
 const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);

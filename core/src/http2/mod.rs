@@ -6,8 +6,10 @@
 //! | file | owns |
 //! |---|---|
 //! | `exchange` | the object that the data plane drives |
+//! | [`hpack`] | field compression (RFC 7541): reading blocks, and writing new ones |
 
 mod exchange;
+pub mod hpack;
 
 pub use exchange::Exchange;
 
