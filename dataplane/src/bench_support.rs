@@ -9,7 +9,7 @@ use penstock_core::mint::Validity;
 use penstock_core::sni::Sni;
 use rustls_pki_types::CertificateDer;
 
-use crate::tls::{Engine, Issuer, Leaf, PlainRead, TlsShard, TlsShared, UpstreamRoots, VerifiedUpstream};
+use crate::tls::{Alpn, Engine, Issuer, Leaf, Offer, PlainRead, TlsShard, TlsShared, UpstreamRoots, VerifiedUpstream};
 
 /// One shard's TLS.
 pub struct TlsBench {
@@ -54,7 +54,7 @@ impl TlsBench {
 
     /// An upstream leg.
     pub fn upstream(&self, name: &Sni) -> Option<EngineBench> {
-        self.shard.upstream(name).ok().map(EngineBench)
+        self.shard.upstream(name, Offer::Http11).ok().map(EngineBench)
     }
 
     /// From the cache, or minted.
@@ -64,7 +64,7 @@ impl TlsBench {
 
     /// A downstream leg.
     pub fn downstream(&self, leaf: &LeafBench) -> Option<EngineBench> {
-        self.shard.downstream(&leaf.0).ok().map(EngineBench)
+        self.shard.downstream(&leaf.0, Some(Alpn::Http11)).ok().map(EngineBench)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::metrics::{EngineKind, Resumed};
 use crate::relay::edit::EditRelay;
 use crate::relay::transport::Transport;
 use crate::ring::Socket;
-use crate::tls::{LeafSource, VerifiedUpstream};
+use crate::tls::{Alpn, LeafSource, Offer, VerifiedUpstream};
 
 /// Inspects a flow to its end. `received` holds the ClientHello.
 pub(crate) async fn inspect(flow: &Flow, decision: &Decision, upstream: &Socket, received: Vec<u8>) -> Closed {
@@ -36,12 +36,14 @@ pub(crate) async fn inspect(flow: &Flow, decision: &Decision, upstream: &Socket,
 }
 
 async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, received: Vec<u8>) -> Result<(), Fault> {
-    if !offers_tls_1_2(&received) {
-        // Said before the origin is asked for anything: nothing is ever downgraded for an old client.
-        refuse(flow, Alert::ProtocolVersion).await;
-        return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
-    }
-    let (upstream, verified) = match dial_tls(flow, sni, upstream).await {
+    let offer = match read_offer(&received) {
+        Ok(offer) => offer,
+        Err(alert) => {
+            refuse(flow, alert).await;
+            return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
+        }
+    };
+    let (upstream, verified) = match dial_tls(flow, sni, offer, upstream).await {
         Ok(verified) => verified,
         Err(fault) => {
             // The client speaks TLS and has had no answer yet: an alert says that it was not the network.
@@ -49,7 +51,8 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
             return Err(fault);
         }
     };
-    let downstream = accept_tls(flow, sni, &verified, received).await?;
+    let choice = upstream.engine.borrow().alpn();
+    let downstream = accept_tls(flow, sni, &verified, choice, received).await?;
     let port = flow.learned.borrow().authority.as_ref().map_or(HTTPS_PORT, |authority| authority.port);
     let exchange = Exchange::with_port(decision.edit.clone(), sni.clone(), port);
     EditRelay::new(flow, downstream, upstream, exchange, Requests::new(flow, decision)).run().await
@@ -61,19 +64,29 @@ async fn refuse(flow: &Flow, why: Alert) {
     super::deny::linger(flow).await;
 }
 
-/// Whether the ClientHello offers a version that the downstream engine speaks. The engine refuses others too, but with
-/// whichever alert it comes to first.
-fn offers_tls_1_2(received: &[u8]) -> bool {
+/// What the ClientHello offers, or the alert that says why nothing in it will do. Said before the origin is asked for
+/// anything: nothing is ever downgraded for an old client. The downstream engine would refuse too, but only afterwards
+/// and with whichever alert it comes to first.
+fn read_offer(received: &[u8]) -> Result<Offer, Alert> {
     let mut reader = ClientHelloReader::new();
-    reader.handle_bytes(received).complete().is_none_or(|hello| hello.version_max() >= TLS_1_2)
+    let hello = reader.handle_bytes(received).complete().ok_or(Alert::InternalError)?;
+    if hello.version_max() < TLS_1_2 {
+        return Err(Alert::ProtocolVersion);
+    }
+    Offer::of(hello.alpn()).ok_or(Alert::NoApplicationProtocol)
 }
 
 /// The upstream handshake: its certificate is checked for `sni` before anything is minted.
-async fn dial_tls<'a>(flow: &Flow, sni: &Sni, socket: &'a Socket) -> Result<(Transport<'a>, VerifiedUpstream), Fault> {
+async fn dial_tls<'a>(
+    flow: &Flow,
+    sni: &Sni,
+    offer: Offer,
+    socket: &'a Socket,
+) -> Result<(Transport<'a>, VerifiedUpstream), Fault> {
     let started = Instant::now();
     flow.control.set_deadline(flow.shard.config.deadlines.handshake);
     let handshake = |kind| Fault::upstream(Phase::Handshake, kind);
-    let engine = flow.shard.tls.borrow_mut().upstream(sni).map_err(handshake)?;
+    let engine = flow.shard.tls.borrow_mut().upstream(sni, offer).map_err(handshake)?;
     let transport = Transport::new(Leg::Upstream, socket, engine);
     transport.handshake(flow, &[]).await.map_err(|kind| Fault::upstream(phase_of(kind), kind))?;
     let verified =
@@ -82,11 +95,12 @@ async fn dial_tls<'a>(flow: &Flow, sni: &Sni, socket: &'a Socket) -> Result<(Tra
     Ok((transport, verified))
 }
 
-/// Mints the leaf and takes the client's handshake.
+/// Mints the leaf and takes the client's handshake, in the protocol that the origin chose.
 async fn accept_tls<'a>(
     flow: &'a Flow,
     sni: &Sni,
     verified: &VerifiedUpstream,
+    choice: Option<Alpn>,
     received: Vec<u8>,
 ) -> Result<Transport<'a>, Fault> {
     let started = Instant::now();
@@ -99,10 +113,14 @@ async fn accept_tls<'a>(
             LeafSource::Cached => flow.shard.cells.leaf_cache_hits.add((), 1),
             LeafSource::Minted => flow.shard.cells.leaf_minted.add((), 1),
         }
-        tls.downstream(&leaf).map_err(|kind| Fault::downstream(Phase::Handshake, kind))?
+        tls.downstream(&leaf, choice).map_err(|kind| Fault::downstream(Phase::Handshake, kind))?
     };
     let transport = Transport::new(Leg::Downstream, &flow.control.downstream, engine);
     transport.handshake(flow, &received).await.map_err(|kind| Fault::downstream(Phase::Handshake, kind))?;
+    if transport.engine.borrow().alpn() != choice {
+        // A second ClientHello may leave out what the first one offered (RFC 8446 section 4.1.2 forbids it).
+        return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
+    }
     count_handshake(flow, &transport, started);
     Ok(transport)
 }

@@ -8,7 +8,7 @@ use std::io;
 
 use penstock_core::flow::FaultKind;
 
-use super::VerifiedUpstream;
+use super::{Alpn, VerifiedUpstream};
 
 /// One leg's TLS connection.
 pub(crate) trait Engine {
@@ -28,10 +28,7 @@ pub(crate) trait Engine {
     fn write_plain(&mut self, pieces: &[io::IoSlice<'_>]) -> usize;
 
     /// Whether reading can help now: not while plaintext waits, and not after the peer's end.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the relay reads when it has room, and has one protocol; tests ask")
-    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the relay reads when it has room; tests ask"))]
     fn wants_read(&self) -> bool;
 
     /// Whether ciphertext waits to be written.
@@ -46,12 +43,8 @@ pub(crate) trait Engine {
     /// Whether the handshake is still going on.
     fn is_handshaking(&self) -> bool;
 
-    /// The protocol agreed on (RFC 7301).
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the relay reads when it has room, and has one protocol; tests ask")
-    )]
-    fn alpn(&self) -> Option<&[u8]>;
+    /// The protocol agreed on (RFC 7301); `None` also before the handshake is complete.
+    fn alpn(&self) -> Option<Alpn>;
 
     /// Whether the handshake resumed an earlier session.
     fn is_resumed(&self) -> bool;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+use super::alpn::PerChoice;
 use super::verify::VerifiedUpstream;
 
 /// A certificate for one name, ready to serve.
 pub(crate) struct Leaf {
-    pub(super) config: Arc<ServerConfig>,
+    pub(super) configs: PerChoice<ServerConfig>,
     /// Unix second after which new connections get another leaf.
     pub(super) use_until: i64,
 }

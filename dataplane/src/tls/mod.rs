@@ -5,12 +5,13 @@
 //! Everything here runs inline on the shard that owns the flow and never blocks.
 //!
 //! ```text
-//! TlsShard::upstream(sni) ──▶ Engine ── verified() ──▶ VerifiedUpstream       only a checked chain makes one
+//! TlsShard::upstream(sni, offer) ──▶ Engine ── verified() ──▶ VerifiedUpstream       only a checked chain makes one
 //!                                                          │
 //! TlsShard::leaf_for(sni, &verified, now) ◀────────────────┘ ──▶ Leaf         from the cache, or minted
-//! TlsShard::downstream(&leaf) ──▶ Engine
+//! TlsShard::downstream(&leaf, choice) ──▶ Engine
 //! ```
 
+mod alpn;
 mod chain;
 mod engine;
 mod fault;
@@ -23,6 +24,7 @@ mod rustls;
 mod shard;
 mod verify;
 
+pub(crate) use alpn::{Alpn, Offer};
 pub(crate) use engine::{Engine, PlainRead};
 pub(crate) use issuer::Issuer;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection, SignatureScheme};
 use rustls_pki_types::UnixTime;
 
+use super::alpn::Alpn;
 use super::engine::{Engine, PlainRead};
 use super::fault;
 use super::verify::{VerifiedUpstream, Verifier};
@@ -124,8 +125,8 @@ impl Engine for RustlsEngine {
         self.connection.is_handshaking()
     }
 
-    fn alpn(&self) -> Option<&[u8]> {
-        self.connection.alpn_protocol()
+    fn alpn(&self) -> Option<Alpn> {
+        self.connection.alpn_protocol().and_then(Alpn::named)
     }
 
     fn is_resumed(&self) -> bool {

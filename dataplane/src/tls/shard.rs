@@ -17,15 +17,13 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CipherSuite, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use rustls_pki_types::ServerName;
 
+use super::alpn::{Alpn, Offer, PerChoice, PerOffer};
 use super::engine::Engine;
 use super::issuer::Issuer;
 use super::leaf::{Leaf, LeafCache, LeafSource};
 use super::roots::UpstreamRoots;
 use super::rustls::{ClientCertificateRequests, RustlsEngine};
 use super::verify::{VerifiedUpstream, Verifier};
-
-/// The one protocol that inspected flows speak.
-const ALPN: &[u8] = b"http/1.1";
 
 /// What all shards share: the upstream roots, the cryptography, and the downstream configuration without a leaf.
 pub(crate) struct TlsShared {
@@ -48,7 +46,7 @@ pub(crate) struct TlsShard {
     shared: Arc<TlsShared>,
     verifier: Arc<Verifier>,
     requests: Arc<ClientCertificateRequests>,
-    client: Arc<ClientConfig>,
+    clients: PerOffer<ClientConfig>,
     issuer: Option<Arc<Issuer>>,
     leaves: LeafCache,
     mints: MintBudget,
@@ -59,9 +57,14 @@ impl TlsShard {
         let verifier =
             Arc::new(Verifier::new(Arc::clone(&shared.roots), shared.provider.signature_verification_algorithms));
         let requests = Arc::new(ClientCertificateRequests::default());
-        let client = Arc::new(client_config(&shared.provider, &verifier, &requests)?);
+        let client = client_config(&shared.provider, &verifier, &requests)?;
+        let clients = PerOffer::new(|names| {
+            let mut client = client.clone();
+            client.alpn_protocols = names;
+            client
+        });
         let leaves = LeafCache::new(LEAF_CACHE_ENTRIES_MAX);
-        Ok(Self { shared, verifier, requests, client, issuer: None, leaves, mints: MintBudget::default() })
+        Ok(Self { shared, verifier, requests, clients, issuer: None, leaves, mints: MintBudget::default() })
     }
 
     /// Signs with `issuer` from now on. Flows that are under way keep their leaf.
@@ -70,10 +73,11 @@ impl TlsShard {
         self.leaves.clear();
     }
 
-    /// Begins the upstream leg for `sni`.
-    pub(crate) fn upstream(&self, sni: &Sni) -> Result<Box<dyn Engine>, FaultKind> {
+    /// Begins the upstream leg for `sni`, with the protocols that the client offered.
+    pub(crate) fn upstream(&self, sni: &Sni, offer: Offer) -> Result<Box<dyn Engine>, FaultKind> {
         let name = ServerName::try_from(sni.as_str()).map_err(|_| FaultKind::Malformed)?.to_owned();
-        let connection = ClientConnection::new(Arc::clone(&self.client), name).map_err(|_| FaultKind::Tls)?;
+        let connection =
+            ClientConnection::new(Arc::clone(self.clients.find(offer)), name).map_err(|_| FaultKind::Tls)?;
         let (verifier, requests) = (Arc::clone(&self.verifier), Arc::clone(&self.requests));
         Ok(Box::new(RustlsEngine::upstream(connection, sni.clone(), verifier, requests)))
     }
@@ -96,9 +100,9 @@ impl TlsShard {
         Ok((leaf, LeafSource::Minted))
     }
 
-    /// Begins the downstream leg with `leaf`.
-    pub(crate) fn downstream(&self, leaf: &Arc<Leaf>) -> Result<Box<dyn Engine>, FaultKind> {
-        let connection = ServerConnection::new(Arc::clone(&leaf.config)).map_err(|_| FaultKind::Tls)?;
+    /// Begins the downstream leg with `leaf`, in the protocol that the origin chose.
+    pub(crate) fn downstream(&self, leaf: &Leaf, choice: Option<Alpn>) -> Result<Box<dyn Engine>, FaultKind> {
+        let connection = ServerConnection::new(Arc::clone(leaf.configs.find(choice))).map_err(|_| FaultKind::Tls)?;
         Ok(Box::new(RustlsEngine::downstream(connection)))
     }
 
@@ -112,7 +116,12 @@ impl TlsShard {
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
         config.ticketer = issuer.ticketer();
         let use_until = now.saturating_add(LEAF_USE_SECONDS_MAX).min(validity.not_after);
-        Ok(Arc::new(Leaf { config: Arc::new(config), use_until }))
+        let configs = PerChoice::new(|names| {
+            let mut config = config.clone();
+            config.alpn_protocols = names;
+            config
+        });
+        Ok(Arc::new(Leaf { configs, use_until }))
     }
 }
 
@@ -174,7 +183,6 @@ fn client_config(
         .dangerous()
         .with_custom_certificate_verifier(Arc::<Verifier>::clone(verifier))
         .with_client_cert_resolver(Arc::<ClientCertificateRequests>::clone(requests));
-    config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::in_memory_sessions(UPSTREAM_SESSIONS_MAX);
     Ok(config)
 }
@@ -187,7 +195,6 @@ fn downstream_config(provider: &Arc<CryptoProvider>) -> Result<ServerConfig, Fau
         .map_err(|_| FaultKind::Tls)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(NoLeaf));
-    config.alpn_protocols = vec![ALPN.to_vec()];
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)

@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use super::origin::{ClientAuth, TestCa, server_config};
 use super::wire::Pair;
 use crate::tls::chain::Voucher;
-use crate::tls::{Issuer, Leaf, LeafSource, TlsShard, TlsShared, VerifiedUpstream};
+use crate::tls::{Alpn, Issuer, Leaf, LeafSource, Offer, TlsShard, TlsShared, VerifiedUpstream};
 
 pub(super) const HOST: &str = "login.saas.example";
 pub(super) const DAY: i64 = 86_400;
@@ -77,7 +77,17 @@ pub(super) fn client_trusting(root: &CertificateDer<'static>) -> ClientConfig {
 }
 
 pub(super) fn upstream(shard: &TlsShard, name: &str, origin: &Arc<ServerConfig>, step: usize) -> Pair {
-    let ours = shard.upstream(&sni(name)).expect("engine");
+    upstream_offering(shard, name, origin, Offer::Http11, step)
+}
+
+pub(super) fn upstream_offering(
+    shard: &TlsShard,
+    name: &str,
+    origin: &Arc<ServerConfig>,
+    offer: Offer,
+    step: usize,
+) -> Pair {
+    let ours = shard.upstream(&sni(name), offer).expect("engine");
     Pair::new(ours, ServerConnection::new(Arc::clone(origin)).expect("server"), step)
 }
 
@@ -90,7 +100,7 @@ pub(super) fn downstream(
 ) -> Pair {
     let name = ServerName::try_from(name.to_owned()).expect("name");
     let client = ClientConnection::new(Arc::clone(client), name).expect("client");
-    Pair::new(shard.downstream(leaf).expect("engine"), client, step)
+    Pair::new(shard.downstream(leaf, Some(Alpn::Http11)).expect("engine"), client, step)
 }
 
 pub(super) fn sni(name: &str) -> Sni {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::limits::{LEAF_MINTS_PER_SECOND_MAX, LEAF_USE_SECONDS_MAX};
 use penstock_core::mint::Validity;
-use rustls::{AlertDescription, CipherSuite, ClientConfig, Error, NamedGroup};
-use rustls_pki_types::CertificateDer;
+use rustls::{AlertDescription, CipherSuite, ClientConfig, ClientConnection, Error, NamedGroup, ServerConfig};
+use rustls_pki_types::{CertificateDer, ServerName};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::bed::{Bed, DAY, HOST, client_trusting, downstream, issuer, issuer_parts, now, sni, upstream};
+use super::bed::{
+    Bed, DAY, HOST, client_trusting, downstream, issuer, issuer_parts, now, sni, upstream, upstream_offering,
+};
 use super::origin::{ClientAuth, TestCa, server_config};
 use super::wire::Pair;
 use crate::tls::leaf::LeafCache;
-use crate::tls::{Issuer, IssuerError, LeafSource, TlsShard};
+use crate::tls::{Alpn, Issuer, IssuerError, LeafSource, Offer, TlsShard};
 
 /// The chain that a client is shown.
 fn shown(bed: &Bed, shard: &mut TlsShard, name: &str) -> Vec<CertificateDer<'static>> {
@@ -152,36 +154,67 @@ fn a_client_that_does_not_trust_the_root_is_named_so() {
     assert_eq!(pair.run(), Err(FaultKind::Untrusted));
 }
 
-/// HTTP/1.1 alone is spoken for now: a client that wants anything else and not it is told so.
+/// The client gets what the origin chose, and an alert when that is not on its list.
 #[test]
-fn h022_alpn_without_http_1_1_is_refused_by_alert() {
+fn h022_the_client_gets_the_origins_choice_or_an_alert() {
     let bed = Bed::new();
     let mut shard = bed.shard();
     let (leaf, _) = bed.leaf(&mut shard, HOST);
-    let offer = |protocols: &[&[u8]]| {
+    let meet = |protocols: &[&[u8]], choice: Option<Alpn>| {
         let mut config = bed.client();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let mut pair = downstream(&shard, &leaf, &Arc::new(config), HOST, usize::MAX);
-        let outcome = pair.run().map(|()| pair.ours.alpn().map(<[u8]>::to_vec));
-        (outcome, pair.peer_error)
+        let name = ServerName::try_from(HOST).expect("name");
+        let client = ClientConnection::new(Arc::new(config), name).expect("client");
+        let mut pair = Pair::new(shard.downstream(&leaf, choice).expect("engine"), client, usize::MAX);
+        let outcome = pair.run().map(|()| pair.ours.alpn());
+        (outcome, pair.peer.alpn_protocol().map(<[u8]>::to_vec), pair.peer_error)
     };
-    let http = || Ok(Some(b"http/1.1".to_vec()));
-    assert_eq!(offer(&[b"h2", b"http/1.1"]), (http(), None));
-    assert_eq!(offer(&[b"http/1.1"]), (http(), None));
-    assert_eq!(offer(&[]), (Ok(None), None));
+    let both: &[&[u8]] = &[b"h2", b"http/1.1"];
+    for choice in [Alpn::Http2, Alpn::Http11] {
+        assert_eq!(meet(both, Some(choice)), (Ok(Some(choice)), Some(choice.name().to_vec()), None));
+    }
+    assert_eq!(meet(both, None), (Ok(None), None, None), "an origin that chooses none");
+    assert_eq!(meet(&[], None), (Ok(None), None, None));
     let refused = Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol));
     for unknown in [&b"h2"[..], b"http/1.0", b"h3", b"\xff\x00 \x80", b"HTTP/1.1"] {
-        assert_eq!(offer(&[unknown]), (Err(FaultKind::Tls), refused.clone()));
+        assert_eq!(meet(&[unknown], Some(Alpn::Http11)), (Err(FaultKind::Tls), None, refused.clone()));
     }
 }
 
-/// Upstream the same one protocol is offered, although origins like h2 better.
+/// Upstream is offered what the client offered, in its order; a choice that was not offered is a fault.
 #[test]
-fn upstream_speaks_http_1_1() {
+fn upstream_chooses_among_what_the_client_offered() {
+    let bed = Bed::new();
+    let origin = |protocols: &[Alpn]| {
+        let mut config = ServerConfig::clone(&bed.origin(HOST));
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
+        Arc::new(config)
+    };
+    let shard = bed.shard();
+    let meet = |offer, protocols: &[Alpn]| {
+        let mut pair = upstream_offering(&shard, HOST, &origin(protocols), offer, usize::MAX);
+        pair.run().map(|()| pair.ours.alpn())
+    };
+    let (h2, http) = (Alpn::Http2, Alpn::Http11);
+    for (offer, protocols, chosen) in [
+        (Offer::BothHttp2First, &[h2, http][..], Ok(Some(h2))),
+        (Offer::BothHttp2First, &[http], Ok(Some(http))),
+        (Offer::BothHttp2First, &[], Ok(None)),
+        (Offer::Both, &[h2], Ok(Some(h2))),
+        (Offer::Http11, &[h2, http], Ok(Some(http))),
+        (Offer::Http2, &[h2, http], Ok(Some(h2))),
+        (Offer::Http2, &[http], Err(FaultKind::Tls)),
+        (Offer::Nothing, &[h2, http], Ok(None)),
+    ] {
+        assert_eq!(meet(offer, protocols), chosen, "{offer:?} before {protocols:?}");
+    }
+}
+
+#[test]
+fn upstream_speaks_tls_1_3_with_a_post_quantum_group() {
     let bed = Bed::new();
     let mut pair = upstream(&bed.shard(), HOST, &bed.origin(HOST), usize::MAX);
     pair.run().expect("handshake");
-    assert_eq!(pair.ours.alpn(), Some(&b"http/1.1"[..]));
     assert_eq!(pair.peer.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
     let group = pair.peer.negotiated_key_exchange_group().map(|group| group.name());
     assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
@@ -251,8 +284,8 @@ fn h018_a_name_that_changes_on_retry_is_refused() {
 }
 
 fn hello_of(client: &Arc<ClientConfig>, name: &str) -> Vec<u8> {
-    let name = rustls_pki_types::ServerName::try_from(name.to_owned()).expect("name");
-    let mut connection = rustls::ClientConnection::new(Arc::clone(client), name).expect("client");
+    let name = ServerName::try_from(name.to_owned()).expect("name");
+    let mut connection = ClientConnection::new(Arc::clone(client), name).expect("client");
     let mut hello = Vec::new();
     connection.write_tls(&mut hello).expect("memory");
     hello
