@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             Content::Bytes(_) | Content::Raw(_) => Ok(()),
             Content::Events { count, interval } => {
                 for number in 1..=*count {
-                    let event = format!("data: {{\"event\":{number}}}\n\n");
+                    let event = event(number);
                     self.wire.write(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
                     self.wire.flush().await?;
                     tokio::time::sleep(*interval).await;
@@ -164,8 +164,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     }
 }
 
+/// One server-sent event.
+pub(crate) fn event(number: u32) -> String {
+    format!("data: {{\"event\":{number}}}\n\n")
+}
+
 /// What an endpoint collects before it answers; uploads to `/upload` are digested as they come and have no bound.
-const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

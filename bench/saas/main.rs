@@ -20,11 +20,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::endpoint::Services;
 use crate::seen::Record;
-use crate::server::{Server, Transport};
+use crate::server::{Alpn, Server, Transport};
 
 mod clock;
 mod connection;
 mod endpoint;
+mod http2;
 mod plain;
 mod request;
 mod response;
@@ -58,6 +59,9 @@ struct Arguments {
     /// Give a host a bad certificate: expired, not-yet-valid, self-signed, unknown-root or wrong-name.
     #[arg(long, value_name = "HOST=FLAW", value_parser = parse_flaw)]
     certificate_flaw: Vec<(String, CertificateFlaw)>,
+    /// Choose among these protocols, the first that the client offers too; an empty list chooses none.
+    #[arg(long, value_name = "PROTOCOLS", value_delimiter = ',', default_value = "h2,http/1.1", num_args = 0..)]
+    alpn: Vec<Alpn>,
     /// Run on this CPU alone.
     #[arg(long, value_name = "INDEX")]
     cpu: Option<usize>,
@@ -86,7 +90,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     std::fs::write(&arguments.ca_out, authority.pem()).with_context(|| arguments.ca_out.display().to_string())?;
     let record = Record::new(arguments.tripwire.as_deref()).context("cannot open the tripwire file")?;
     let flaws: HashMap<_, _> = arguments.certificate_flaw.into_iter().collect();
-    let server = Server::new(OnDemand::new(authority, flaws), Services::new(record))?;
+    let server = Server::new(OnDemand::new(authority, flaws), &arguments.alpn, Services::new(record))?;
     let bind = async |address| TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"));
     let listener = bind(arguments.listen).await?;
     let plain = match arguments.plain_listen {
@@ -140,12 +144,12 @@ Examples:
 
 Every host answers:
   GET /__seen           the requests it received, their raw header lines and bytes (DELETE forgets them)
-  GET /__raw/BASE64URL  these bytes as they are, then the connection ends
+  GET /__raw/BASE64URL  these bytes as they are, then the connection ends (not over HTTP/2)
   POST /upload          the SHA-256 and length of what it got
 
 A host that is no vendor's also answers:
   /  /bytes/N[?digest=0]  /delay/MS  /status/N  /early/N (answers before the body)  POST /echo
-  /sse and /slow (count=N, interval_ms=MS)  /echo-ws (WebSocket)
+  /sse and /slow (count=N, interval_ms=MS)  /echo-ws (WebSocket, not over HTTP/2)
 
 Who signs in:
   Entra    /TENANT/oauth2/v2.0/authorize, token, devicecode; tenants contoso.com, fabrikam.onmicrosoft.com,

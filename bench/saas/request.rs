@@ -13,6 +13,7 @@ pub(crate) struct Head {
     pub(crate) method: String,
     /// As it stands in the request line.
     pub(crate) target: String,
+    /// Of HTTP/1; over HTTP/2 it is 1.
     pub(crate) minor_version: u8,
     pub(crate) headers: Vec<Header>,
 }

@@ -1,6 +1,6 @@
 //! An answer before it is written: status, headers and what the content is made of.
 //!
-//! Owns the encoding of an HTTP/1.1 response head. `connection` writes it; every endpoint builds one.
+//! Owns the encoding of an HTTP/1.1 response head. `connection` and `http2` write it; every endpoint builds one.
 
 use std::time::Duration;
 
@@ -99,19 +99,27 @@ impl Response {
             }
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        match &self.content {
-            _ if self.status == 204 || self.status == 304 => {}
-            Content::Bytes(bytes) => head.push_str(&format!("Content-Length: {}\r\n", bytes.len())),
-            Content::Pattern(bytes) => head.push_str(&format!("Content-Length: {bytes}\r\n")),
-            Content::Slow { count, .. } => head.push_str(&format!("Content-Length: {count}\r\n")),
-            Content::Events { .. } => head.push_str("Transfer-Encoding: chunked\r\n"),
-            Content::Raw(_) | Content::WebSocket => {}
+        if let Some(bytes) = self.length() {
+            head.push_str(&format!("Content-Length: {bytes}\r\n"));
+        } else if self.has_content() && matches!(self.content, Content::Events { .. }) {
+            head.push_str("Transfer-Encoding: chunked\r\n");
         }
         if self.closes {
             head.push_str("Connection: close\r\n");
         }
         head.push_str("\r\n");
         head.into_bytes()
+    }
+
+    /// How long the content is, where that is known before it is sent.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.content {
+            _ if !self.has_content() => None,
+            Content::Bytes(bytes) => Some(bytes.len() as u64),
+            Content::Pattern(bytes) => Some(*bytes),
+            Content::Slow { count, .. } => Some(u64::from(*count)),
+            Content::Events { .. } | Content::Raw(_) | Content::WebSocket => None,
+        }
     }
 
     /// Whether this status has content at all (RFC 9110, 6.4.1).

@@ -1,6 +1,7 @@
 //! Listens and runs the TLS handshake: one port for every host, chosen by the server name of the handshake.
 //!
-//! Owns sockets, the number of connections and the ALPN list. `main` starts it; `connection` speaks HTTP.
+//! Owns sockets, the number of connections and the ALPN list. `main` starts it; `connection` speaks HTTP/1.1, `http2`
+//! HTTP/2.
 
 use std::io;
 use std::sync::Arc;
@@ -16,13 +17,33 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::connection;
 use crate::endpoint::Services;
+use crate::http2;
 
 /// What every connection shares.
 pub(crate) struct Server {
-    services: Services,
+    services: Arc<Services>,
     acceptor: TlsAcceptor,
     connections: AtomicU64,
     places: Arc<Semaphore>,
+}
+
+/// A protocol that the endpoints speak. A client that offers none of those chosen is refused, one that offers no list
+/// gets HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Alpn {
+    #[value(name = "h2")]
+    Http2,
+    #[value(name = "http/1.1")]
+    Http11,
+}
+
+impl Alpn {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http2 => b"h2",
+            Self::Http11 => b"http/1.1",
+        }
+    }
 }
 
 /// How a listener treats what it accepts.
@@ -33,8 +54,9 @@ pub(crate) enum Transport {
 }
 
 impl Server {
-    pub(crate) fn new(names: OnDemand, services: Services) -> Result<Arc<Self>, rustls::Error> {
-        let acceptor = TlsAcceptor::from(Arc::new(tls_config(names)?));
+    pub(crate) fn new(names: OnDemand, alpn: &[Alpn], services: Services) -> Result<Arc<Self>, rustls::Error> {
+        let acceptor = TlsAcceptor::from(Arc::new(tls_config(names, alpn)?));
+        let services = Arc::new(services);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         Ok(Arc::new(Self { services, acceptor, connections: AtomicU64::new(1), places }))
     }
@@ -74,24 +96,25 @@ impl Server {
                 };
                 let stream = stream?;
                 let name = stream.get_ref().1.server_name().unwrap_or("localhost").to_ascii_lowercase();
+                if stream.get_ref().1.alpn_protocol() == Some(Alpn::Http2.name()) {
+                    return http2::serve(stream, &name, number, &self.services).await;
+                }
                 connection::serve(stream, Some(name), number, &self.services).await
             }
         }
     }
 }
 
-fn tls_config(names: OnDemand) -> Result<ServerConfig, rustls::Error> {
+fn tls_config(names: OnDemand, alpn: &[Alpn]) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(names));
     config.ticketer = aws_lc_rs::Ticketer::new()?;
-    config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.name().to_vec()).collect();
     Ok(config)
 }
 
-/// What the endpoints speak. A client that offers none of these is refused, one that offers no list gets HTTP/1.1.
-const ALPN: [&[u8]; 1] = [b"http/1.1"];
 const CONNECTIONS_MAX: usize = 16_384;
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(30);
