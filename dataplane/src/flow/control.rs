@@ -48,6 +48,8 @@ pub(crate) struct FlowControl {
     /// On the shard's clock; `u64::MAX` is never.
     deadline_ms: Cell<u64>,
     stop: Cell<Option<Stop>>,
+    draining: Cell<bool>,
+    wakes_for_drain: Cell<bool>,
     /// Wakes waits that are not on a socket.
     stopped: Notify,
 }
@@ -62,6 +64,8 @@ impl FlowControl {
             clock,
             deadline_ms: Cell::new(u64::MAX),
             stop: Cell::new(None),
+            draining: Cell::new(false),
+            wakes_for_drain: Cell::new(false),
             stopped: Notify::new(),
         }
     }
@@ -101,6 +105,24 @@ impl FlowControl {
             upstream.cancel();
         }
         self.stopped.notify_waiters();
+    }
+
+    /// The shard takes no more flows, and this one is to end when it can. A wait on the downstream leg ends in vain
+    /// where [`Self::wake_for_drain`] asked for it.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        if self.wakes_for_drain.get() {
+            self.downstream.cancel();
+        }
+    }
+
+    pub(crate) const fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Whether a drain wakes what waits on the downstream leg: only where it looks again and goes on waiting.
+    pub(crate) fn wake_for_drain(&self, wakes: bool) {
+        self.wakes_for_drain.set(wakes);
     }
 
     /// Called by the shard's reaper.

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use penstock_core::flow::{Fault, FaultKind, Leg, Phase};
-use penstock_core::http1::Exchange;
 use penstock_core::policy::{Decision, Verdict};
 use penstock_core::sni::Sni;
 use penstock_core::tls::ClientHelloReader;
@@ -16,6 +15,7 @@ use super::requests::Requests;
 use crate::audit::unix_now_ms;
 use crate::metrics::{EngineKind, Resumed};
 use crate::relay::edit::EditRelay;
+use crate::relay::exchange::Exchange;
 use crate::relay::transport::Transport;
 use crate::ring::Socket;
 use crate::tls::{Alpn, LeafSource, Offer, VerifiedUpstream};
@@ -54,8 +54,9 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
     let choice = upstream.engine.borrow().alpn();
     let downstream = accept_tls(flow, sni, &verified, choice, received).await?;
     let port = flow.learned.borrow().authority.as_ref().map_or(HTTPS_PORT, |authority| authority.port);
-    let exchange = Exchange::with_port(decision.edit.clone(), sni.clone(), port);
-    EditRelay::new(flow, downstream, upstream, exchange, Requests::new(flow, decision)).run().await
+    let exchange = Exchange::new(choice, decision.edit.clone(), sni.clone(), port);
+    let requests = Requests::new(flow, decision, exchange.version());
+    EditRelay::new(flow, downstream, upstream, exchange, requests).run().await
 }
 
 async fn refuse(flow: &Flow, why: Alert) {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use penstock_core::audit::{Event as AuditEvent, Status};
-use penstock_core::http1::{EditFault, Event, Request, Response};
+use penstock_core::http::{EditFault, Event, Request, Response};
 use penstock_core::policy::{Decision, Mode};
 
 use super::close;
@@ -16,25 +16,30 @@ pub(crate) struct Requests<'a> {
     flow: &'a Flow,
     mode: Mode,
     decision: &'a Decision,
-    /// In the order of their numbers; bounded by the exchange's pipeline.
+    version: Http,
+    /// In the order of their numbers; bounded by the exchange's pipeline or streams.
     waiting: VecDeque<Request>,
 }
 
 impl<'a> Requests<'a> {
-    pub(crate) const fn new(flow: &'a Flow, decision: &'a Decision) -> Self {
-        Self { flow, mode: decision.mode, decision, waiting: VecDeque::new() }
+    pub(crate) const fn new(flow: &'a Flow, decision: &'a Decision, version: Http) -> Self {
+        Self { flow, mode: decision.mode, decision, version, waiting: VecDeque::new() }
     }
 
     /// Counts and records what the exchange has seen.
     pub(crate) fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Refused(refused) => self.refuse(refused),
+            Event::Refused(refused) => {
+                // The flow goes on, so its end will not count this.
+                self.flow.shard.cells.faults.add(refused.fault(), 1);
+                self.refuse(refused);
+            }
             Event::Request(request) => self.handle_request(request),
             Event::Response(response) => self.handle_response(&response),
         }
     }
 
-    /// Records a request that was refused before any of it went upstream.
+    /// Records a refusal.
     pub(crate) fn refuse(&self, refused: EditFault) {
         let mut event = self.event(Status::Fault);
         event.code = Some(refused.label().to_owned());
@@ -45,7 +50,7 @@ impl<'a> Requests<'a> {
     fn handle_request(&mut self, request: Request) {
         let cells = &self.flow.shard.cells;
         if let Some(connector) = self.decision.connectors.first() {
-            cells.requests.add((*connector, Http::One, self.mode), 1);
+            cells.requests.add((*connector, self.version, self.mode), 1);
         }
         // In report-only the list says what enforcing would remove; nothing was.
         let removed = if self.mode == Mode::Enforce { request.stripped.as_slice() } else { &[] };
@@ -89,7 +94,7 @@ impl<'a> Requests<'a> {
 
     fn event(&self, status: Status) -> AuditEvent {
         let mut event = close::event(self.flow, status);
-        event.http = Some("1.1".to_owned());
+        event.http = Some(self.version.label().to_owned());
         if self.mode == Mode::Enforce {
             event.headers_set = self.decision.edit.set().iter().map(|header| header.name.to_string()).collect();
         }

@@ -2,27 +2,30 @@
 //!
 //! Two pumps, one per direction, share both engines and the exchange. Each pulls plaintext from its engine, offers it
 //! to the exchange, and encrypts the pieces that come back for the other leg, before anything is awaited: order on the
-//! wire is the order in which the exchange spoke. What the exchange did not take yet stays in the pump's buffer, and
-//! an idle flow has none.
+//! wire is the order in which the exchange spoke. What the exchange has to say itself, to either leg, goes out right
+//! behind. What it did not take yet stays in the pump's buffer, and an idle flow has none.
 //!
 //! ```text
-//! downstream socket ─▶ engine ─▶ plain ─▶ Exchange::handle_egress  ─▶ pieces ─▶ engine ─▶ upstream socket
-//! downstream socket ◀─ engine ◀─ pieces ◀─ Exchange::handle_ingress ◀─ plain ◀─ engine ◀─ upstream socket
+//! downstream socket ─▶ engine ─▶ plain ─▶ Exchange::handle(egress)  ─▶ pieces ─▶ engine ─▶ upstream socket
+//! downstream socket ◀─ engine ◀─ pieces ◀─ Exchange::handle(ingress) ◀─ plain ◀─ engine ◀─ upstream socket
+//!                         ◀─ own frames ◀─ Exchange::poll_transmit   ─▶ own frames ─▶
 //! ```
 
 use std::cell::{Cell, RefCell};
 
 use penstock_core::flow::{Direction, Fault, FaultKind, Leg, Phase, RelayPath};
-use penstock_core::http1::{EditFault, Exchange, Gather};
+use penstock_core::http::{EditFault, Gather};
 use penstock_core::limits;
 use penstock_core::proxy;
 use tokio::sync::Notify;
 
+use super::exchange::Exchange;
 use super::transport::Transport;
 use crate::flow::{Flow, Requests, Stop};
+use crate::metrics::Http;
 use crate::tls::PlainRead;
 
-/// Both legs of an inspected HTTP/1.1 flow and what stands between them.
+/// Both legs of an inspected flow and what stands between them.
 pub(crate) struct EditRelay<'a> {
     flow: &'a Flow,
     downstream: Transport<'a>,
@@ -34,12 +37,14 @@ pub(crate) struct EditRelay<'a> {
     finished: Cell<bool>,
     /// The client sends no more; it may still wait for answers.
     egress_ended: Cell<bool>,
+    /// The exchange knows that the shard drains.
+    drained: Cell<bool>,
     /// On the shard's clock, while a request head has begun but not ended.
     head_deadline_ms: Cell<Option<u64>>,
 }
 
-/// How many bytes the exchange took, and what the other leg's engine had no room for.
-type Offered = Result<(usize, Vec<u8>), EditFault>;
+/// How many bytes the exchange took.
+type Offered = Result<usize, EditFault>;
 
 /// What a pump does next.
 enum Next {
@@ -65,6 +70,7 @@ impl<'a> EditRelay<'a> {
             unblocked: Notify::new(),
             finished: Cell::new(false),
             egress_ended: Cell::new(false),
+            drained: Cell::new(false),
             head_deadline_ms: Cell::new(None),
         }
     }
@@ -72,6 +78,7 @@ impl<'a> EditRelay<'a> {
     /// Relays until the exchange is over, and says goodbye on both legs.
     pub(crate) async fn run(self) -> Result<(), Fault> {
         self.touch();
+        self.flow.control.wake_for_drain(self.exchange.borrow().version() == Http::Two);
         let egress = async { self.pump(Direction::Egress).await.inspect_err(|_fault| self.stop()) };
         let ingress = async { self.pump(Direction::Ingress).await.inspect_err(|_fault| self.stop()) };
         let (egress, ingress) = tokio::join!(egress, ingress);
@@ -126,21 +133,56 @@ impl<'a> EditRelay<'a> {
             if plain.is_empty() {
                 plain = Vec::new();
             }
-            while !from.receive().map_err(|kind| fault(from.leg, kind))? {
-                self.flow.control.readable(from.socket).await.map_err(|stop| fault(from.leg, stop.kind()))?;
+            if self.receive(from).await? {
+                return Ok(());
             }
-            from.process(self.flow).await.map_err(|kind| fault(from.leg, kind))?;
-            from.flush(self.flow).await.map_err(|kind| fault(from.leg, kind))?;
         }
+    }
+
+    /// Waits for ciphertext and has it digested; whether the exchange was over instead.
+    async fn receive(&self, from: &Transport<'_>) -> Result<bool, Fault> {
+        let fault = |kind| fault(from.leg, kind);
+        loop {
+            if self.drain().await? {
+                return Ok(true);
+            }
+            if from.receive().map_err(fault)? {
+                break;
+            }
+            self.flow.control.readable(from.socket).await.map_err(|stop| fault(stop.kind()))?;
+        }
+        from.process(self.flow).await.map_err(fault)?;
+        from.flush(self.flow).await.map_err(fault)?;
+        Ok(false)
+    }
+
+    /// Tells the exchange once that the shard drains; whether that was the end of it.
+    async fn drain(&self) -> Result<bool, Fault> {
+        if !self.flow.control.is_draining() || self.drained.replace(true) {
+            return Ok(false);
+        }
+        self.exchange.borrow_mut().handle_drain();
+        if self.transmit() {
+            self.downstream.finish(self.flow).await.map_err(|kind| fault(Leg::Downstream, kind))?;
+        }
+        if self.is_over() {
+            self.finish().await;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Pulls what the engine has decrypted, offers it to the exchange and writes what comes out.
     async fn turn(&self, direction: Direction, plain: &mut Vec<u8>) -> Result<Next, Fault> {
-        let (_, to) = self.legs(direction);
+        let (from, to) = self.legs(direction);
         let (pulled, offered) = self.pull_and_offer(direction, plain);
+        let answered = self.transmit();
         let taken = match offered {
-            Ok((taken, rest)) => {
-                to.finish(self.flow, rest).await.map_err(|kind| fault(to.leg, kind))?;
+            Ok(taken) => {
+                to.finish(self.flow).await.map_err(|kind| fault(to.leg, kind))?;
+                if answered {
+                    from.finish(self.flow).await.map_err(|kind| fault(from.leg, kind))?;
+                }
                 taken
             }
             Err(refused) => {
@@ -180,13 +222,13 @@ impl<'a> EditRelay<'a> {
         let fresh = scratch.get(..count).unwrap_or_default();
         if plain.is_empty() {
             let offered = self.offer(direction, fresh);
-            let taken = offered.as_ref().map_or(count, |(taken, _rest)| *taken);
+            let taken = offered.as_ref().map_or(count, |taken| *taken);
             plain.extend_from_slice(fresh.get(taken..).unwrap_or_default());
             return (pulled, offered);
         }
         plain.extend_from_slice(fresh);
         let offered = self.offer(direction, plain);
-        if let Ok((taken, _rest)) = &offered {
+        if let Ok(taken) = &offered {
             plain.drain(..*taken);
         }
         (pulled, offered)
@@ -195,28 +237,54 @@ impl<'a> EditRelay<'a> {
     /// The exchange takes what it can of `bytes`; its pieces are encrypted before anything is awaited.
     fn offer(&self, direction: Direction, bytes: &[u8]) -> Offered {
         if bytes.is_empty() {
-            return Ok((0, Vec::new()));
+            return Ok(0);
         }
         let (_, to) = self.legs(direction);
         let mut exchange = self.exchange.borrow_mut();
         let mut gather = Gather::new();
-        let taken = match direction {
-            Direction::Egress => exchange.handle_egress(bytes, &mut gather)?,
-            Direction::Ingress => exchange.handle_ingress(bytes, &mut gather)?,
-        };
+        let taken = exchange.handle(direction, bytes, &mut gather)?;
         self.flow.shard.cells.relay_bytes.add((direction, RelayPath::Edit), gather.bytes() as u64);
-        Ok((taken, if gather.pieces().is_empty() { Vec::new() } else { to.encrypt(gather.pieces()) }))
+        if !gather.pieces().is_empty() {
+            to.encrypt(gather.pieces());
+        }
+        Ok(taken)
     }
 
-    /// Answers a request that is refused, when no other answer is on its way; nothing of it went upstream.
+    /// Encrypts what the exchange itself has to say to either leg, behind what it let pass; whether there was any.
+    fn transmit(&self) -> bool {
+        let mut exchange = self.exchange.borrow_mut();
+        let mut any = false;
+        for direction in Direction::ALL {
+            let (_, to) = self.legs(*direction);
+            while let Some(bytes) = exchange.poll_transmit(*direction) {
+                to.encrypt(&[&bytes]);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Ends a connection whose request or answer is refused: over HTTP/2 with what the exchange has queued, over HTTP/1.1
+    /// with an answer, when no other is on its way. Nothing of what was refused went on.
     async fn refuse(&self, refused: EditFault) {
         self.requests.borrow().refuse(refused);
-        if !self.exchange.borrow().may_answer() {
-            return;
+        let version = self.exchange.borrow().version();
+        if version == Http::One {
+            if !self.exchange.borrow().may_answer() {
+                return;
+            }
+            let answer = proxy::response(refused.status(), refused.label(), &self.flow.control.id.to_string());
+            self.downstream.encrypt(&[answer.as_slice()]);
         }
-        let answer = proxy::response(refused.status(), refused.label(), &self.flow.control.id.to_string());
-        let rest = self.downstream.encrypt(&[answer.as_slice()]);
-        if self.downstream.finish(self.flow, rest).await.is_ok() {
+        self.farewell(version).await;
+    }
+
+    /// Writes what waits for the client, for an origin that was told something too, and says goodbye to the client.
+    async fn farewell(&self, version: Http) {
+        if version == Http::Two && self.upstream.finish(self.flow).await.is_ok() {
+            self.upstream.close(self.flow).await;
+        }
+        if self.downstream.finish(self.flow).await.is_ok() {
             self.downstream.close(self.flow).await;
             crate::flow::linger(self.flow).await;
         }
@@ -224,15 +292,12 @@ impl<'a> EditRelay<'a> {
 
     /// One leg will send no more.
     async fn end(&self, direction: Direction, clean: bool, to: &Transport<'_>) -> Result<(), Fault> {
-        let ended = {
-            let mut exchange = self.exchange.borrow_mut();
-            match direction {
-                Direction::Egress => exchange.handle_egress_end(),
-                Direction::Ingress => exchange.handle_ingress_end(),
-            }
-        };
+        let ended = self.exchange.borrow_mut().handle_end(direction);
         self.record();
         if let Err(refused) = ended {
+            if self.transmit() {
+                self.farewell(Http::Two).await;
+            }
             return Err(refused.fault());
         }
         let upgraded = self.exchange.borrow().is_upgraded();

@@ -5,7 +5,9 @@
 //! | `splice` | a passed flow: copies at first, in the kernel once it is busy |
 //! | `transport` | one leg's TLS engine on its socket: handshake, flush, close |
 //! | `edit` | an inspected flow: both engines and the header editor between them |
+//! | `exchange` | the header editor of either version of HTTP |
 
 pub(crate) mod edit;
+pub(crate) mod exchange;
 pub(crate) mod splice;
 pub(crate) mod transport;

@@ -18,11 +18,14 @@ pub(crate) struct Transport<'a> {
     pub(crate) socket: &'a Socket,
     /// Borrowed between awaits, never across one.
     pub(crate) engine: RefCell<Box<dyn Engine>>,
+    /// Plaintext that the engine had no room for. Two pumps write to a leg, and neither may overtake the other within a
+    /// frame, so what waits here goes first. Each adds the outcome of one read and then waits in [`Self::finish`].
+    pending: RefCell<Vec<u8>>,
 }
 
 impl<'a> Transport<'a> {
     pub(crate) fn new(leg: Leg, socket: &'a Socket, engine: Box<dyn Engine>) -> Self {
-        Self { leg, socket, engine: RefCell::new(engine) }
+        Self { leg, socket, engine: RefCell::new(engine), pending: RefCell::default() }
     }
 
     /// Drives the handshake to its end. `received` is what was read from the socket before.
@@ -85,35 +88,42 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Encrypts `pieces` as one unit; what the engine has no room for comes back.
-    pub(crate) fn encrypt(&self, pieces: &[&[u8]]) -> Vec<u8> {
-        let slices: SmallVec<[IoSlice<'_>; 32]> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        let mut taken = self.engine.borrow_mut().write_plain(&slices);
-        let mut rest = Vec::new();
+    /// Encrypts `pieces` as one unit, behind all that was given before; what the engine has no room for waits.
+    pub(crate) fn encrypt(&self, pieces: &[&[u8]]) {
+        let mut pending = self.pending.borrow_mut();
+        let mut taken = 0;
+        if pending.is_empty() {
+            let slices: SmallVec<[IoSlice<'_>; 32]> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            taken = self.engine.borrow_mut().write_plain(&slices);
+        }
         for piece in pieces {
-            rest.extend_from_slice(piece.get(taken..).unwrap_or_default());
+            pending.extend_from_slice(piece.get(taken..).unwrap_or_default());
             taken = taken.saturating_sub(piece.len());
         }
-        rest
     }
 
-    /// Writes what [`Self::encrypt`] encrypted, and `rest`, which it could not.
-    pub(crate) async fn finish(&self, flow: &Flow, rest: Vec<u8>) -> Result<(), FaultKind> {
-        self.flush(flow).await?;
-        let mut rest = rest.as_slice();
-        while !rest.is_empty() {
-            let taken = self.engine.borrow_mut().write_plain(&[IoSlice::new(rest)]);
+    /// Writes all that [`Self::encrypt`] was given.
+    pub(crate) async fn finish(&self, flow: &Flow) -> Result<(), FaultKind> {
+        loop {
             self.flush(flow).await?;
+            let mut pending = self.pending.borrow_mut();
+            if pending.is_empty() {
+                return Ok(());
+            }
+            let taken = self.engine.borrow_mut().write_plain(&[IoSlice::new(&pending)]);
             if taken == 0 {
                 return Err(FaultKind::Closed);
             }
-            rest = rest.get(taken..).unwrap_or_default();
+            pending.drain(..taken);
+            if pending.is_empty() {
+                *pending = Vec::new();
+            }
         }
-        Ok(())
     }
 
-    /// Says `close_notify` and ends the writing side.
+    /// Says `close_notify` behind all that waits, and ends the writing side.
     pub(crate) async fn close(&self, flow: &Flow) {
+        let _ = self.finish(flow).await;
         self.engine.borrow_mut().send_close_notify();
         let _ = self.flush(flow).await;
         self.socket.shutdown_write();

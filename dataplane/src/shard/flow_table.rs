@@ -60,6 +60,13 @@ impl FlowTable {
         }
     }
 
+    /// Tells every flow that the shard drains.
+    pub(crate) fn drain(&self) {
+        for (_, flow) in &self.inner.borrow().flows {
+            flow.drain();
+        }
+    }
+
     /// Stops every flow.
     pub(crate) fn stop_all(&self, why: Stop) {
         for (_, flow) in &self.inner.borrow().flows {

@@ -55,6 +55,7 @@ async fn receive(shard: &Rc<Shard>, listener: &Rc<Listener>, mailbox: &MailboxRe
             }
             Some(Message::Drain) | None => {
                 shard.draining.set(true);
+                shard.flows.drain();
                 listener.cancel();
                 return;
             }
