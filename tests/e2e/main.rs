@@ -19,6 +19,7 @@ mod hostile_name;
 mod hostile_upstream;
 mod inspect;
 mod metrics;
+mod oracle;
 mod pass;
 mod policy;
 mod resilience;
