@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use penstock_tests::appliance::{Appliance, Setup};
+use penstock_tests::http2::{Ask, Http2Client};
 use penstock_tests::place;
 use penstock_tests::tunnel;
 use penstock_tests::upstream::{self, Upstream};
@@ -70,14 +71,17 @@ fn a_passed_flow_shows_the_origins_own_certificate() {
     let upstream = Upstream::plan().start();
     let appliance = Appliance::before(&upstream);
     let mut client = appliance.passed_client(PASSED, &upstream.ca());
-    assert_eq!(client.alpn().as_deref(), Some(&b"h2"[..]), "ALPN is the origin's");
     client.send(b"GET / HTTP/1.1\r\nHost: www.example.org\r\n\r\n");
     assert_eq!(client.answer().text(), "fine");
+    drop(client);
+    let config = client::config_mut(&[&upstream.ca()], rustls::ALL_VERSIONS);
+    let client = Http2Client::connect(appliance.tunnel(PASSED), PASSED, config).expect("ALPN is the origin's");
+    assert_eq!(client.ask(Ask::get(PASSED, "/")).unwrap().text(), "fine");
     drop(client);
     let refused = appliance.try_client(PASSED);
     assert!(refused.is_err(), "a passed host must not show a minted certificate");
     wait::until("the flows to be counted", || {
-        (appliance.admin().metrics().sum("penstock_flows_total", &["verdict=\"pass\""]) >= 2.0).then_some(())
+        (appliance.admin().metrics().sum("penstock_flows_total", &["verdict=\"pass\""]) >= 3.0).then_some(())
     });
     // Nothing was decrypted, so nothing may be known of it beyond the flow.
     assert_eq!(appliance.admin().metrics().sum("penstock_requests_total", &[]), 0.0);

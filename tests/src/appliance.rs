@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::client::{self, Client};
+use crate::http2::Http2Client;
 use crate::place;
 use crate::process::Process;
 use crate::saas::Saas;
@@ -196,6 +197,13 @@ impl Appliance {
     /// A client with everything chosen.
     pub fn client_with(&self, source: IpAddr, name: &str, config: Arc<ClientConfig>) -> io::Result<Client> {
         Client::connect(self.tunnel_from(source, name), name, config)
+    }
+
+    /// A client of an inspected host that speaks HTTP/2.
+    pub fn http2_client(&self, name: &str) -> Http2Client {
+        let config = client::config_mut(&[&self.root()], rustls::ALL_VERSIONS);
+        Http2Client::connect(self.tunnel(name), name, config)
+            .unwrap_or_else(|error| panic!("{name}: {error}\n{}", self.log()))
     }
 
     /// A client of a passed host: it trusts the origin's authority and nothing else.

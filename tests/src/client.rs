@@ -126,7 +126,7 @@ impl Client {
     }
 }
 
-/// A client that trusts the certificates in these files and nothing else, and offers HTTP/2 as a browser does.
+/// A client that trusts the certificates in these files and nothing else, and speaks HTTP/1.1.
 pub fn config(roots: &[&Path]) -> Arc<ClientConfig> {
     Arc::new(config_mut(roots, rustls::ALL_VERSIONS))
 }
@@ -144,7 +144,7 @@ pub fn config_mut(roots: &[&Path], versions: &[&'static rustls::SupportedProtoco
         .unwrap()
         .with_root_certificates(store)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
 }
 

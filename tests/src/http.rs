@@ -4,13 +4,13 @@
 /// One request as an upstream saw it.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// `GET /path HTTP/1.1`
+    /// `GET /path HTTP/1.1`, or `HTTP/2`
     pub line: String,
-    /// Names and values as written, in order.
+    /// Names and values as written, in order; over HTTP/2 `:authority` stands first, and copies of a name together.
     pub fields: Vec<(String, String)>,
     /// Body without its framing.
     pub body: Vec<u8>,
-    /// Trailer fields of a chunked body.
+    /// Trailer fields.
     pub trailers: Vec<(String, String)>,
 }
 
@@ -23,6 +23,8 @@ pub struct Answer {
     pub fields: Vec<(String, String)>,
     /// Body without its framing.
     pub body: Vec<u8>,
+    /// Trailer fields.
+    pub trailers: Vec<(String, String)>,
 }
 
 /// How far a message has come.
@@ -114,7 +116,7 @@ pub fn request_head(input: &[u8]) -> Result<Progress<Request>, Broken> {
 pub fn answer_head(input: &[u8]) -> Result<Answer, Broken> {
     match head(input)? {
         Some((line, fields, bytes)) if bytes == input.len() => {
-            Ok(Answer { status: status(&line)?, fields, body: vec![] })
+            Ok(Answer { status: status(&line)?, fields, ..Answer::default() })
         }
         _ => Err(format!("not one head: {:?}", String::from_utf8_lossy(input))),
     }
@@ -123,14 +125,14 @@ pub fn answer_head(input: &[u8]) -> Result<Answer, Broken> {
 /// Reads one whole answer from the front of `input`; `to_head` says that it answers a HEAD, `ended` that the peer closed.
 pub fn answer(input: &[u8], to_head: bool, ended: bool) -> Result<Progress<Answer>, Broken> {
     let Some((line, fields, head_bytes)) = head(input)? else { return Ok(Progress::More) };
-    let mut answer = Answer { status: status(&line)?, fields, body: vec![] };
+    let mut answer = Answer { status: status(&line)?, fields, ..Answer::default() };
     let rest = &input[head_bytes..];
     if to_head || matches!(answer.status, 100..200 | 204 | 304) {
         return Ok(Progress::Whole(answer, head_bytes));
     }
     if answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
-        let Progress::Whole((body, _), bytes) = chunked(rest)? else { return Ok(Progress::More) };
-        answer.body = body;
+        let Progress::Whole((body, trailers), bytes) = chunked(rest)? else { return Ok(Progress::More) };
+        (answer.body, answer.trailers) = (body, trailers);
         return Ok(Progress::Whole(answer, head_bytes + bytes));
     }
     let length = match answer.header("content-length") {

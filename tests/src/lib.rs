@@ -10,10 +10,13 @@
 //! | [`appliance`] | one `penstock up` in a temporary directory |
 //! | [`certificate`] | certificates of the tests' own authority, good and bad |
 //! | [`client`] | a TLS client through the appliance, speaking HTTP/1.1 as told |
+//! | [`forwarder`] | a plain port into the appliance, for clients that cannot speak CONNECT |
 //! | [`http`] | a strict reader of HTTP/1.1 messages, for both ends |
+//! | [`http2`] | a client through the appliance that speaks HTTP/2 |
 //! | [`place`] | where binaries, corpora and interpreters are |
 //! | [`process`] | a child process that announces itself by a line of JSON and dies with its owner |
 //! | [`saas`] | `penstock-saas` |
+//! | `streams` | the upstream's HTTP/2 |
 //! | [`tripwire`] | the header invariant |
 //! | [`tunnel`] | CONNECT, then raw bytes |
 //! | [`upstream`] | a TLS upstream that keeps raw bytes and answers as told |
@@ -31,10 +34,13 @@ pub mod admin;
 pub mod appliance;
 pub mod certificate;
 pub mod client;
+pub mod forwarder;
 pub mod http;
+pub mod http2;
 pub mod place;
 pub mod process;
 pub mod saas;
+mod streams;
 pub mod tripwire;
 pub mod tunnel;
 pub mod upstream;

@@ -1,5 +1,5 @@
 //! A TLS upstream that keeps every byte, checks the header invariant on every request to an inspected host, and answers
-//! as the test tells it, also with bytes that are no HTTP.
+//! as the test tells it, also with bytes that are no HTTP. It speaks HTTP/2 with those that offer it.
 
 use std::io::{self, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::certificate::{Shown, TestAuthority};
 use crate::http::{self, Progress, Request};
+use crate::streams;
 use crate::tripwire::{self, Expected};
 use crate::wait;
 
@@ -43,6 +44,8 @@ pub type Expecting = fn(&str) -> Option<&'static [Expected]>;
 pub struct Seen {
     /// Server name of the ClientHello.
     pub sni: Option<String>,
+    /// The protocol that was agreed.
+    pub alpn: Option<String>,
     /// Every plaintext byte that came.
     pub bytes: Vec<u8>,
     /// The requests among them.
@@ -56,9 +59,10 @@ pub struct Seen {
 /// How an upstream behaves; see the methods.
 pub struct Plan {
     shown: Shown,
-    expecting: Expecting,
-    answering: Arc<Answering>,
-    at_head: bool,
+    pub(crate) expecting: Expecting,
+    pub(crate) answering: Arc<Answering>,
+    pub(crate) at_head: bool,
+    protocols: Vec<&'static str>,
     asks_client_certificate: bool,
     tls12_only: bool,
 }
@@ -80,6 +84,7 @@ impl Upstream {
                 out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine").map_or(Then::Reset, |()| Then::Keep)
             }),
             at_head: false,
+            protocols: vec!["h2", "http/1.1"],
             asks_client_certificate: false,
             tls12_only: false,
         }
@@ -162,6 +167,12 @@ impl Plan {
         self
     }
 
+    /// Speaks these, the first that the client offers too.
+    pub fn speaking(mut self, protocols: &[&'static str]) -> Self {
+        self.protocols = protocols.to_vec();
+        self
+    }
+
     /// Asks for a client certificate, and cannot do without.
     pub fn asking_client_certificate(mut self) -> Self {
         self.asks_client_certificate = true;
@@ -187,14 +198,13 @@ impl Plan {
             if !matches!(stream.peek(&mut [0]), Ok(1..)) {
                 return;
             }
-            let index = {
-                let mut all = record.lock().unwrap();
-                all.push(Seen::default());
-                all.len() - 1
+            let noted = Noted::begin(&record);
+            let _ = if plan.protocols.contains(&"h2") && streams::is_offered(&stream) {
+                streams::serve(stream, Arc::clone(&config), &plan, &noted)
+            } else {
+                serve(stream, &config, &plan, &noted)
             };
-            let note = |change: &mut dyn FnMut(&mut Seen)| change(&mut record.lock().unwrap()[index]);
-            let _ = serve(stream, &config, &plan, &note);
-            note(&mut |seen| seen.ended = true);
+            noted.change(|seen| seen.ended = true);
         });
         Upstream { address, directory, seen }
     }
@@ -214,7 +224,7 @@ impl Plan {
             builder.with_no_client_auth()
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName { authority, shown: self.shown }));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
     }
 }
@@ -245,16 +255,35 @@ pub fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let serve = Arc::clone(&serve);
-            thread::Builder::new().stack_size(256 * 1024).spawn(move || serve(stream)).unwrap();
+            thread::Builder::new().stack_size(1024 * 1024).spawn(move || serve(stream)).unwrap();
         }
     });
     address
 }
 
-/// Applies a change to what is known of one connection.
-type Note<'a> = dyn Fn(&mut dyn FnMut(&mut Seen)) + 'a;
+/// What is known of one connection.
+#[derive(Clone)]
+pub(crate) struct Noted {
+    all: Arc<Mutex<Vec<Seen>>>,
+    index: usize,
+}
 
-fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, note: &Note<'_>) -> io::Result<()> {
+impl Noted {
+    fn begin(all: &Arc<Mutex<Vec<Seen>>>) -> Self {
+        let mut seen = all.lock().unwrap();
+        seen.push(Seen::default());
+        Self { all: Arc::clone(all), index: seen.len() - 1 }
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Seen)) {
+        // A test may have emptied the list.
+        if let Some(seen) = self.all.lock().unwrap().get_mut(self.index) {
+            change(seen);
+        }
+    }
+}
+
+fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, noted: &Noted) -> io::Result<()> {
     stream.set_read_timeout(Some(wait::LIMIT))?;
     stream.set_nodelay(true)?;
     let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?, stream);
@@ -265,8 +294,10 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, note: &Note
         let mut buffer = [0; 16 * 1024];
         let count = tls.read(&mut buffer)?;
         let sni = tls.conn.server_name().map(str::to_owned);
-        note(&mut |seen| {
+        let alpn = tls.conn.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+        noted.change(|seen| {
             seen.sni.clone_from(&sni);
+            seen.alpn = alpn;
             seen.bytes.extend_from_slice(&buffer[..count]);
         });
         if count == 0 {
@@ -276,15 +307,15 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, note: &Note
         let checked = (plan.expecting)(sni.as_deref().unwrap_or(""));
         while !pending.is_empty() {
             if plan.at_head && !answered {
-                let Some((request, _)) = read(http::request_head(&pending), None, note)? else { break };
+                let Some((request, _)) = read(http::request_head(&pending), None, noted)? else { break };
                 answered = true;
                 if !follow((plan.answering)(&request, &mut tls), &mut tls)? {
                     return Ok(());
                 }
             }
-            let Some((request, consumed)) = read(http::request(&pending), checked, note)? else { break };
+            let Some((request, consumed)) = read(http::request(&pending), checked, noted)? else { break };
             pending.drain(..consumed);
-            note(&mut |seen| seen.requests.push(request.clone()));
+            noted.change(|seen| seen.requests.push(request.clone()));
             if !plan.at_head && !follow((plan.answering)(&request, &mut tls), &mut tls)? {
                 return Ok(());
             }
@@ -297,7 +328,7 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, note: &Note
 fn read(
     outcome: Result<Progress<Request>, String>,
     checked: Option<&'static [Expected]>,
-    note: &Note<'_>,
+    noted: &Noted,
 ) -> io::Result<Option<(Request, usize)>> {
     let violation = match outcome {
         Ok(Progress::More) => return Ok(None),
@@ -309,8 +340,8 @@ fn read(
         }
         Err(violation) => violation,
     };
-    note(&mut |seen| {
-        seen.violation.get_or_insert_with(|| violation.clone());
+    noted.change(|seen| {
+        seen.violation.get_or_insert(violation);
     });
     Err(io::Error::other("the tripwire"))
 }
@@ -366,6 +397,7 @@ impl ResolvesServerCert for ByName {
 mod tests {
     use super::*;
     use crate::client::{self, Client};
+    use crate::http2::{Ask, Http2Client};
 
     /// What the tripwire says of a request that reaches it without an appliance before it.
     fn violation(request: &str) -> Option<String> {
@@ -381,6 +413,48 @@ mod tests {
         wait::until("the connection to end", || upstream.seen()[0].ended.then_some(()));
         upstream.seen.lock().unwrap().clear();
         answered.violation
+    }
+
+    /// The same of a request over HTTP/2.
+    fn violation_of_stream(ask: Ask) -> Option<String> {
+        let upstream = Upstream::plan().start();
+        let stream = TcpStream::connect(upstream.address()).unwrap();
+        let config = client::config_mut(&[&upstream.ca()], rustls::ALL_VERSIONS);
+        let client = Http2Client::connect(stream, "login.live.com", config).unwrap();
+        let _ = client.ask(ask);
+        let seen = upstream.seen();
+        assert_eq!(seen[0].alpn.as_deref(), Some("h2"));
+        upstream.seen.lock().unwrap().clear();
+        seen[0].violation.clone()
+    }
+
+    #[test]
+    fn the_tripwire_wakes_on_streams_too() {
+        let ask = || Ask::post("login.live.com", "/", "a body");
+        let good = |ask: Ask| ask.field("sec-restrict-tenant-access-policy", "restrict-msa");
+        assert_eq!(violation_of_stream(good(ask())), None);
+        assert!(violation_of_stream(ask()).is_some());
+        assert!(violation_of_stream(good(good(ask()))).is_some());
+        assert!(violation_of_stream(good(ask()).field("restrict-access-to-tenants", "x")).is_some());
+        assert!(violation_of_stream(good(ask()).trailer("x", "y")).is_some());
+        assert!(violation_of_stream(good(Ask::get("login.microsoftonline.com", "/"))).is_some());
+    }
+
+    #[test]
+    fn an_answer_of_http_1_1_goes_out_over_http_2() {
+        let plan = Upstream::plan().expecting(no_expectations).answering(|_, out| {
+            out.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").unwrap();
+            out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n2\r\n").unwrap();
+            out.write_all(b"ab\r\n1\r\nc\r\n0\r\ngrpc-status: 0\r\n\r\n").map_or(Then::Reset, |()| Then::Close)
+        });
+        let upstream = plan.start();
+        let stream = TcpStream::connect(upstream.address()).unwrap();
+        let config = client::config_mut(&[&upstream.ca()], rustls::ALL_VERSIONS);
+        let mut client = Http2Client::connect(stream, "login.live.com", config).unwrap();
+        let answer = client.ask(Ask::get("login.live.com", "/")).unwrap();
+        assert_eq!((answer.status, answer.text().as_str(), answer.header("a")), (200, "abc", Some("b")));
+        assert_eq!(answer.trailers, [("grpc-status".to_owned(), "0".to_owned())]);
+        assert_eq!(client.ended(), None);
     }
 
     #[test]
