@@ -44,10 +44,8 @@ pub const HTTP1_INTERIM_MAX: usize = 32;
 pub const HTTP2_FIELDS_MAX: usize = 128;
 /// Most decoded bytes of one HTTP/2 header block: names and values, with 32 for each field (RFC 9113 section 6.5.2).
 pub const HTTP2_HEADER_LIST_BYTES_MAX: usize = 64 * 1024;
-/// Largest HPACK integer; no length or index of an honest block comes near.
-pub const HTTP2_INTEGER_MAX: usize = (1 << 28) - 1;
-/// Most bytes of an HPACK integer behind its prefix.
-pub const HTTP2_INTEGER_OCTETS_MAX: usize = 5;
+/// Most bytes of an HPACK integer behind its prefix: 28 bits, where no length or index of an honest block has more than 17.
+pub const HTTP2_INTEGER_OCTETS_MAX: usize = 4;
 /// Changes of the HPACK table's size at the start of a block (RFC 7541 section 4.2).
 pub const HTTP2_SIZE_UPDATES_MAX: usize = 2;
 /// The HPACK table's size before SETTINGS say otherwise (RFC 9113 section 6.5.2).
@@ -186,7 +184,8 @@ const _: () = assert!(HEADER_VALUE_BYTES_MAX <= HTTP1_FIELD_BYTES_MAX);
 const _: () = assert!(HTTP1_HEAD_BYTES_MAX <= INSPECT_BUFFER_BYTES_MAX);
 const _: () = assert!(HTTP2_TABLE_BYTES_INITIAL <= HTTP2_TABLE_BYTES_MAX);
 const _: () = assert!(HTTP2_TABLE_BYTES_MAX + HTTP2_HEADER_LIST_BYTES_MAX <= HTTP2_TABLE_CHURN_BYTES_MAX);
-const _: () = assert!(HTTP2_HEADER_LIST_BYTES_MAX < HTTP2_INTEGER_MAX);
+const _: () =
+    assert!(HTTP2_HEADER_LIST_BYTES_MAX < 1 << (7 * HTTP2_INTEGER_OCTETS_MAX) && HTTP2_INTEGER_OCTETS_MAX <= 4);
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX >= TLS_RECORD_BYTES_MAX);
 const _: () = assert!(CLIENT_HELLO_INPUT_BYTES_MAX > CLIENT_HELLO_BYTES_MAX);
 const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);

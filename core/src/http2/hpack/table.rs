@@ -136,3 +136,90 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A table as the RFC tells it: a queue of owned fields.
+    #[derive(Default)]
+    struct Model {
+        fields: VecDeque<(Vec<u8>, Vec<u8>)>,
+        size_max: usize,
+    }
+
+    impl Model {
+        fn size(&self) -> usize {
+            self.fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+        }
+
+        fn set_size_max(&mut self, size_max: usize) {
+            self.size_max = size_max;
+            while self.size() > size_max {
+                self.fields.pop_back();
+            }
+        }
+
+        fn insert(&mut self, name: &[u8], value: &[u8]) {
+            self.fields.push_front((name.to_vec(), value.to_vec()));
+            self.set_size_max(self.size_max);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(Vec<u8>, Vec<u8>),
+        Resize(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let text = || prop::collection::vec(prop::sample::select(&b"ab"[..]), 0..40);
+        let step = prop_oneof![
+            20 => (text(), text()).prop_map(|(name, value)| Step::Insert(name, value)),
+            1 => (0usize..700).prop_map(Step::Resize),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_is_a_queue_of_fields(size_max in 0usize..700, steps in steps()) {
+            let (mut table, mut model) = (Table::new(size_max), Model { size_max, ..Model::default() });
+            for step in steps {
+                match step {
+                    Step::Insert(name, value) => {
+                        table.insert(&name, &value);
+                        model.insert(&name, &value);
+                    }
+                    Step::Resize(size) => {
+                        table.set_size_max(size);
+                        model.set_size_max(size);
+                    }
+                }
+                prop_assert_eq!(table.size, model.size());
+                prop_assert!(table.bytes.len() <= 700 + 350);
+                for (age, (name, value)) in model.fields.iter().enumerate() {
+                    prop_assert_eq!(table.at(age), Some((&name[..], &value[..])));
+                    let first = model.fields.iter().position(|field| field == &(name.clone(), value.clone()));
+                    prop_assert_eq!(table.find(name, value), first.map(|age| (age, true)));
+                    let named = model.fields.iter().position(|field| &field.0 == name);
+                    prop_assert_eq!(table.find(name, b"no such value"), named.map(|age| (age, false)));
+                }
+                prop_assert_eq!(table.at(model.fields.len()), None);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_stays_near_the_size() {
+        let mut table = Table::new(65_536);
+        for step in 0..20_000usize {
+            table.insert(b"name", &vec![b'v'; step * 7 % 3_000]);
+            assert!(table.bytes.capacity() <= 98_304);
+        }
+    }
+}
