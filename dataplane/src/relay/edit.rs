@@ -35,6 +35,8 @@ pub(crate) struct EditRelay<'a> {
     /// Wakes the egress pump when the exchange takes requests again.
     unblocked: Notify,
     finished: Cell<bool>,
+    /// The direction whose pump met a refusal and says goodbye.
+    refused: Cell<Option<Direction>>,
     /// The client sends no more; it may still wait for answers.
     egress_ended: Cell<bool>,
     /// The exchange knows that the shard drains.
@@ -69,6 +71,7 @@ impl<'a> EditRelay<'a> {
             requests: RefCell::new(requests),
             unblocked: Notify::new(),
             finished: Cell::new(false),
+            refused: Cell::new(None),
             egress_ended: Cell::new(false),
             drained: Cell::new(false),
             head_deadline_ms: Cell::new(None),
@@ -79,9 +82,7 @@ impl<'a> EditRelay<'a> {
     pub(crate) async fn run(self) -> Result<(), Fault> {
         self.touch();
         self.flow.control.wake_for_drain(self.exchange.borrow().version() == Http::Two);
-        let egress = async { self.pump(Direction::Egress).await.inspect_err(|_fault| self.stop()) };
-        let ingress = async { self.pump(Direction::Ingress).await.inspect_err(|_fault| self.stop()) };
-        let (egress, ingress) = tokio::join!(egress, ingress);
+        let (egress, ingress) = tokio::join!(self.run_pump(Direction::Egress), self.run_pump(Direction::Ingress));
         self.exchange.borrow_mut().handle_abort();
         self.record();
         let finished = self.finished.get();
@@ -93,6 +94,19 @@ impl<'a> EditRelay<'a> {
             }
             (Ok(()), Ok(())) => Ok(()),
         }
+    }
+
+    async fn run_pump(&self, direction: Direction) -> Result<(), Fault> {
+        match self.pump(direction).await {
+            // The other pump is saying goodbye, and is not to be disturbed.
+            Err(_fault) if self.is_left_to_other(direction) => Ok(()),
+            outcome => outcome.inspect_err(|_fault| self.stop()),
+        }
+    }
+
+    /// Whether the pump of `direction` has nothing more to do: the exchange is over, or the other pump ends it.
+    fn is_left_to_other(&self, direction: Direction) -> bool {
+        self.finished.get() || self.refused.get().is_some_and(|refusing| refusing != direction)
     }
 
     /// Ends both pumps.
@@ -115,7 +129,7 @@ impl<'a> EditRelay<'a> {
         let (from, _) = self.legs(direction);
         let mut plain = Vec::new();
         loop {
-            if self.finished.get() {
+            if self.is_left_to_other(direction) {
                 return Ok(());
             }
             match self.turn(direction, &mut plain).await? {
@@ -186,6 +200,7 @@ impl<'a> EditRelay<'a> {
                 taken
             }
             Err(refused) => {
+                self.refused.set(Some(direction));
                 self.record();
                 self.refuse(refused).await;
                 return Err(refused.fault());
@@ -281,6 +296,7 @@ impl<'a> EditRelay<'a> {
 
     /// Writes what waits for the client, for an origin that was told something too, and says goodbye to the client.
     async fn farewell(&self, version: Http) {
+        self.flow.control.set_deadline(FAREWELL);
         if version == Http::Two && self.upstream.finish(self.flow).await.is_ok() {
             self.upstream.close(self.flow).await;
         }
@@ -295,6 +311,7 @@ impl<'a> EditRelay<'a> {
         let ended = self.exchange.borrow_mut().handle_end(direction);
         self.record();
         if let Err(refused) = ended {
+            self.refused.set(Some(direction));
             if self.transmit() {
                 self.farewell(Http::Two).await;
             }
@@ -358,6 +375,9 @@ impl<'a> EditRelay<'a> {
         }
     }
 }
+
+/// How long a leg that does not read is given to take its last words.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
 
 const fn fault(leg: Leg, kind: FaultKind) -> Fault {
     Fault { leg, phase: Phase::Relay, kind }
