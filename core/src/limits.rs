@@ -74,6 +74,8 @@ pub const POLICY_RESTRICTIONS_MAX: usize = 1_024;
 pub const POLICY_PROFILES_MAX: usize = 256;
 /// Assignments in a policy: they are tried one after the other for each flow.
 pub const POLICY_ASSIGNMENTS_MAX: usize = 1_024;
+/// Host rules of all `[[engine]]` sections: they are tried one after the other for each inspected flow.
+pub const POLICY_ENGINE_HOSTS_MAX: usize = 1_024;
 /// Host patterns that all restrictions of a policy inspect together.
 pub const POLICY_INSPECTED_HOSTS_MAX: usize = 4_096;
 /// Host rules with a wildcard inside a label: each costs a look when its literal part occurs in a name.

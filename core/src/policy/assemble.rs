@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::compile::Plan;
+use super::engine::EngineTable;
 use super::header_edit::SetHeader;
 use super::host_rule;
 use super::index::{HostIndex, HostMarks};
@@ -32,6 +33,7 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
         hosts: HostIndex::new(seed, excluded.chain(inspected).chain(listed)),
         inspected_hosts: patterns.iter().map(|pattern| pattern.to_string().into()).collect(),
         no_edit: Arc::new(HeaderEdit::with_names(names, Mode::Off, &[], Vec::new())),
+        engines: EngineTable::new(plan.engines),
         assignments: plan.assignments,
         defaults: plan.defaults,
     }

@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use super::assemble::assemble;
 use super::document::{Document, Placed, Section};
+use super::engine::EngineRule;
 use super::findings::Findings;
 use super::host_rule;
 use super::lint;
@@ -19,8 +20,8 @@ use super::restriction::Restriction;
 use super::snapshot::{Assignment, Defaults, Stamp};
 use super::{Diagnostic, Snapshot, Verdict};
 use crate::limits::{
-    POLICY_ASSIGNMENTS_MAX, POLICY_DOCUMENT_BYTES_MAX, POLICY_INNER_WILDCARDS_MAX, POLICY_INSPECTED_HOSTS_MAX,
-    POLICY_PROFILES_MAX, POLICY_RESTRICTIONS_MAX,
+    POLICY_ASSIGNMENTS_MAX, POLICY_DOCUMENT_BYTES_MAX, POLICY_ENGINE_HOSTS_MAX, POLICY_INNER_WILDCARDS_MAX,
+    POLICY_INSPECTED_HOSTS_MAX, POLICY_PROFILES_MAX, POLICY_RESTRICTIONS_MAX,
 };
 
 /// Compiles `text`. `file` names it in diagnostics; `seed` keeps clients from guessing where names fall in the table.
@@ -62,6 +63,7 @@ pub(super) struct Plan<'doc> {
     pub(super) restrictions: Vec<Restriction<'doc>>,
     pub(super) profiles: Vec<ProfilePlan<'doc>>,
     pub(super) assignments: Vec<Assignment>,
+    pub(super) engines: Vec<EngineRule>,
     pub(super) excluded: Vec<Placed<HostPattern>>,
     pub(super) denied: Vec<Placed<HostPattern>>,
     pub(super) defaults: Defaults,
@@ -80,10 +82,11 @@ impl<'doc> Plan<'doc> {
         refuse_duplicates("profile", profiles.iter().map(|profile| profile.name), findings);
         let assignments: Vec<_> =
             document.assignments.iter().filter_map(|section| read_assignment(section, &profiles, findings)).collect();
+        let engines = document.engines.iter().map(|section| EngineRule::read(section, findings)).collect();
         let excluded = read_rules(document.exclude.as_ref(), "never_inspect", findings);
         let denied = read_rules(document.deny.as_ref(), "hosts", findings);
         let defaults = read_defaults(document.defaults.as_ref(), findings);
-        let plan = Self { restrictions, profiles, assignments, excluded, denied, defaults };
+        let plan = Self { restrictions, profiles, assignments, engines, excluded, denied, defaults };
         plan.check_limits(document, findings);
         plan
     }
@@ -92,10 +95,12 @@ impl<'doc> Plan<'doc> {
         let is_inner = |rule: &&Placed<HostPattern>| rule.value.scope() == Scope::Inner;
         let inner = self.excluded.iter().chain(&self.denied).filter(is_inner).count();
         let inspected: usize = self.restrictions.iter().map(|restriction| restriction.hosts.len()).sum();
+        let hosts_of_engines = self.engines.iter().map(|rule| rule.hosts.len()).sum();
         for (what, count, max) in [
             ("restrictions", document.restrictions.len(), POLICY_RESTRICTIONS_MAX),
             ("profiles", document.profiles.len(), POLICY_PROFILES_MAX),
             ("assignments", document.assignments.len(), POLICY_ASSIGNMENTS_MAX),
+            ("hosts of engines", hosts_of_engines, POLICY_ENGINE_HOSTS_MAX),
             ("hosts to inspect", inspected, POLICY_INSPECTED_HOSTS_MAX),
             ("rules with a wildcard inside a name", inner, POLICY_INNER_WILDCARDS_MAX),
         ] {

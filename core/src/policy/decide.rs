@@ -9,7 +9,7 @@ use core::net::IpAddr;
 use super::header_edit::ConnectorIds;
 use super::index::HostMarks;
 use super::snapshot::Profile;
-use super::{HeaderEdit, Mode, Reason, Snapshot, Verdict};
+use super::{Engines, HeaderEdit, Mode, Reason, Snapshot, Verdict};
 use crate::sni::Sni;
 
 /// What is known about a flow when it is decided.
@@ -43,6 +43,8 @@ pub struct Decision {
     pub connectors: ConnectorIds,
     /// What is done to requests, nothing unless the flow is inspected; knows its profile.
     pub edit: Arc<HeaderEdit>,
+    /// What ends and begins TLS; means nothing unless the flow is inspected.
+    pub engines: Engines,
 }
 
 impl Decision {
@@ -74,15 +76,15 @@ impl Snapshot {
             (Some(sni), Some(authority)) if profile.covers(sni) || profile.covers(authority) => {
                 self.refusal(Reason::NameMismatch, profile)
             }
-            (Some(sni), authority) => {
-                let excluded = sni.excluded || authority.is_some_and(|marks| marks.excluded);
-                self.by_name(sni, excluded, profile)
+            (Some(marks), authority) => {
+                let excluded = marks.excluded || authority.is_some_and(|marks| marks.excluded);
+                self.by_name(facts.sni, marks, excluded, profile)
             }
             (None, authority) => self.without_name(facts.tls, authority, profile),
         }
     }
 
-    fn by_name(&self, marks: HostMarks, excluded: bool, profile: &Profile) -> Decision {
+    fn by_name(&self, name: Option<&Sni>, marks: HostMarks, excluded: bool, profile: &Profile) -> Decision {
         if excluded {
             return self.outcome(Verdict::Pass, Reason::Excluded, Some(profile));
         }
@@ -95,6 +97,7 @@ impl Snapshot {
             mode: profile.mode,
             connectors: edit.connectors().into(),
             edit: Arc::clone(edit),
+            engines: name.map_or_else(Engines::default, |name| self.engines.find(name)),
         }
     }
 
@@ -126,6 +129,7 @@ impl Snapshot {
             mode: profile.map_or(Mode::Off, |profile| profile.mode),
             connectors: ConnectorIds::new(),
             edit: Arc::clone(profile.map_or(&self.no_edit, |profile| &profile.no_edit)),
+            engines: Engines::default(),
         }
     }
 }

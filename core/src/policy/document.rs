@@ -25,6 +25,7 @@ pub(super) struct Document<'doc> {
     pub(super) restrictions: Vec<Section<'doc>>,
     pub(super) profiles: Vec<Section<'doc>>,
     pub(super) assignments: Vec<Section<'doc>>,
+    pub(super) engines: Vec<Section<'doc>>,
     pub(super) exclude: Option<Section<'doc>>,
     pub(super) deny: Option<Section<'doc>>,
     pub(super) defaults: Option<Section<'doc>>,
@@ -40,7 +41,7 @@ pub(super) struct Section<'doc> {
     table: &'doc DeTable<'doc>,
 }
 
-const SECTIONS: [&str; 6] = ["restriction", "profile", "assignment", "exclude", "deny", "defaults"];
+const SECTIONS: [&str; 7] = ["restriction", "profile", "assignment", "engine", "exclude", "deny", "defaults"];
 
 impl<'doc> Document<'doc> {
     /// Sorts the top-level keys of `root` into sections.
@@ -52,6 +53,7 @@ impl<'doc> Document<'doc> {
                 "restriction" => document.restrictions = sections(at, "[[restriction]]", value, findings),
                 "profile" => document.profiles = sections(at, "[[profile]]", value, findings),
                 "assignment" => document.assignments = sections(at, "[[assignment]]", value, findings),
+                "engine" => document.engines = sections(at, "[[engine]]", value, findings),
                 "exclude" => document.exclude = section(at, "[exclude]", value, findings),
                 "deny" => document.deny = section(at, "[deny]", value, findings),
                 "defaults" => document.defaults = section(at, "[defaults]", value, findings),

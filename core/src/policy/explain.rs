@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::header_edit::SetHeader;
-use super::{FlowFacts, Mode, Snapshot, Verdict, destination};
+use super::{Engines, FlowFacts, Mode, ShownEngines, Snapshot, Verdict, destination};
 
 /// A decision as it is shown. The keys are a contract with scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +33,9 @@ pub struct Explanation {
     /// What report-only leaves in place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub would_strip: Vec<String>,
+    /// What ends and begins TLS, where an `[[engine]]` of the policy says other than rustls on both legs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engines: Option<ShownEngines>,
     /// Why the destination, where one was given, is not dialled even so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_refused: Option<&'static str>,
@@ -55,6 +58,7 @@ pub fn explain(snapshot: &Snapshot, facts: &FlowFacts<'_>) -> Explanation {
         strip: if in_mode(Mode::Enforce) { names() } else { Vec::new() },
         would_set: decision.edit.would_set().to_vec(),
         would_strip: if in_mode(Mode::ReportOnly) { names() } else { Vec::new() },
+        engines: (decision.engines != Engines::default()).then(|| decision.engines.into()),
         destination_refused: facts.destination.and_then(destination::check).map(|forbidden| forbidden.label()),
     }
 }

@@ -8,7 +8,7 @@ use super::Mode;
 use super::compile::Plan;
 use super::document::{Document, Placed};
 use super::findings::Findings;
-use super::pattern::HostPattern;
+use super::pattern::{HostPattern, Scope};
 use super::restriction::Restriction;
 
 /// Looks the whole plan over.
@@ -24,6 +24,19 @@ pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Fin
     }
     for rule in &plan.excluded {
         warn_of_exclusion(rule, plan, findings);
+    }
+    if !findings.has_errors() {
+        for rule in plan.engines.iter().flat_map(|rule| &rule.hosts) {
+            warn_of_idle_engine(rule, plan, findings);
+        }
+    }
+}
+
+/// An engine for a host that no restriction inspects, and whose TLS therefore does not end here.
+fn warn_of_idle_engine(rule: &Placed<HostPattern>, plan: &Plan<'_>, findings: &mut Findings) {
+    let mut inspected = plan.restrictions.iter().flat_map(|restriction| &restriction.hosts);
+    if rule.value.scope() != Scope::Inner && !inspected.any(|host| host.overlaps(&rule.value)) {
+        findings.warning(rule.at, format!("no restriction inspects \"{}\": its engine is never used", rule.value));
     }
 }
 

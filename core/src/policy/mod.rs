@@ -6,6 +6,7 @@
 //! | `restriction`, `profile`, `host_rule`, `lint` | the checks |
 //! | `compile` | the way from document to snapshot |
 //! | `assemble`, `snapshot` | the snapshot and how it is put together |
+//! | `engine` | the TLS engines of inspected hosts |
 //! | `index` | which rules cover a host name |
 //! | `decide` | the decision itself |
 //! | `header_edit` | what is done to requests |
@@ -18,6 +19,7 @@ mod decide;
 pub mod destination;
 mod diagnostic;
 mod document;
+mod engine;
 mod explain;
 mod findings;
 mod header_edit;
@@ -36,6 +38,7 @@ mod verdict;
 pub use compile::compile;
 pub use decide::{Decision, FlowFacts};
 pub use diagnostic::{Diagnostic, Severity};
+pub use engine::{EngineKind, Engines, ShownEngines};
 pub use explain::{Explanation, explain};
 pub use header_edit::{ConnectorIds, HeaderEdit, SetHeader};
 pub use snapshot::Snapshot;

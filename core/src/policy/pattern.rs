@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
+use super::inner;
 use crate::limits::HOST_NAME_BYTES_MAX;
 use crate::sni::{Sni, SniReject};
 
@@ -68,6 +69,15 @@ impl HostPattern {
     /// The name or suffix.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it covers `name`, which is lower-case and has no trailing dot.
+    pub(super) fn covers_name(&self, name: &str) -> bool {
+        match self.scope {
+            Scope::Below => is_below(name, &self.name),
+            Scope::Exact => *self.name == *name,
+            Scope::Inner => inner::covers(&self.name, name),
+        }
     }
 
     /// Whether every name that `other` covers is covered by this pattern too. Inner wildcards cover only themselves.

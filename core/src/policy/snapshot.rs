@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::engine::EngineTable;
 use super::index::HostIndex;
 use super::source::{SourceSet, UserSet, in_rollout};
 use super::{Diagnostic, HeaderEdit, Mode, Verdict};
@@ -18,6 +19,7 @@ pub struct Snapshot {
     pub(super) profiles: Vec<Profile>,
     pub(super) assignments: Vec<Assignment>,
     pub(super) hosts: HostIndex,
+    pub(super) engines: EngineTable,
     /// Patterns that some profile inspects, in order.
     pub(super) inspected_hosts: Vec<Box<str>>,
     /// The edit of flows without a profile.

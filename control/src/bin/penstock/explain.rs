@@ -80,6 +80,12 @@ fn show(question: &Question, explanation: &Value) -> anyhow::Result<()> {
         rows.push(vec!["epoch".to_owned(), field("epoch")]);
     }
     rows.push(vec!["connectors".to_owned(), words(explanation, "connectors").join(", ")]);
+    if let Some(engines) = explanation.get("engines") {
+        let legacy = engines.get("legacy").and_then(Value::as_bool).unwrap_or_default();
+        let legacy = if legacy { " (legacy)" } else { "" };
+        let (upstream, downstream) = (output::cell(engines, "upstream"), output::cell(engines, "downstream"));
+        rows.push(vec!["engines".to_owned(), format!("{upstream} upstream{legacy}, {downstream} downstream")]);
+    }
     for name in ["set", "would_set"] {
         for header in explanation.get(name).and_then(Value::as_array).into_iter().flatten() {
             let header = format!("{}: {}", output::cell(header, "name"), output::cell(header, "value"));
