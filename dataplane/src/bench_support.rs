@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use penstock_core::mint::Validity;
+use penstock_core::policy::{EngineKind, Engines};
 use penstock_core::sni::Sni;
 use rustls_pki_types::CertificateDer;
 
@@ -16,6 +17,7 @@ pub struct TlsBench {
     shared: Arc<TlsShared>,
     issuer: Arc<Issuer>,
     shard: TlsShard,
+    engines: Engines,
 }
 
 /// A leaf, ready to serve.
@@ -34,7 +36,7 @@ impl TlsBench {
         let shared = Arc::new(TlsShared::new(roots).ok()?);
         let issuer = Arc::new(Issuer::from_parts(chain, key, period.not_before, period.not_after).ok()?);
         let shard = TlsShard::new(Arc::clone(&shared)).ok()?;
-        let mut bench = Self { shared, issuer, shard };
+        let mut bench = Self { shared, issuer, shard, engines: Engines::default() };
         bench.forget_leaves();
         Some(bench)
     }
@@ -52,9 +54,14 @@ impl TlsBench {
         self.shard.install_issuer(Arc::clone(&self.issuer));
     }
 
+    /// Both legs by `engine` from now on.
+    pub const fn choose(&mut self, engine: EngineKind) {
+        self.engines = Engines { upstream: engine, downstream: engine, legacy: false };
+    }
+
     /// An upstream leg.
     pub fn upstream(&self, name: &Sni) -> Option<EngineBench> {
-        self.shard.upstream(name, Offer::Http11).ok().map(EngineBench)
+        self.shard.upstream(name, Offer::Http11, self.engines).ok().map(EngineBench)
     }
 
     /// From the cache, or minted.
@@ -64,7 +71,7 @@ impl TlsBench {
 
     /// A downstream leg.
     pub fn downstream(&self, leaf: &LeafBench) -> Option<EngineBench> {
-        self.shard.downstream(&leaf.0, Some(Alpn::Http11)).ok().map(EngineBench)
+        self.shard.downstream(&leaf.0, Some(Alpn::Http11), self.engines).ok().map(EngineBench)
     }
 }
 

@@ -69,6 +69,19 @@ fn the_ring_alone_names_io_uring() {
     }
 }
 
+/// The folder of that name is `super::boring` to its neighbours, and `boring` stays the crate's own.
+#[test]
+fn one_folder_alone_names_boringssl() {
+    for file in source::files() {
+        let within = file.path.starts_with("dataplane/src/tls/boring/");
+        for (number, line) in file.code() {
+            let words = ["use boring::", "boring_sys", "boring::pkey::", "boring::ssl::", "boring::x509::"];
+            let named = words.iter().any(|word| line.contains(word));
+            assert!(within || !named, "{}:{number}: BoringSSL is named outside dataplane/src/tls/boring", file.path);
+        }
+    }
+}
+
 #[test]
 fn leaves_import_only_leaves() {
     for (folder, rooms, leaves) in

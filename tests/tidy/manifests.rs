@@ -31,7 +31,7 @@ const BANNED: &[&str] = &["fluke-hpack", "hpack", "httlib-hpack", "native-tls", 
 
 /// Crates that the product stands on; each must do real work somewhere.
 const FOUNDATIONS: &[&str] =
-    &["aho-corasick", "bytes", "criterion", "crossbeam", "mimalloc", "prometheus", "rustls", "tokio-uring"];
+    &["aho-corasick", "boring", "bytes", "criterion", "crossbeam", "mimalloc", "prometheus", "rustls", "tokio-uring"];
 
 /// A package's dependencies by table.
 fn dependencies(folder: &str, table: &str) -> Vec<String> {
@@ -81,7 +81,9 @@ fn banned_crates_are_absent() {
     for banned in BANNED {
         assert!(!lock.iter().any(|(name, _)| name == banned), "{banned} is in Cargo.lock");
     }
-    for single in ["rustls", "rustls-webpki", "aws-lc-rs", "aws-lc-sys", "tokio-uring", "io-uring"] {
+    for single in
+        ["rustls", "rustls-webpki", "aws-lc-rs", "aws-lc-sys", "boring", "boring-sys", "tokio-uring", "io-uring"]
+    {
         let count = lock.iter().filter(|(name, _)| name == single).count();
         assert_eq!(count, 1, "{single} must be in the build once");
     }

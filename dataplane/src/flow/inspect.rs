@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use penstock_core::flow::{Fault, FaultKind, Leg, Phase};
-use penstock_core::policy::{Decision, Verdict};
+use penstock_core::policy::{Decision, Engines, Verdict};
 use penstock_core::sni::Sni;
 use penstock_core::tls::ClientHelloReader;
 use penstock_core::tls::alert::{self, Alert};
@@ -13,7 +13,7 @@ use super::close::Closed;
 use super::record::{Active, Flow};
 use super::requests::Requests;
 use crate::audit::unix_now_ms;
-use crate::metrics::{EngineKind, Resumed};
+use crate::metrics::Resumed;
 use crate::relay::edit::EditRelay;
 use crate::relay::exchange::Exchange;
 use crate::relay::transport::Transport;
@@ -43,7 +43,7 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
             return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
         }
     };
-    let (upstream, verified) = match dial_tls(flow, sni, offer, upstream).await {
+    let (upstream, verified) = match dial_tls(flow, sni, offer, decision.engines, upstream).await {
         Ok(verified) => verified,
         Err(fault) => {
             // The client speaks TLS and has had no answer yet: an alert says that it was not the network.
@@ -52,7 +52,7 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
         }
     };
     let choice = upstream.engine.borrow().alpn();
-    let downstream = accept_tls(flow, sni, &verified, choice, received).await?;
+    let downstream = accept_tls(flow, sni, &verified, choice, decision.engines, received).await?;
     let port = flow.learned.borrow().authority.as_ref().map_or(HTTPS_PORT, |authority| authority.port);
     let exchange = Exchange::new(choice, decision.edit.clone(), sni.clone(), port);
     let requests = Requests::new(flow, decision, exchange.version());
@@ -82,17 +82,18 @@ async fn dial_tls<'a>(
     flow: &Flow,
     sni: &Sni,
     offer: Offer,
+    engines: Engines,
     socket: &'a Socket,
 ) -> Result<(Transport<'a>, VerifiedUpstream), Fault> {
     let started = Instant::now();
     flow.control.set_deadline(flow.shard.config.deadlines.handshake);
     let handshake = |kind| Fault::upstream(Phase::Handshake, kind);
-    let engine = flow.shard.tls.borrow_mut().upstream(sni, offer).map_err(handshake)?;
+    let engine = flow.shard.tls.borrow_mut().upstream(sni, offer, engines).map_err(handshake)?;
     let transport = Transport::new(Leg::Upstream, socket, engine);
     transport.handshake(flow, &[]).await.map_err(|kind| Fault::upstream(phase_of(kind), kind))?;
     let verified =
         transport.engine.borrow().verified().ok_or(Fault::upstream(Phase::Verify, FaultKind::Certificate))?;
-    count_handshake(flow, &transport, started);
+    count_handshake(flow, &transport, engines, started);
     Ok((transport, verified))
 }
 
@@ -102,6 +103,7 @@ async fn accept_tls<'a>(
     sni: &Sni,
     verified: &VerifiedUpstream,
     choice: Option<Alpn>,
+    engines: Engines,
     received: Vec<u8>,
 ) -> Result<Transport<'a>, Fault> {
     let started = Instant::now();
@@ -114,7 +116,7 @@ async fn accept_tls<'a>(
             LeafSource::Cached => flow.shard.cells.leaf_cache_hits.add((), 1),
             LeafSource::Minted => flow.shard.cells.leaf_minted.add((), 1),
         }
-        tls.downstream(&leaf, choice).map_err(|kind| Fault::downstream(Phase::Handshake, kind))?
+        tls.downstream(&leaf, choice, engines).map_err(|kind| Fault::downstream(Phase::Handshake, kind))?
     };
     let transport = Transport::new(Leg::Downstream, &flow.control.downstream, engine);
     transport.handshake(flow, &received).await.map_err(|kind| Fault::downstream(Phase::Handshake, kind))?;
@@ -122,14 +124,14 @@ async fn accept_tls<'a>(
         // A second ClientHello may leave out what the first one offered (RFC 8446 section 4.1.2 forbids it).
         return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
     }
-    count_handshake(flow, &transport, started);
+    count_handshake(flow, &transport, engines, started);
     Ok(transport)
 }
 
-fn count_handshake(flow: &Flow, transport: &Transport<'_>, started: Instant) {
+fn count_handshake(flow: &Flow, transport: &Transport<'_>, engines: Engines, started: Instant) {
     let cells = &flow.shard.cells;
     let resumed = Resumed::from(transport.engine.borrow().is_resumed());
-    cells.handshakes.add((transport.leg, EngineKind::Rustls, resumed), 1);
+    cells.handshakes.add((transport.leg, engines.of(transport.leg), resumed), 1);
     cells.handshake_seconds.observe((transport.leg,), started.elapsed().as_secs_f64());
 }
 

@@ -125,10 +125,10 @@ mod tests {
     use penstock_core::catalogue::{ConnectorId, DenialCode};
     use penstock_core::flow::{Direction, Fault, FaultKind, Leg, Phase, RelayPath};
     use penstock_core::metrics::CATALOGUE;
-    use penstock_core::policy::{Mode, Reason, Verdict};
+    use penstock_core::policy::{EngineKind, Mode, Reason, Verdict};
 
     use super::*;
-    use crate::metrics::{CertificateKind, EngineKind, Http, Resumed};
+    use crate::metrics::{CertificateKind, Http, Resumed};
 
     fn shards(count: usize) -> Vec<Arc<ShardCells>> {
         (0..count).map(|_| Arc::new(ShardCells::new())).collect()

@@ -110,16 +110,6 @@ labelled! {
 }
 
 labelled! {
-    /// The TLS implementation of a leg.
-    pub enum EngineKind {
-        /// BoringSSL.
-        Boring = "boring",
-        /// rustls with aws-lc-rs.
-        Rustls = "rustls",
-    }
-}
-
-labelled! {
     /// The HTTP version of an inspected request.
     pub enum Http {
         /// HTTP/1.0 and HTTP/1.1.

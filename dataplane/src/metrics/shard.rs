@@ -3,10 +3,10 @@
 use penstock_core::catalogue::{ConnectorId, DenialCode};
 use penstock_core::flow::{Direction, Fault, Leg, RelayPath};
 use penstock_core::metrics::LATENCY_BUCKETS;
-use penstock_core::policy::{Mode, Reason, Verdict};
+use penstock_core::policy::{EngineKind, Mode, Reason, Verdict};
 
 use super::cell::{Counter, Gauge, Histogram};
-use super::labels::{CertificateKind, EngineKind, Http, Resumed};
+use super::labels::{CertificateKind, Http, Resumed};
 
 /// What one shard counts. Only its own thread writes.
 pub(crate) struct ShardCells {

@@ -61,7 +61,7 @@ impl Offer {
         (!listed || offer != Self::Nothing).then_some(offer)
     }
 
-    const fn protocols(self) -> &'static [Alpn] {
+    pub(super) const fn protocols(self) -> &'static [Alpn] {
         match self {
             Self::Both => &[Alpn::Http11, Alpn::Http2],
             Self::BothHttp2First => &[Alpn::Http2, Alpn::Http11],

@@ -34,7 +34,7 @@ fn certificate(reason: &CertificateError) -> FaultKind {
 
 /// A downstream that answers our leaf with one of these alerts does not trust the root. Which one it takes is a matter
 /// of the implementation (RFC 8446 section 6.2).
-fn alerted(leg: Leg, alert: AlertDescription) -> FaultKind {
+pub(super) fn alerted(leg: Leg, alert: AlertDescription) -> FaultKind {
     let about_certificate = matches!(
         alert,
         AlertDescription::BadCertificate

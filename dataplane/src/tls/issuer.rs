@@ -16,13 +16,15 @@ use rustls::server::ProducesTickets;
 use rustls::sign::SigningKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::boring;
+
 /// A CA that may certify the inspected hosts, for weeks.
 pub(crate) struct Issuer {
     facts: CertificateFacts,
     certificate: CertificateDer<'static>,
     signer: IssuerKey,
     template: LeafTemplate,
-    leaf_key: Arc<dyn SigningKey>,
+    leaf_key: LeafKeys,
     ticketer: Arc<dyn ProducesTickets>,
 }
 
@@ -45,7 +47,7 @@ impl Issuer {
         if public_key.as_ref() != facts.public_key() {
             return Err(IssuerError::KeyMismatch);
         }
-        let (leaf_key, leaf_public_key) = new_leaf_key()?;
+        let (leaf_key, leaf_public_key) = LeafKeys::generate()?;
         let template = LeafTemplate::new(&facts, &leaf_public_key).map_err(|_| IssuerError::Certificate)?;
         Ok(Self {
             certificate: CertificateDer::from(certificate.clone()),
@@ -92,8 +94,8 @@ impl Issuer {
         self.certificate.clone()
     }
 
-    pub(super) fn leaf_key(&self) -> Arc<dyn SigningKey> {
-        Arc::clone(&self.leaf_key)
+    pub(super) const fn leaf_key(&self) -> &LeafKeys {
+        &self.leaf_key
     }
 
     pub(super) fn ticketer(&self) -> Arc<dyn ProducesTickets> {
@@ -132,12 +134,22 @@ impl Signer for IssuerKey {
     }
 }
 
-/// A fresh P-256 key for leaves, and its DER `SubjectPublicKeyInfo`. It never leaves the process.
-fn new_leaf_key() -> Result<(Arc<dyn SigningKey>, Vec<u8>), IssuerError> {
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| IssuerError::Random)?;
-    let public_key = pair.public_key().as_der().map_err(|_| IssuerError::Random)?;
-    let pkcs8 = pair.to_pkcs8v1().map_err(|_| IssuerError::Random)?;
-    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_ref()));
-    let key = any_ecdsa_type(&der).map_err(|_| IssuerError::Random)?;
-    Ok((key, public_key.as_ref().to_vec()))
+/// The P-256 key of all leaves, for either engine. It never leaves the process.
+#[derive(Clone)]
+pub(super) struct LeafKeys {
+    pub(super) rustls: Arc<dyn SigningKey>,
+    pub(super) boring: boring::LeafKey,
+}
+
+impl LeafKeys {
+    /// A fresh key, and its DER `SubjectPublicKeyInfo`.
+    fn generate() -> Result<(Self, Vec<u8>), IssuerError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| IssuerError::Random)?;
+        let public_key = pair.public_key().as_der().map_err(|_| IssuerError::Random)?;
+        let pkcs8 = pair.to_pkcs8v1().map_err(|_| IssuerError::Random)?;
+        let boring = boring::LeafKey::from_pkcs8(pkcs8.as_ref()).ok_or(IssuerError::Random)?;
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_ref()));
+        let rustls = any_ecdsa_type(&der).map_err(|_| IssuerError::Random)?;
+        Ok((Self { rustls, boring }, public_key.as_ref().to_vec()))
+    }
 }

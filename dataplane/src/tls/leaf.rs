@@ -10,11 +10,14 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use super::alpn::PerChoice;
+use super::boring::Serving;
 use super::verify::VerifiedUpstream;
 
 /// A certificate for one name, ready to serve.
 pub(crate) struct Leaf {
     pub(super) configs: PerChoice<ServerConfig>,
+    /// The same leaf for the second engine.
+    pub(super) boring: Serving,
     /// Unix second after which new connections get another leaf.
     pub(super) use_until: i64,
 }

@@ -5,14 +5,16 @@
 //! Everything here runs inline on the shard that owns the flow and never blocks.
 //!
 //! ```text
-//! TlsShard::upstream(sni, offer) ──▶ Engine ── verified() ──▶ VerifiedUpstream       only a checked chain makes one
+//! TlsShard::upstream(sni, offer, engines) ──▶ Engine ── verified() ──▶ VerifiedUpstream     only a checked chain makes one
 //!                                                          │
 //! TlsShard::leaf_for(sni, &verified, now) ◀────────────────┘ ──▶ Leaf         from the cache, or minted
-//! TlsShard::downstream(&leaf, choice) ──▶ Engine
+//! TlsShard::downstream(&leaf, choice, engines) ──▶ Engine
 //! ```
 
 mod alpn;
+mod boring;
 mod chain;
+mod client_certificate;
 mod engine;
 mod fault;
 mod issuer;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use penstock_core::flow::{FaultKind, Leg};
 use penstock_core::limits::INSPECT_BUFFER_BYTES_MAX;
@@ -13,6 +12,7 @@ use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection, Sign
 use rustls_pki_types::UnixTime;
 
 use super::alpn::Alpn;
+use super::client_certificate::ClientCertificateRequests;
 use super::engine::{Engine, PlainRead};
 use super::fault;
 use super::verify::{VerifiedUpstream, Verifier};
@@ -150,25 +150,9 @@ impl Upstream {
     }
 }
 
-/// Gives no client certificate and remembers that one was asked for: a user's device certificate cannot be presented by
-/// the appliance, and going on without it would sign the user in with less than the origin asks for.
-///
-/// rustls asks while it processes a connection, and all connections of a shard are processed on its one thread, each
-/// until [`Self::refuse`] has been asked. So one flag per shard is enough.
-#[derive(Debug, Default)]
-pub(super) struct ClientCertificateRequests {
-    requested: AtomicBool,
-}
-
-impl ClientCertificateRequests {
-    fn refuse(&self) -> Result<(), FaultKind> {
-        if self.requested.swap(false, Ordering::Relaxed) { Err(FaultKind::ClientCertificate) } else { Ok(()) }
-    }
-}
-
 impl ResolvesClientCert for ClientCertificateRequests {
     fn resolve(&self, _root_hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.requested.store(true, Ordering::Relaxed);
+        self.note();
         None
     }
 

@@ -9,6 +9,7 @@ use penstock_core::limits::{
     LEAF_CACHE_ENTRIES_MAX, LEAF_MINTS_PER_SECOND_MAX, LEAF_USE_SECONDS_MAX, UPSTREAM_SESSIONS_MAX,
 };
 use penstock_core::mint::MintError;
+use penstock_core::policy::{EngineKind, Engines};
 use penstock_core::sni::Sni;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -18,11 +19,13 @@ use rustls::{CipherSuite, ClientConfig, ClientConnection, ServerConfig, ServerCo
 use rustls_pki_types::ServerName;
 
 use super::alpn::{Alpn, Offer, PerChoice, PerOffer};
+use super::boring::{Origins, Serving};
+use super::client_certificate::ClientCertificateRequests;
 use super::engine::Engine;
 use super::issuer::Issuer;
 use super::leaf::{Leaf, LeafCache, LeafSource};
 use super::roots::UpstreamRoots;
-use super::rustls::{ClientCertificateRequests, RustlsEngine};
+use super::rustls::RustlsEngine;
 use super::verify::{VerifiedUpstream, Verifier};
 
 /// What all shards share: the upstream roots, the cryptography, and the downstream configuration without a leaf.
@@ -47,6 +50,7 @@ pub(crate) struct TlsShard {
     verifier: Arc<Verifier>,
     requests: Arc<ClientCertificateRequests>,
     clients: PerOffer<ClientConfig>,
+    origins: Origins,
     issuer: Option<Arc<Issuer>>,
     leaves: LeafCache,
     mints: MintBudget,
@@ -63,8 +67,10 @@ impl TlsShard {
             client.alpn_protocols = names;
             client
         });
+        let origins = Origins::new(Arc::clone(&verifier), Arc::clone(&requests))?;
         let leaves = LeafCache::new(LEAF_CACHE_ENTRIES_MAX);
-        Ok(Self { shared, verifier, requests, clients, issuer: None, leaves, mints: MintBudget::default() })
+        let mints = MintBudget::default();
+        Ok(Self { shared, verifier, requests, clients, origins, issuer: None, leaves, mints })
     }
 
     /// Signs with `issuer` from now on. Flows that are under way keep their leaf.
@@ -73,8 +79,11 @@ impl TlsShard {
         self.leaves.clear();
     }
 
-    /// Begins the upstream leg for `sni`, with the protocols that the client offered.
-    pub(crate) fn upstream(&self, sni: &Sni, offer: Offer) -> Result<Box<dyn Engine>, FaultKind> {
+    /// Begins the upstream leg for `sni`, with the protocols that the client offered, by the engine of `engines`.
+    pub(crate) fn upstream(&self, sni: &Sni, offer: Offer, engines: Engines) -> Result<Box<dyn Engine>, FaultKind> {
+        if engines.upstream == EngineKind::Boring {
+            return self.origins.begin(sni, offer, engines.legacy);
+        }
         let name = ServerName::try_from(sni.as_str()).map_err(|_| FaultKind::Malformed)?.to_owned();
         let connection =
             ClientConnection::new(Arc::clone(self.clients.find(offer)), name).map_err(|_| FaultKind::Tls)?;
@@ -100,8 +109,16 @@ impl TlsShard {
         Ok((leaf, LeafSource::Minted))
     }
 
-    /// Begins the downstream leg with `leaf`, in the protocol that the origin chose.
-    pub(crate) fn downstream(&self, leaf: &Leaf, choice: Option<Alpn>) -> Result<Box<dyn Engine>, FaultKind> {
+    /// Begins the downstream leg with `leaf`, in the protocol that the origin chose, by the engine of `engines`.
+    pub(crate) fn downstream(
+        &self,
+        leaf: &Leaf,
+        choice: Option<Alpn>,
+        engines: Engines,
+    ) -> Result<Box<dyn Engine>, FaultKind> {
+        if engines.downstream == EngineKind::Boring {
+            return leaf.boring.begin(choice);
+        }
         let connection = ServerConnection::new(Arc::clone(leaf.configs.find(choice))).map_err(|_| FaultKind::Tls)?;
         Ok(Box::new(RustlsEngine::downstream(connection)))
     }
@@ -111,7 +128,9 @@ impl TlsShard {
         self.mints.spend(now)?;
         let (certificate, validity) = issuer.mint(name, now).map_err(mint_fault)?;
         let chain = vec![certificate, issuer.certificate()];
-        let key = CertifiedKey::new(chain, issuer.leaf_key());
+        let keys = issuer.leaf_key();
+        let boring = Serving::new(chain.clone().into(), keys.boring.clone());
+        let key = CertifiedKey::new(chain, Arc::clone(&keys.rustls));
         let mut config = self.shared.downstream.clone();
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
         config.ticketer = issuer.ticketer();
@@ -121,7 +140,7 @@ impl TlsShard {
             config.alpn_protocols = names;
             config
         });
-        Ok(Arc::new(Leaf { configs, use_until }))
+        Ok(Arc::new(Leaf { configs, boring, use_until }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A whole TLS room under test: upstream roots, shared state, an issuer.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +10,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use penstock_core::mint::{
     AuthorityRequest, CertificateFacts, PermittedNames, SignError, Signer, Validity, encode_issuer, encode_root,
 };
+use penstock_core::policy::{EngineKind, Engines};
 use penstock_core::sni::Sni;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
@@ -21,6 +23,39 @@ use crate::tls::{Alpn, Issuer, Leaf, LeafSource, Offer, TlsShard, TlsShared, Ver
 
 pub(super) const HOST: &str = "login.saas.example";
 pub(super) const DAY: i64 = 86_400;
+
+/// Both legs by one engine.
+pub(super) const RUSTLS: Engines =
+    Engines { upstream: EngineKind::Rustls, downstream: EngineKind::Rustls, legacy: false };
+pub(super) const BORING: Engines =
+    Engines { upstream: EngineKind::Boring, downstream: EngineKind::Boring, legacy: false };
+/// What holds for one engine holds for the other.
+pub(super) const EACH: [Engines; 2] = [RUSTLS, BORING];
+
+/// A shard and the engines that its legs are by.
+pub(super) struct Shard {
+    pub(super) tls: TlsShard,
+    pub(super) engines: Engines,
+}
+
+impl Shard {
+    pub(super) fn new(shared: &Arc<TlsShared>, engines: Engines) -> Self {
+        Self { tls: TlsShard::new(Arc::clone(shared)).expect("shard"), engines }
+    }
+}
+
+impl Deref for Shard {
+    type Target = TlsShard;
+    fn deref(&self) -> &TlsShard {
+        &self.tls
+    }
+}
+
+impl DerefMut for Shard {
+    fn deref_mut(&mut self) -> &mut TlsShard {
+        &mut self.tls
+    }
+}
 
 /// Upstream CA, shared state and the root that our clients trust.
 pub(super) struct Bed {
@@ -38,8 +73,14 @@ impl Bed {
         Self { ca, shared, issuer: Arc::new(issuer), root }
     }
 
-    pub(super) fn shard(&self) -> TlsShard {
-        let mut shard = TlsShard::new(Arc::clone(&self.shared)).expect("shard");
+    pub(super) fn shard(&self) -> Shard {
+        self.shard_by(RUSTLS)
+    }
+
+    /// A shard whose legs are by `engines`; a test that fails says by which.
+    pub(super) fn shard_by(&self, engines: Engines) -> Shard {
+        eprintln!("{engines:?}");
+        let mut shard = Shard::new(&self.shared, engines);
         shard.install_issuer(Arc::clone(&self.issuer));
         shard
     }
@@ -50,14 +91,14 @@ impl Bed {
     }
 
     /// The proof for `name`, from a handshake with `origin`.
-    pub(super) fn verified(&self, shard: &TlsShard, name: &str, origin: &Arc<ServerConfig>) -> VerifiedUpstream {
+    pub(super) fn verified(&self, shard: &Shard, name: &str, origin: &Arc<ServerConfig>) -> VerifiedUpstream {
         let mut pair = upstream(shard, name, origin, usize::MAX);
         assert_eq!(pair.run(), Ok(()));
         pair.ours.verified().expect("verified")
     }
 
     /// A leaf for `name`, by way of an honest origin.
-    pub(super) fn leaf(&self, shard: &mut TlsShard, name: &str) -> (Arc<Leaf>, LeafSource) {
+    pub(super) fn leaf(&self, shard: &mut Shard, name: &str) -> (Arc<Leaf>, LeafSource) {
         let verified = self.verified(shard, name, &self.origin(name));
         shard.leaf_for(&sni(name), &verified, now()).expect("leaf")
     }
@@ -76,31 +117,25 @@ pub(super) fn client_trusting(root: &CertificateDer<'static>) -> ClientConfig {
     config
 }
 
-pub(super) fn upstream(shard: &TlsShard, name: &str, origin: &Arc<ServerConfig>, step: usize) -> Pair {
+pub(super) fn upstream(shard: &Shard, name: &str, origin: &Arc<ServerConfig>, step: usize) -> Pair {
     upstream_offering(shard, name, origin, Offer::Http11, step)
 }
 
 pub(super) fn upstream_offering(
-    shard: &TlsShard,
+    shard: &Shard,
     name: &str,
     origin: &Arc<ServerConfig>,
     offer: Offer,
     step: usize,
 ) -> Pair {
-    let ours = shard.upstream(&sni(name), offer).expect("engine");
+    let ours = shard.upstream(&sni(name), offer, shard.engines).expect("engine");
     Pair::new(ours, ServerConnection::new(Arc::clone(origin)).expect("server"), step)
 }
 
-pub(super) fn downstream(
-    shard: &TlsShard,
-    leaf: &Arc<Leaf>,
-    client: &Arc<ClientConfig>,
-    name: &str,
-    step: usize,
-) -> Pair {
+pub(super) fn downstream(shard: &Shard, leaf: &Arc<Leaf>, client: &Arc<ClientConfig>, name: &str, step: usize) -> Pair {
     let name = ServerName::try_from(name.to_owned()).expect("name");
     let client = ClientConnection::new(Arc::clone(client), name).expect("client");
-    Pair::new(shard.downstream(leaf, Some(Alpn::Http11)).expect("engine"), client, step)
+    Pair::new(shard.downstream(leaf, Some(Alpn::Http11), shard.engines).expect("engine"), client, step)
 }
 
 pub(super) fn sni(name: &str) -> Sni {

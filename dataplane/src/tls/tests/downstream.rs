@@ -10,15 +10,16 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::bed::{
-    Bed, DAY, HOST, client_trusting, downstream, issuer, issuer_parts, now, sni, upstream, upstream_offering,
+    Bed, DAY, EACH, HOST, RUSTLS, Shard, client_trusting, downstream, issuer, issuer_parts, now, sni, upstream,
+    upstream_offering,
 };
 use super::origin::{ClientAuth, TestCa, server_config};
 use super::wire::Pair;
 use crate::tls::leaf::LeafCache;
-use crate::tls::{Alpn, Issuer, IssuerError, LeafSource, Offer, TlsShard};
+use crate::tls::{Alpn, Issuer, IssuerError, LeafSource, Offer};
 
 /// The chain that a client is shown.
-fn shown(bed: &Bed, shard: &mut TlsShard, name: &str) -> Vec<CertificateDer<'static>> {
+fn shown(bed: &Bed, shard: &mut Shard, name: &str) -> Vec<CertificateDer<'static>> {
     let (leaf, _) = bed.leaf(shard, name);
     let mut pair = downstream(shard, &leaf, &Arc::new(bed.client()), name, usize::MAX);
     assert_eq!(pair.run(), Ok(()));
@@ -80,9 +81,9 @@ fn h100_a_leaf_is_bound_to_the_chain_that_was_verified() {
 fn nothing_is_minted_that_no_client_would_accept() {
     let bed = Bed::new();
     let not_ready = Err(Fault::downstream(Phase::Mint, FaultKind::NotReady));
-    let mut shard = TlsShard::new(Arc::clone(&bed.shared)).expect("shard");
+    let mut shard = Shard::new(&bed.shared, RUSTLS);
     let verified = bed.verified(&shard, HOST, &bed.origin(HOST));
-    let mint = |shard: &mut TlsShard, at| shard.leaf_for(&sni(HOST), &verified, at).map(|_| ());
+    let mint = |shard: &mut Shard, at| shard.leaf_for(&sni(HOST), &verified, at).map(|_| ());
     assert_eq!(mint(&mut shard, now()), not_ready);
     shard.install_issuer(Arc::new(issuer(now(), &["elsewhere.example"]).0));
     assert_eq!(mint(&mut shard, now()), not_ready);
@@ -147,37 +148,41 @@ fn h026_minting_and_the_cache_are_bounded() {
 #[test]
 fn a_client_that_does_not_trust_the_root_is_named_so() {
     let bed = Bed::new();
-    let mut shard = bed.shard();
-    let (leaf, _) = bed.leaf(&mut shard, HOST);
-    let stranger = Arc::new(client_trusting(&TestCa::new("stranger").certificate));
-    let mut pair = downstream(&shard, &leaf, &stranger, HOST, usize::MAX);
-    assert_eq!(pair.run(), Err(FaultKind::Untrusted));
+    for engines in EACH {
+        let mut shard = bed.shard_by(engines);
+        let (leaf, _) = bed.leaf(&mut shard, HOST);
+        let stranger = Arc::new(client_trusting(&TestCa::new("stranger").certificate));
+        let mut pair = downstream(&shard, &leaf, &stranger, HOST, usize::MAX);
+        assert_eq!(pair.run(), Err(FaultKind::Untrusted));
+    }
 }
 
 /// The client gets what the origin chose, and an alert when that is not on its list.
 #[test]
 fn h022_the_client_gets_the_origins_choice_or_an_alert() {
     let bed = Bed::new();
-    let mut shard = bed.shard();
-    let (leaf, _) = bed.leaf(&mut shard, HOST);
-    let meet = |protocols: &[&[u8]], choice: Option<Alpn>| {
-        let mut config = bed.client();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let name = ServerName::try_from(HOST).expect("name");
-        let client = ClientConnection::new(Arc::new(config), name).expect("client");
-        let mut pair = Pair::new(shard.downstream(&leaf, choice).expect("engine"), client, usize::MAX);
-        let outcome = pair.run().map(|()| pair.ours.alpn());
-        (outcome, pair.peer.alpn_protocol().map(<[u8]>::to_vec), pair.peer_error)
-    };
-    let both: &[&[u8]] = &[b"h2", b"http/1.1"];
-    for choice in [Alpn::Http2, Alpn::Http11] {
-        assert_eq!(meet(both, Some(choice)), (Ok(Some(choice)), Some(choice.name().to_vec()), None));
-    }
-    assert_eq!(meet(both, None), (Ok(None), None, None), "an origin that chooses none");
-    assert_eq!(meet(&[], None), (Ok(None), None, None));
-    let refused = Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol));
-    for unknown in [&b"h2"[..], b"http/1.0", b"h3", b"\xff\x00 \x80", b"HTTP/1.1"] {
-        assert_eq!(meet(&[unknown], Some(Alpn::Http11)), (Err(FaultKind::Tls), None, refused.clone()));
+    for engines in EACH {
+        let mut shard = bed.shard_by(engines);
+        let (leaf, _) = bed.leaf(&mut shard, HOST);
+        let meet = |protocols: &[&[u8]], choice: Option<Alpn>| {
+            let mut config = bed.client();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            let name = ServerName::try_from(HOST).expect("name");
+            let client = ClientConnection::new(Arc::new(config), name).expect("client");
+            let mut pair = Pair::new(shard.downstream(&leaf, choice, engines).expect("engine"), client, usize::MAX);
+            let outcome = pair.run().map(|()| pair.ours.alpn());
+            (outcome, pair.peer.alpn_protocol().map(<[u8]>::to_vec), pair.peer_error)
+        };
+        let both: &[&[u8]] = &[b"h2", b"http/1.1"];
+        for choice in [Alpn::Http2, Alpn::Http11] {
+            assert_eq!(meet(both, Some(choice)), (Ok(Some(choice)), Some(choice.name().to_vec()), None));
+        }
+        assert_eq!(meet(both, None), (Ok(None), None, None), "an origin that chooses none");
+        assert_eq!(meet(&[], None), (Ok(None), None, None));
+        let refused = Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol));
+        for unknown in [&b"h2"[..], b"http/1.0", b"h3", b"\xff\x00 \x80", b"HTTP/1.1"] {
+            assert_eq!(meet(&[unknown], Some(Alpn::Http11)), (Err(FaultKind::Tls), None, refused.clone()));
+        }
     }
 }
 
@@ -185,55 +190,63 @@ fn h022_the_client_gets_the_origins_choice_or_an_alert() {
 #[test]
 fn upstream_chooses_among_what_the_client_offered() {
     let bed = Bed::new();
-    let origin = |protocols: &[Alpn]| {
-        let mut config = ServerConfig::clone(&bed.origin(HOST));
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
-        Arc::new(config)
-    };
-    let shard = bed.shard();
-    let meet = |offer, protocols: &[Alpn]| {
-        let mut pair = upstream_offering(&shard, HOST, &origin(protocols), offer, usize::MAX);
-        pair.run().map(|()| pair.ours.alpn())
-    };
-    let (h2, http) = (Alpn::Http2, Alpn::Http11);
-    for (offer, protocols, chosen) in [
-        (Offer::BothHttp2First, &[h2, http][..], Ok(Some(h2))),
-        (Offer::BothHttp2First, &[http], Ok(Some(http))),
-        (Offer::BothHttp2First, &[], Ok(None)),
-        (Offer::Both, &[h2], Ok(Some(h2))),
-        (Offer::Http11, &[h2, http], Ok(Some(http))),
-        (Offer::Http2, &[h2, http], Ok(Some(h2))),
-        (Offer::Http2, &[http], Err(FaultKind::Tls)),
-        (Offer::Nothing, &[h2, http], Ok(None)),
-    ] {
-        assert_eq!(meet(offer, protocols), chosen, "{offer:?} before {protocols:?}");
+    for engines in EACH {
+        let origin = |protocols: &[Alpn]| {
+            let mut config = ServerConfig::clone(&bed.origin(HOST));
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
+            Arc::new(config)
+        };
+        let shard = bed.shard_by(engines);
+        let meet = |offer, protocols: &[Alpn]| {
+            let mut pair = upstream_offering(&shard, HOST, &origin(protocols), offer, usize::MAX);
+            pair.run().map(|()| pair.ours.alpn())
+        };
+        let (h2, http) = (Alpn::Http2, Alpn::Http11);
+        for (offer, protocols, chosen) in [
+            (Offer::BothHttp2First, &[h2, http][..], Ok(Some(h2))),
+            (Offer::BothHttp2First, &[http], Ok(Some(http))),
+            (Offer::BothHttp2First, &[], Ok(None)),
+            (Offer::Both, &[h2], Ok(Some(h2))),
+            (Offer::Http11, &[h2, http], Ok(Some(http))),
+            (Offer::Http2, &[h2, http], Ok(Some(h2))),
+            (Offer::Http2, &[http], Err(FaultKind::Tls)),
+            (Offer::Nothing, &[h2, http], Ok(None)),
+        ] {
+            assert_eq!(meet(offer, protocols), chosen, "{offer:?} before {protocols:?}");
+        }
     }
 }
 
 #[test]
 fn upstream_speaks_tls_1_3_with_a_post_quantum_group() {
     let bed = Bed::new();
-    let mut pair = upstream(&bed.shard(), HOST, &bed.origin(HOST), usize::MAX);
-    pair.run().expect("handshake");
-    assert_eq!(pair.peer.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
-    let group = pair.peer.negotiated_key_exchange_group().map(|group| group.name());
-    assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
-    let suite = pair.peer.negotiated_cipher_suite().map(|suite| suite.suite());
-    assert_eq!(suite, Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
+    for engines in EACH {
+        let mut pair = upstream(&bed.shard_by(engines), HOST, &bed.origin(HOST), usize::MAX);
+        pair.run().expect("handshake");
+        assert_eq!(pair.peer.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+        let group = pair.peer.negotiated_key_exchange_group().map(|group| group.name());
+        assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
+        let suite = pair.peer.negotiated_cipher_suite().map(|suite| suite.suite());
+        assert_eq!(suite, Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
+    }
 }
 
-/// Downstream the cheap suite is ours to choose, whatever the client likes best.
+/// Downstream the cheap suite is ours to choose, whatever the client likes best; BoringSSL keeps to the client's wish.
 #[test]
 fn downstream_chooses_suite_and_group() {
     let bed = Bed::new();
-    let mut shard = bed.shard();
-    let (leaf, _) = bed.leaf(&mut shard, HOST);
-    let mut pair = downstream(&shard, &leaf, &Arc::new(bed.client()), HOST, usize::MAX);
-    pair.run().expect("handshake");
-    let suite = pair.peer.negotiated_cipher_suite().map(|suite| suite.suite());
-    assert_eq!(suite, Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
-    let group = pair.peer.negotiated_key_exchange_group().map(|group| group.name());
-    assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
+    for engines in EACH {
+        let mut shard = bed.shard_by(engines);
+        let (leaf, _) = bed.leaf(&mut shard, HOST);
+        let mut pair = downstream(&shard, &leaf, &Arc::new(bed.client()), HOST, usize::MAX);
+        pair.run().expect("handshake");
+        let suite = pair.peer.negotiated_cipher_suite().map(|suite| suite.suite());
+        if engines == RUSTLS {
+            assert_eq!(suite, Some(CipherSuite::TLS13_AES_128_GCM_SHA256));
+        }
+        let group = pair.peer.negotiated_key_exchange_group().map(|group| group.name());
+        assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
+    }
 }
 
 /// A ClientHello of SSL 3.0 to TLS 1.1, as OpenSSL of that time would write its core. The flow tells such a client
@@ -241,21 +254,23 @@ fn downstream_chooses_suite_and_group() {
 #[test]
 fn an_old_client_is_refused_by_alert() {
     let bed = Bed::new();
-    let mut shard = bed.shard();
-    let (leaf, _) = bed.leaf(&mut shard, HOST);
-    for version in [0x00_u8, 0x01, 0x02] {
-        let mut hello = vec![3, version];
-        hello.extend([7; 32]);
-        // No session id; two suites of that time; no compression; no extensions.
-        hello.extend([0, 0, 4, 0xc0, 0x13, 0, 0x2f, 1, 0]);
-        let mut record = vec![22, 3, version.min(1), 0, hello.len() as u8 + 4, 1, 0, 0, hello.len() as u8];
-        record.extend(hello);
-        let client = Arc::new(bed.client());
-        let mut pair = downstream(&shard, &leaf, &client, HOST, usize::MAX);
-        assert_eq!(pair.ours.read_tls(&mut &record[..]).expect("memory"), record.len());
-        assert_eq!(pair.ours.process(), Err(FaultKind::Tls));
-        let alert = written(&mut pair);
-        assert_eq!((alert.len(), alert[0], alert[5]), (7, 21, 2), "{alert:?}");
+    for engines in EACH {
+        let mut shard = bed.shard_by(engines);
+        let (leaf, _) = bed.leaf(&mut shard, HOST);
+        for version in [0x00_u8, 0x01, 0x02] {
+            let mut hello = vec![3, version];
+            hello.extend([7; 32]);
+            // No session id; two suites of that time; no compression; no extensions.
+            hello.extend([0, 0, 4, 0xc0, 0x13, 0, 0x2f, 1, 0]);
+            let mut record = vec![22, 3, version.min(1), 0, hello.len() as u8 + 4, 1, 0, 0, hello.len() as u8];
+            record.extend(hello);
+            let client = Arc::new(bed.client());
+            let mut pair = downstream(&shard, &leaf, &client, HOST, usize::MAX);
+            assert_eq!(pair.ours.read_tls(&mut &record[..]).expect("memory"), record.len());
+            assert_eq!(pair.ours.process(), Err(FaultKind::Tls));
+            let alert = written(&mut pair);
+            assert_eq!((alert.len(), alert[0], alert[5]), (7, 21, 2), "{alert:?}");
+        }
     }
 }
 

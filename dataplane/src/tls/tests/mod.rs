@@ -11,6 +11,7 @@ mod corpus;
 mod downstream;
 mod limbo;
 mod origin;
+mod pairs;
 mod refusals;
 mod roots;
 mod sessions;

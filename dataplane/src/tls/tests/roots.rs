@@ -7,11 +7,11 @@ use std::sync::Arc;
 use rcgen::CustomExtension;
 use rustls_pki_types::UnixTime;
 
-use super::bed::{HOST, now, upstream};
+use super::bed::{EACH, HOST, Shard, now, upstream};
 use super::origin::{ClientAuth, TestCa, expired, server_config};
+use crate::tls::TlsShared;
 use crate::tls::chain::Voucher;
 use crate::tls::roots::UpstreamRoots;
-use crate::tls::{TlsShard, TlsShared};
 
 /// Loads one file alone.
 fn load(directory: &Path, name: &str, text: &str) -> Result<usize, String> {
@@ -71,9 +71,10 @@ fn an_expired_root_leads_nowhere() {
     let ca = TestCa::new_with("expired", expired);
     let origin = server_config(&ca.server(&[HOST], |_| {}), rustls::ALL_VERSIONS, ClientAuth::None);
     let shared = Arc::new(TlsShared::new(ca.roots(Voucher::Operator)).expect("shared"));
-    let shard = TlsShard::new(shared).expect("shard");
-    let fault = upstream(&shard, HOST, &origin, usize::MAX).run().expect_err("a refusal");
-    assert_eq!(fault, penstock_core::flow::FaultKind::CertificateTime);
+    for engines in EACH {
+        let fault = upstream(&Shard::new(&shared, engines), HOST, &origin, usize::MAX).run().expect_err("a refusal");
+        assert_eq!(fault, penstock_core::flow::FaultKind::CertificateTime);
+    }
 
     let good = TestCa::new("good").roots(Voucher::System);
     let facts = good.facts_of(&good.anchors()[0]).expect("facts");

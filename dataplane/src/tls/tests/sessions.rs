@@ -9,10 +9,10 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, NamedGroup};
 use rustls_pki_types::ServerName;
 
-use super::bed::{Bed, HOST, downstream, issuer, now, upstream};
+use super::bed::{BORING, Bed, EACH, HOST, RUSTLS, Shard, downstream, issuer, now, upstream};
 use super::origin::{ClientAuth, TestCa, server_config};
 use crate::tls::chain::Voucher;
-use crate::tls::{Leaf, TlsShard, TlsShared};
+use crate::tls::{Leaf, TlsShared};
 
 const OTHER: &str = "other.saas.example";
 
@@ -56,7 +56,7 @@ fn resuming(mut config: ClientConfig) -> Arc<ClientConfig> {
 }
 
 /// One connection of a client; whether it was resumed, as both sides see it.
-fn connect(shard: &TlsShard, leaf: &Arc<Leaf>, client: &Arc<ClientConfig>, name: &str) -> bool {
+fn connect(shard: &Shard, leaf: &Arc<Leaf>, client: &Arc<ClientConfig>, name: &str) -> bool {
     let mut pair = downstream(shard, leaf, client, name, usize::MAX);
     assert_eq!(pair.exchange(b"answer", b"request"), Ok(()));
     assert_eq!((&pair.at_ours[..], &pair.at_peer[..], &pair.peer_error), (&b"request"[..], &b"answer"[..], &None));
@@ -97,21 +97,41 @@ fn roots(bed: &Bed) -> rustls::RootCertStore {
     roots
 }
 
-/// Our ticket for one host, offered with the name of another: a full handshake (CVE-2025-23419 is of this kind).
+/// BoringSSL's tickets are those of one leaf of one shard.
 #[test]
-fn h017_a_ticket_is_bound_to_its_name() {
+fn boring_resumes_on_the_shard_that_gave_the_ticket() {
     let bed = Bed::new();
-    let mut shard = bed.shard();
-    let (leaf, other_leaf) = (bed.leaf(&mut shard, HOST).0, bed.leaf(&mut shard, OTHER).0);
+    let (mut first, mut second) = (bed.shard_by(BORING), bed.shard_by(BORING));
+    let (leaf, other_leaf) = (bed.leaf(&mut first, HOST).0, bed.leaf(&mut second, HOST).0);
     for version in [&TLS12, &TLS13] {
         let client = resuming(
             ClientConfig::builder_with_protocol_versions(&[version])
                 .with_root_certificates(roots(&bed))
                 .with_no_client_auth(),
         );
-        assert!(!connect(&shard, &leaf, &client, HOST));
-        assert!(!connect(&shard, &other_leaf, &client, OTHER), "{version:?}");
-        assert!(connect(&shard, &other_leaf, &client, OTHER), "{version:?}");
+        assert!(!connect(&first, &leaf, &client, HOST));
+        assert!(connect(&first, &leaf, &client, HOST), "{version:?}");
+        assert!(!connect(&second, &other_leaf, &client, HOST), "{version:?}");
+    }
+}
+
+/// Our ticket for one host, offered with the name of another: a full handshake (CVE-2025-23419 is of this kind).
+#[test]
+fn h017_a_ticket_is_bound_to_its_name() {
+    let bed = Bed::new();
+    for engines in EACH {
+        let mut shard = bed.shard_by(engines);
+        let (leaf, other_leaf) = (bed.leaf(&mut shard, HOST).0, bed.leaf(&mut shard, OTHER).0);
+        for version in [&TLS12, &TLS13] {
+            let client = resuming(
+                ClientConfig::builder_with_protocol_versions(&[version])
+                    .with_root_certificates(roots(&bed))
+                    .with_no_client_auth(),
+            );
+            assert!(!connect(&shard, &leaf, &client, HOST));
+            assert!(!connect(&shard, &other_leaf, &client, OTHER), "{version:?}");
+            assert!(connect(&shard, &other_leaf, &client, OTHER), "{version:?}");
+        }
     }
 }
 
@@ -119,17 +139,19 @@ fn h017_a_ticket_is_bound_to_its_name() {
 #[test]
 fn h016_a_ticket_of_the_real_server_gives_a_full_handshake() {
     let bed = Bed::new();
-    let mut shard = bed.shard();
-    let (leaf, _) = bed.leaf(&mut shard, HOST);
-    let mut trust = roots(&bed);
-    trust.add(bed.ca.certificate.clone()).expect("root");
-    let client = resuming(ClientConfig::builder().with_root_certificates(trust).with_no_client_auth());
-    let origin = bed.origin(HOST);
-    let name = ServerName::try_from(HOST).expect("name");
-    let mut real = rustls::ClientConnection::new(Arc::clone(&client), name).expect("client");
-    let mut server = rustls::ServerConnection::new(origin).expect("server");
-    hand_over(&mut real, &mut server);
-    assert!(!connect(&shard, &leaf, &client, HOST));
+    for engines in EACH {
+        let mut shard = bed.shard_by(engines);
+        let (leaf, _) = bed.leaf(&mut shard, HOST);
+        let mut trust = roots(&bed);
+        trust.add(bed.ca.certificate.clone()).expect("root");
+        let client = resuming(ClientConfig::builder().with_root_certificates(trust).with_no_client_auth());
+        let origin = bed.origin(HOST);
+        let name = ServerName::try_from(HOST).expect("name");
+        let mut real = rustls::ClientConnection::new(Arc::clone(&client), name).expect("client");
+        let mut server = rustls::ServerConnection::new(origin).expect("server");
+        hand_over(&mut real, &mut server);
+        assert!(!connect(&shard, &leaf, &client, HOST));
+    }
 }
 
 fn hand_over(client: &mut rustls::ClientConnection, server: &mut rustls::ServerConnection) {
@@ -202,12 +224,12 @@ fn a_resumed_upstream_is_proven_too() {
     // A shard that trusts other roots begins anew, and refuses.
     let strangers = TestCa::new("strangers").roots(Voucher::System);
     let shared = Arc::new(TlsShared::new(strangers).expect("shared"));
-    let stranger = TlsShard::new(shared).expect("shard");
+    let stranger = Shard::new(&shared, RUSTLS);
     let origin = server_config(&identity, rustls::ALL_VERSIONS, ClientAuth::None);
     assert!(upstream(&stranger, HOST, &origin, usize::MAX).run().is_err());
 }
 
-fn resumes(shard: &TlsShard, name: &str, origin: &Arc<rustls::ServerConfig>) -> bool {
+fn resumes(shard: &Shard, name: &str, origin: &Arc<rustls::ServerConfig>) -> bool {
     let mut pair = upstream(shard, name, origin, usize::MAX);
     pair.run().is_ok() && pair.ours.is_resumed()
 }
