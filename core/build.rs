@@ -81,6 +81,8 @@ struct Connector {
     fields: List<Field>,
     headers: List<Header>,
     #[serde(default)]
+    websocket: bool,
+    #[serde(default)]
     conflicts: List<Conflict>,
     #[serde(default)]
     denials: List<Denial>,

@@ -55,6 +55,30 @@ pub const HTTP2_TABLE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that one HTTP/2 header block may enter into the HPACK table, most of which then replace each other. The block can ask
 /// for a copy of an entry with two bytes.
 pub const HTTP2_TABLE_CHURN_BYTES_MAX: usize = 1024 * 1024;
+/// Longest frame of HTTP/2: neither side is told of a larger bound than the default (RFC 9113 section 6.5.2).
+pub const HTTP2_FRAME_BYTES_MAX: usize = 16 * 1024;
+/// Longest header block, over all its frames, compressed.
+pub const HTTP2_HEADER_BLOCK_BYTES_MAX: usize = 64 * 1024;
+/// CONTINUATION frames of one header block.
+pub const HTTP2_CONTINUATIONS_MAX: usize = 20;
+/// Streams of one connection that are open at once, about 400 bytes each.
+pub const HTTP2_STREAMS_MAX: usize = 256;
+/// Closed streams that are remembered, for frames that were under way.
+pub const HTTP2_STREAMS_RECENT_MAX: usize = 512;
+/// Stream number from which on a connection is drained: numbers end at 2^31 - 1.
+pub const HTTP2_STREAM_DRAIN_FROM: u32 = 0x7fff_0000;
+/// Entries of one SETTINGS frame.
+pub const HTTP2_SETTINGS_MAX: usize = 64;
+/// SETTINGS frames of one side that wait for their acknowledgement.
+pub const HTTP2_SETTINGS_PENDING_MAX: usize = 16;
+/// Streams that a client may have reset, or made reset, before their answer began; each whole answer forgives one.
+pub const HTTP2_RESETS_MAX: usize = 50;
+/// Frames of one side that move nothing on, without one that does.
+pub const HTTP2_IDLE_FRAMES_MAX: usize = 1_000;
+/// How many such frames one is worth that moves something on.
+pub const HTTP2_IDLE_FRAMES_FORGIVEN: usize = 64;
+/// Frames of the editor's own that wait for their turn.
+pub const HTTP2_TRANSMIT_FRAMES_MAX: usize = 1_024;
 /// Bytes of a request path that an audit event keeps.
 pub const AUDIT_PATH_BYTES_MAX: usize = 1024;
 /// Bytes of a `User-Agent` product, or of a vendor's request id, that an audit event keeps.
@@ -184,6 +208,7 @@ const _: () = assert!(POLICY_INSPECTED_HOSTS_MAX < u16::MAX as usize);
 const _: () = assert!(HTTP1_FIELD_BYTES_MAX <= HTTP1_HEAD_BYTES_MAX);
 const _: () = assert!(HEADER_VALUE_BYTES_MAX <= HTTP1_FIELD_BYTES_MAX);
 const _: () = assert!(HTTP1_HEAD_BYTES_MAX <= INSPECT_BUFFER_BYTES_MAX);
+const _: () = assert!(HTTP2_HEADER_BLOCK_BYTES_MAX + 2 * HTTP2_FRAME_BYTES_MAX < INSPECT_BUFFER_BYTES_MAX);
 const _: () = assert!(HTTP2_TABLE_BYTES_INITIAL <= HTTP2_TABLE_BYTES_MAX);
 const _: () = assert!(HTTP2_TABLE_BYTES_MAX + HTTP2_HEADER_LIST_BYTES_MAX <= HTTP2_TABLE_CHURN_BYTES_MAX);
 const _: () =

@@ -7,8 +7,12 @@ mod drive;
 mod strict;
 
 use drive::{BLOCK, Drive, HOST, OK, SET, forwarded, get, post, refused};
+use std::sync::Arc;
+
+use penstock_core::catalogue::ConnectorId;
 use penstock_core::http1::EditFault;
 use penstock_core::limits::{HTTP1_FIELD_BYTES_MAX, HTTP1_HEAD_BYTES_MAX, HTTP1_PIPELINE_MAX};
+use penstock_core::policy::{HeaderEdit, Mode};
 
 /// What `get(fields)` becomes when `kept` are the fields that stay.
 fn edited_get(kept: &str) -> String {
@@ -144,6 +148,24 @@ fn h040_only_a_right_request_may_be_upgraded() {
     let mut drive = Drive::new();
     drive.egress(get(WEBSOCKET)).ingress(SWITCHING.replace("websocket", "h2c"));
     assert_eq!(drive.fault, Some(EditFault::ResponseUpgrade));
+}
+
+#[test]
+fn h040_a_websocket_needs_the_policy_or_a_connector_that_cannot_do_without() {
+    for (connector, said, allowed) in [
+        (ConnectorId::AnthropicClaude, None, false),
+        (ConnectorId::AnthropicClaude, Some(true), true),
+        (ConnectorId::Slack, None, true),
+        (ConnectorId::OpenaiChatgpt, None, true),
+        (ConnectorId::Slack, Some(false), false),
+    ] {
+        let edit = HeaderEdit::new(Mode::Enforce, &[connector], vec![]);
+        let edit = if let Some(said) = said { edit.with_websocket(said) } else { edit };
+        let mut drive = Drive::with(&Arc::new(edit));
+        drive.egress(get(WEBSOCKET)).ingress(SWITCHING);
+        assert_eq!(drive.upstream_text().contains("Upgrade"), allowed, "{connector}");
+        assert_eq!((drive.exchange.is_upgraded(), drive.fault.is_none()), (allowed, allowed), "{connector}");
+    }
 }
 
 #[test]

@@ -135,8 +135,8 @@ fn an_upgrade_turns_the_connection_into_bytes() {
     let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let upstream = Upstream::plan().bytes(answer, Then::Echo).start();
     let appliance = Appliance::before(&upstream);
-    let mut client = appliance.client("claude.ai");
-    client.send("GET /socket HTTP/1.1\r\nHost: claude.ai\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let mut client = appliance.client("chatgpt.com");
+    client.send("GET /socket HTTP/1.1\r\nHost: chatgpt.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert_eq!(client.next_answer(false).unwrap().status, 101);
     let frame = b"\x81\x85mask\x00GET / HTTP/1.1\r\n\r\n\xff";
     client.send(frame);

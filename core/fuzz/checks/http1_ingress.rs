@@ -9,7 +9,7 @@ use penstock_core::policy::{HeaderEdit, Mode};
 use penstock_core::sni::Sni;
 
 static EDIT: LazyLock<Arc<HeaderEdit>> =
-    LazyLock::new(|| Arc::new(HeaderEdit::new(Mode::Enforce, &[ConnectorId::MicrosoftEntra], vec![])));
+    LazyLock::new(|| Arc::new(HeaderEdit::new(Mode::Enforce, &[ConnectorId::Slack], vec![])));
 
 const REQUESTS: &[u8] = b"GET / HTTP/1.1\r\nHost: login.example\r\n\r\nHEAD / HTTP/1.1\r\nHost: login.example\r\n\r\n\
     POST / HTTP/1.1\r\nHost: login.example\r\nContent-Length: 1\r\n\r\nx\

@@ -36,6 +36,8 @@ pub struct Connector {
     pub fields: &'static [Field],
     /// What is set on every request to every host of the connector.
     pub headers: &'static [Header],
+    /// Whether its product needs WebSockets on the inspected hosts.
+    pub websocket: bool,
     /// Connectors that may not stand beside this one in a profile.
     pub conflicts: &'static [Conflict],
     /// How the vendor's refusal is recognised.

@@ -1,6 +1,6 @@
-//! Classes of bytes in HTTP/1.1 heads, and field names compared.
+//! Classes of bytes in heads, and field names compared.
 //!
-//! Owns what a token, a value and a name are; knows nothing of lines. Called by the readers of this module.
+//! Owns what a token, a value and a name are; knows nothing of lines. Called by the readers of both versions.
 
 /// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
@@ -79,6 +79,15 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
 /// The elements of a comma-separated list, without surrounding space; empty ones are left out (RFC 9110 section 5.6.1.2).
 pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// A length in plain digits: no sign, no space, no leading zero, within 63 bits.
+pub(crate) fn plain_length(digits: &[u8]) -> Option<u64> {
+    let is_plain = digits == b"0" || matches!(digits, [b'1'..=b'9', ..]);
+    if !is_plain || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    core::str::from_utf8(digits).ok()?.parse::<i64>().ok().map(i64::unsigned_abs)
 }
 
 const fn fold(byte: u8) -> u8 {

@@ -131,7 +131,7 @@ impl Egress {
         };
         let head = rest.get(..length).unwrap_or_default();
         let is_edited = rules.edit.mode() == Mode::Enforce;
-        let terms = self.head.terms(is_edited)?;
+        let terms = self.head.terms(is_edited, rules.edit.websocket())?;
         if is_edited {
             self.head.splice(head, at, terms, rules.edit.http1_block(), splicer);
         } else {

@@ -31,7 +31,7 @@ mod response_head;
 /// The grammar, for the reader of the explicit proxy's heads and for HTTP/2.
 pub(crate) mod syntax {
     pub(crate) use super::line::{Field, field, line_feed};
-    pub(crate) use super::request_line::{RequestLine, check_method_begun};
+    pub(crate) use super::request_line::{RequestLine, check_method_begun, check_path, method};
     pub(crate) use crate::http::authority::port;
     pub(crate) use crate::http::event::product;
     pub(crate) use crate::http::token::{is_name, trim};

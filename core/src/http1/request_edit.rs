@@ -46,7 +46,8 @@ pub(crate) enum Upgrade {
 
 impl RequestHead {
     /// The terms of the request; refuses a body where there should be none.
-    pub(crate) fn terms(&self, is_edited: bool) -> Result<Terms, EditFault> {
+    /// `allows_websocket` when it may ask for an upgrade to that.
+    pub(crate) fn terms(&self, is_edited: bool, allows_websocket: bool) -> Result<Terms, EditFault> {
         let is_head = self.method == "HEAD";
         let is_get = self.method == "GET";
         let has_content = self.is_chunked || self.content_length.is_some_and(|bytes| bytes > 0);
@@ -55,7 +56,7 @@ impl RequestHead {
         }
         let may_upgrade = self.options.upgrade && self.version == Version::Http11 && is_get;
         let upgrade = match self.upgrade {
-            Offer::Plain if may_upgrade => Upgrade::WebSocket,
+            Offer::Plain if may_upgrade && (allows_websocket || !is_edited) => Upgrade::WebSocket,
             Offer::Plain | Offer::Other if !is_edited && self.options.upgrade => Upgrade::Any,
             _ => Upgrade::No,
         };

@@ -190,7 +190,7 @@ impl RequestHead {
             return Err(EditFault::ContentLengthTwice);
         }
         let digits = value.strip_prefix(b" ").unwrap_or(value);
-        self.content_length = Some(plain_length(digits).ok_or(EditFault::ContentLengthMalformed)?);
+        self.content_length = Some(token::plain_length(digits).ok_or(EditFault::ContentLengthMalformed)?);
         Ok(())
     }
 
@@ -294,13 +294,4 @@ const PROXY: &[u8] = b"proxy-";
 
 fn check_expect(value: &[u8]) -> Result<(), EditFault> {
     if token::is_name(token::trim(value), b"100-continue") { Ok(()) } else { Err(EditFault::ExpectUnknown) }
-}
-
-/// A length in plain digits: no sign, no space, no leading zero, within 63 bits.
-fn plain_length(digits: &[u8]) -> Option<u64> {
-    let is_plain = digits == b"0" || matches!(digits, [b'1'..=b'9', ..]);
-    if !is_plain || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    core::str::from_utf8(digits).ok()?.parse::<i64>().ok().map(i64::unsigned_abs)
 }

@@ -6,10 +6,33 @@
 //! | file | owns |
 //! |---|---|
 //! | `exchange` | the object that the data plane drives |
+//! | `egress`, `ingress` | what becomes of each unit of either side |
+//! | `connection` | the state that both share: settings, windows, guards |
+//! | `streams` | which streams are open, and how others ended |
+//! | `request`, `answer` | judging the fields of a request, of an answer |
+//! | `codec`, `fields` | compression of one direction, and the fields of a block |
+//! | `unit`, `frame` | cutting bytes into units; headers of frames |
+//! | `settings` | what of each side's SETTINGS goes on |
+//! | `pieces`, `transmit` | what goes out in a call; frames of the editor's own |
+//! | `violation` | what ends a connection |
 //! | [`hpack`] | field compression (RFC 7541): reading blocks, and writing new ones |
 
+mod answer;
+mod codec;
+mod connection;
+mod egress;
 mod exchange;
+mod fields;
+mod frame;
 pub mod hpack;
+mod ingress;
+mod pieces;
+mod request;
+mod settings;
+mod streams;
+mod transmit;
+mod unit;
+mod violation;
 
 pub use exchange::Exchange;
 

@@ -98,5 +98,13 @@ fn build_edit(mode: Mode, set: &[usize], restrictions: &[Restriction<'_>], names
     let chosen = || set.iter().filter_map(|&index| restrictions.get(index));
     let connectors: Vec<ConnectorId> = chosen().filter_map(|restriction| Some(restriction.connector?.id)).collect();
     let headers: Vec<SetHeader> = chosen().flat_map(|restriction| &restriction.headers).cloned().collect();
-    HeaderEdit::with_names(Arc::clone(names), mode, &connectors, headers)
+    let edit = HeaderEdit::with_names(Arc::clone(names), mode, &connectors, headers);
+    let default = edit.websocket();
+    // One restriction that says no is enough; else one that says yes, or one connector that needs them.
+    let mut said = chosen().filter_map(|restriction| restriction.websocket);
+    let websocket = match said.next() {
+        Some(first) => first && said.all(|next| next),
+        None => default,
+    };
+    edit.with_websocket(websocket)
 }

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::Mode;
 use crate::catalogue::denial::DenialSignatures;
 use crate::catalogue::{ConnectorId, DenialScanner, StripNames, connector};
+use crate::http2::hpack::literal;
 
 /// A header with its value, as it is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +39,9 @@ pub struct HeaderEdit {
     headers: Vec<SetHeader>,
     /// The lines of `headers` that are set, each ended by CR LF; empty unless enforcing.
     http1_block: Bytes,
+    /// The same as header fields of HTTP/2; empty unless enforcing.
+    http2_block: Bytes,
+    websocket: bool,
     names: Arc<StripNames>,
     denials: Arc<DenialSignatures>,
     request_id_headers: SmallVec<[&'static str; 4]>,
@@ -56,12 +60,13 @@ impl HeaderEdit {
         connectors: &[ConnectorId],
         headers: Vec<SetHeader>,
     ) -> Self {
-        let mut block = Vec::new();
+        let (mut block, mut http2_block) = (Vec::new(), Vec::new());
         if mode == Mode::Enforce {
             for header in &headers {
                 for part in [header.name.as_bytes(), b": ", header.value.as_bytes(), b"\r\n"] {
                     block.extend_from_slice(part);
                 }
+                literal(header.name.to_ascii_lowercase().as_bytes(), header.value.as_bytes(), false, &mut http2_block);
             }
         }
         Self {
@@ -70,10 +75,18 @@ impl HeaderEdit {
             connectors: connectors.into(),
             headers,
             http1_block: block.into(),
+            http2_block: http2_block.into(),
+            websocket: connectors.iter().any(|&id| connector(id).websocket),
             names,
             denials: Arc::new(DenialSignatures::new(connectors)),
             request_id_headers: connectors.iter().flat_map(|&id| connector(id).request_id_headers).copied().collect(),
         }
+    }
+
+    /// The same edit, with WebSockets allowed or not whatever the connectors' default is.
+    #[must_use]
+    pub fn with_websocket(self, websocket: bool) -> Self {
+        Self { websocket, ..self }
     }
 
     /// The same edit as part of a profile.
@@ -109,6 +122,17 @@ impl HeaderEdit {
     /// [`Self::set`] as HTTP/1.1 header lines, each ended by CR LF.
     pub const fn http1_block(&self) -> &Bytes {
         &self.http1_block
+    }
+
+    /// [`Self::set`] as header fields of HTTP/2: names in lower case, literals that touch no dynamic table, so that they are
+    /// right in any header block.
+    pub const fn http2_block(&self) -> &Bytes {
+        &self.http2_block
+    }
+
+    /// Whether a request may turn its connection (HTTP/1.1) or stream (HTTP/2) into a WebSocket, which is not read any more.
+    pub const fn websocket(&self) -> bool {
+        self.websocket
     }
 
     /// Whether a header that the client sent is removed: any restriction header of the catalogue, not of this host's

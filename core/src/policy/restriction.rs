@@ -23,10 +23,12 @@ pub(super) struct Restriction<'doc> {
     pub(super) connector: Option<&'static Connector>,
     pub(super) hosts: Vec<HostPattern>,
     pub(super) headers: Vec<SetHeader>,
+    /// Whether WebSockets are allowed, where the document says so.
+    pub(super) websocket: Option<bool>,
 }
 
 /// Keys that every restriction has beside its connector's fields.
-const COMMON_KEYS: [&str; 5] = ["name", "connector", "allow_unverified", "only_hosts", "extra_hosts"];
+const COMMON_KEYS: [&str; 6] = ["name", "connector", "allow_unverified", "only_hosts", "extra_hosts", "websocket"];
 
 impl<'doc> Restriction<'doc> {
     /// Reads `[[restriction]]`. `None` when it has no name, without which nothing can refer to it.
@@ -34,14 +36,21 @@ impl<'doc> Restriction<'doc> {
         let name = section.required_string("name", findings);
         let connector = find_connector(section, findings);
         let Some(connector) = connector else {
-            return name.map(|name| Self { name, connector: None, hosts: Vec::new(), headers: Vec::new() });
+            return name.map(|name| Self {
+                name,
+                connector: None,
+                hosts: Vec::new(),
+                headers: Vec::new(),
+                websocket: None,
+            });
         };
         refuse_unknown_keys(section, connector, findings);
         refuse_unverified(section, connector, findings);
         let values = read_values(section, connector, findings);
         let hosts = read_hosts(section, connector, findings);
         let headers = build_headers(section, connector, &values, findings);
-        name.map(|name| Self { name, connector: Some(connector), hosts, headers })
+        let websocket = section.boolean("websocket", findings);
+        name.map(|name| Self { name, connector: Some(connector), hosts, headers, websocket })
     }
 }
 

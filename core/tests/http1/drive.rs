@@ -24,7 +24,7 @@ pub(crate) const BLOCK: &str = "Restrict-Access-To-Tenants: contoso.com,fabrikam
 pub(crate) fn edit(mode: Mode) -> Arc<HeaderEdit> {
     let header = |&(name, value): &(&str, &str)| SetHeader { name: name.into(), value: value.into() };
     let connectors = [ConnectorId::MicrosoftEntra, ConnectorId::AnthropicClaude];
-    Arc::new(HeaderEdit::new(mode, &connectors, SET.iter().map(header).collect()))
+    Arc::new(HeaderEdit::new(mode, &connectors, SET.iter().map(header).collect()).with_websocket(true))
 }
 
 /// One connection under test.

@@ -1,32 +1,13 @@
 //! Makes requests and answers from a seed, each with what must become of it, by a model that knows nothing of the product.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "../http/dice.rs"]
+mod dice;
+
+pub(crate) use dice::Dice;
+
 use super::drive::{BLOCK, HOST};
 use super::strict::RESTRICTION_HEADERS;
-
-/// Marsaglia's xorshift: the same numbers for a seed everywhere.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % bound
-    }
-
-    pub(crate) fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    pub(crate) fn pick<'a, T: ?Sized>(&mut self, items: &[&'a T]) -> &'a T {
-        items[self.below(items.len())]
-    }
-}
 
 /// A request, what must go upstream of it, and what matters for the answer.
 #[derive(Clone, Debug, Default)]

@@ -181,7 +181,7 @@ fn folded(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
-fn is_restriction(name: &str) -> bool {
+pub(crate) fn is_restriction(name: &str) -> bool {
     let name = folded(name);
     let stem = name.trim_end_matches(|character: char| character.is_ascii_digit());
     RESTRICTION_HEADERS.contains(&&name[..]) || stem == "anthropic-allowed-org-ids"

@@ -91,6 +91,11 @@ impl Encoder {
     }
 }
 
+/// Appends a change of the table's size, which stands at the start of a block.
+pub(in crate::http2) fn size_update(bytes: usize, out: &mut Vec<u8>) {
+    integer::encode(bytes, 5, SIZE_UPDATE, out);
+}
+
 /// Appends a literal that touches no dynamic table, so that it is right in any block: not indexed, or never indexed. The name
 /// may be an index of the static table.
 pub fn literal(name: &[u8], value: &[u8], never_indexed: bool, out: &mut Vec<u8>) {

@@ -26,6 +26,7 @@ mod string;
 mod table;
 
 pub use decode::Decoder;
+pub(in crate::http2) use encode::size_update;
 pub use encode::{Encoder, literal};
 pub use fault::HpackFault;
 pub use field::{Field, Form, OverLimit, Summary};
