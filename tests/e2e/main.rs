@@ -9,6 +9,7 @@ mod clients;
 mod connect;
 mod daemons;
 mod deny;
+mod engines;
 mod explain;
 mod hostile_certificate;
 mod hostile_connect;
