@@ -1,6 +1,7 @@
 //! Real clients: curl, Python's requests and httpx, browsers' handshakes, and the vendors' own libraries, against the
 //! simulated endpoints that enforce the vendors' semantics.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use penstock_tests::appliance::{Appliance, Setup};
@@ -9,17 +10,17 @@ use penstock_tests::saas::Saas;
 use penstock_tests::upstream::Upstream;
 use serde_json::{Value, json};
 
-fn before_saas() -> (Saas, Appliance) {
+pub(crate) fn before_saas() -> (Saas, Appliance) {
     let saas = Saas::start();
     let appliance = Setup::default().saas(&saas).start();
     (saas, appliance)
 }
 
-/// Runs one of `tests/clients`; `None` when the Python clients are not installed.
-fn python(appliance: &Appliance, script: &str, arguments: &[&str]) -> Option<Value> {
+/// Runs one of `tests/clients`, which trusts `root`; `None` when the Python clients are not installed.
+pub(crate) fn python(appliance: &Appliance, root: &Path, script: &str, arguments: &[&str]) -> Option<Value> {
     let mut command = Command::new(place::python()?);
     command.arg(place::workspace().join("tests/clients").join(script)).args(arguments);
-    command.env("PENSTOCK_PROXY", format!("http://{}", appliance.proxy())).env("PENSTOCK_ROOT", appliance.root());
+    command.env("PENSTOCK_PROXY", format!("http://{}", appliance.proxy())).env("PENSTOCK_ROOT", root);
     for variable in ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy"] {
         command.env_remove(variable);
     }
@@ -28,7 +29,7 @@ fn python(appliance: &Appliance, script: &str, arguments: &[&str]) -> Option<Val
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-fn curl(appliance: &Appliance, arguments: &[&str]) -> Output {
+pub(crate) fn curl(appliance: &Appliance, arguments: &[&str]) -> Output {
     let mut command = Command::new(place::program("curl").unwrap());
     for variable in ["CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         command.env_remove(variable);
@@ -45,7 +46,7 @@ fn curl(appliance: &Appliance, arguments: &[&str]) -> Output {
     command.arg(appliance.root()).args(arguments).output().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -55,14 +56,18 @@ fn curl_signs_in_and_is_refused_elsewhere() {
     let form = ["-d", "grant_type=client_credentials&client_id=a&client_secret=b&scope=c"];
     let token = |tenant: &str| {
         let url = format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token");
-        text(&curl(&appliance, &[form[0], form[1], "-H", "Restrict-Access-To-Tenants: evil.example", &url]))
+        text(&curl(
+            &appliance,
+            &["--http1.1", form[0], form[1], "-H", "Restrict-Access-To-Tenants: evil.example", &url],
+        ))
     };
     assert!(token("contoso.com").contains("\"access_token\""), "{}", token("contoso.com"));
     assert!(token("evil.example").contains("AADSTS500021"), "{}", token("evil.example"));
     let consumer = text(&curl(&appliance, &["https://login.live.com/login.srf"]));
     assert!(consumer.contains("has blocked access") && !consumer.contains("signed in"), "{consumer}");
     let seen: Value =
-        serde_json::from_slice(&curl(&appliance, &["https://login.microsoftonline.com/__seen"]).stdout).unwrap();
+        serde_json::from_slice(&curl(&appliance, &["--http1.1", "https://login.microsoftonline.com/__seen"]).stdout)
+            .unwrap();
     for request in seen["requests"].as_array().unwrap() {
         let lines: Vec<&str> = request["headers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let own: Vec<&&str> =
@@ -111,7 +116,9 @@ fn curl_moves_bulk_through_a_passed_host_unchanged() {
 fn plain_python_clients_and_browser_handshakes() {
     let upstream = Upstream::plan().start();
     let appliance = Appliance::before(&upstream);
-    let Some(said) = python(&appliance, "plain_http.py", &["https://login.microsoftonline.com/common", "5"]) else {
+    let Some(said) =
+        python(&appliance, &appliance.root(), "plain_http.py", &["https://login.microsoftonline.com/common", "5"])
+    else {
         return;
     };
     for client in ["requests", "httpx", "chrome", "firefox", "safari"] {
@@ -123,7 +130,7 @@ fn plain_python_clients_and_browser_handshakes() {
 #[test]
 fn msal_gets_its_tokens_from_the_permitted_tenant() {
     let (_saas, appliance) = before_saas();
-    let Some(said) = python(&appliance, "entra.py", &["contoso.com"]) else { return };
+    let Some(said) = python(&appliance, &appliance.root(), "entra.py", &["contoso.com"]) else { return };
     assert!(said["token_endpoint"].as_str().unwrap().starts_with("https://login.microsoftonline.com/"), "{said}");
     assert!(said["credentials"]["access_token"].is_string(), "{said}");
     assert!(said["device"]["access_token"].is_string(), "{said}");
@@ -132,7 +139,7 @@ fn msal_gets_its_tokens_from_the_permitted_tenant() {
 #[test]
 fn msal_is_refused_by_another_tenant() {
     let (_saas, appliance) = before_saas();
-    let Some(said) = python(&appliance, "entra.py", &["evil.example"]) else { return };
+    let Some(said) = python(&appliance, &appliance.root(), "entra.py", &["evil.example"]) else { return };
     let refusal = said["credentials"]["error_description"].as_str().unwrap_or_default();
     assert!(refusal.contains("AADSTS500021"), "{said}");
     assert!(said["device"]["access_token"].is_null(), "{said}");
@@ -143,10 +150,10 @@ fn msal_is_refused_by_another_tenant() {
 #[test]
 fn the_anthropic_library_works_and_a_foreign_key_is_refused() {
     let (_saas, appliance) = before_saas();
-    let Some(said) = python(&appliance, "anthropic_sdk.py", &["sk-ant-permitted"]) else { return };
+    let Some(said) = python(&appliance, &appliance.root(), "anthropic_sdk.py", &["sk-ant-permitted"]) else { return };
     assert_eq!(said["status"], 200, "{said}");
     assert_eq!(said["text"], said["streamed"], "{said}");
-    let refused = python(&appliance, "anthropic_sdk.py", &["sk-ant-foreign"]).unwrap();
+    let refused = python(&appliance, &appliance.root(), "anthropic_sdk.py", &["sk-ant-foreign"]).unwrap();
     assert_eq!(refused["status"], 403, "{refused}");
     assert!(refused["text"].as_str().unwrap().contains("Access restricted by network policy"), "{refused}");
     let events = appliance.admin().await_events("status=denied&connector=anthropic-claude", 1);
@@ -162,9 +169,9 @@ fn the_openai_library_works_and_a_foreign_key_is_refused() {
         .replace("\"chatgpt\", \"google\"]", "\"chatgpt\", \"google\", \"openai\"]")
         + api;
     let appliance = Setup::default().policy(&policy).saas(&saas).start();
-    let Some(said) = python(&appliance, "openai_sdk.py", &["sk-permitted"]) else { return };
+    let Some(said) = python(&appliance, &appliance.root(), "openai_sdk.py", &["sk-permitted"]) else { return };
     assert_eq!(said["status"], 200, "{said}");
     assert_eq!(said["text"], said["streamed"], "{said}");
-    let refused = python(&appliance, "openai_sdk.py", &["sk-foreign"]).unwrap();
+    let refused = python(&appliance, &appliance.root(), "openai_sdk.py", &["sk-foreign"]).unwrap();
     assert_eq!(refused["status"], 403, "{refused}");
 }

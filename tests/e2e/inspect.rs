@@ -49,13 +49,6 @@ fn each_inspected_host_gets_its_own_headers() {
 }
 
 #[test]
-fn inspected_flows_speak_http_1_1() {
-    let upstream = Upstream::plan().start();
-    let appliance = Appliance::before(&upstream);
-    assert_eq!(appliance.client(ENTRA).alpn().as_deref(), Some(&b"http/1.1"[..]));
-}
-
-#[test]
 fn the_leaf_names_exactly_one_host() {
     let upstream = Upstream::plan().start();
     let appliance = Appliance::before(&upstream);

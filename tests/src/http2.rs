@@ -158,6 +158,15 @@ impl Http2Client {
         })
     }
 
+    /// What is left of a body.
+    pub fn rest(&self, opened: &mut Opened) -> Result<Bytes, h2::Error> {
+        let mut rest = Vec::new();
+        while let Some(piece) = self.piece(opened)? {
+            rest.extend_from_slice(&piece);
+        }
+        Ok(rest.into())
+    }
+
     /// Waits until the connection has ended; the error that was said at its end, if any.
     pub fn ended(&mut self) -> Option<Reason> {
         let ended = self.ended.take().expect("asked once");

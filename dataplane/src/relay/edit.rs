@@ -338,7 +338,7 @@ impl<'a> EditRelay<'a> {
     /// Whether nothing more may or can follow on this connection.
     fn is_over(&self) -> bool {
         let exchange = self.exchange.borrow();
-        exchange.is_idle() && exchange.must_close()
+        exchange.is_idle() && (exchange.must_close() || self.egress_ended.get())
     }
 
     /// Pushes the deadline back; a request head that has begun keeps its own.

@@ -50,7 +50,7 @@ impl Offer {
         let mut listed = false;
         for name in names {
             listed = true;
-            offer = match (offer, Alpn::named(name).filter(|known| SPOKEN.contains(known))) {
+            offer = match (offer, Alpn::named(name)) {
                 (Self::Nothing, Some(Alpn::Http11)) => Self::Http11,
                 (Self::Nothing, Some(Alpn::Http2)) => Self::Http2,
                 (Self::Http11, Some(Alpn::Http2)) => Self::Both,
@@ -133,9 +133,6 @@ impl<Config> PerChoice<Config> {
     }
 }
 
-/// What a client may be given.
-const SPOKEN: [Alpn; 1] = [Alpn::Http11];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +146,9 @@ mod tests {
         assert_eq!(offer(&[]), Some(Offer::Nothing));
         assert_eq!(offer(&[b"http/1.1"]), Some(Offer::Http11));
         assert_eq!(offer(&[b"\x0a\x0a", b"http/1.1", b"http/1.0", b"http/1.1"]), Some(Offer::Http11));
+        assert_eq!(offer(&[b"http/1.0", b"h2", b"h3", b"http/1.1", b"h2"]), Some(Offer::BothHttp2First));
+        assert_eq!(offer(&[b"http/1.1", b"h2"]), Some(Offer::Both));
+        assert_eq!(offer(&[b"h2", b"h2"]), Some(Offer::Http2));
         assert_eq!(offer(&[b"http/1.0", b"h3", b"H2", b"HTTP/1.1", b"", b"h2c"]), None);
     }
 }
