@@ -75,6 +75,24 @@ fn a_pilot_source_is_report_only() {
 }
 
 #[test]
+fn engines_are_shown_where_the_policy_chose_them() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("policy.toml");
+    let engines = "[[engine]]\nhosts = [\"claude.ai\"]\nupstream = \"boring\"\nlegacy = true\n";
+    std::fs::write(&file, format!("{}\n{engines}", place::read(place::example_policy()))).unwrap();
+    let ask = |name: &str, form: &[&str]| {
+        let mut command = Command::new(place::binary("penstock"));
+        command.args(["explain", "--policy"]).arg(&file).args(["--sni", name]).args(form);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let json: Value = serde_json::from_str(&ask("claude.ai", &["--json"])).unwrap();
+    assert_eq!(json["engines"], json!({"upstream": "boring", "downstream": "rustls", "legacy": true}));
+    let said = ask("claude.ai", &[]);
+    assert!(said.contains("engines     boring upstream (legacy), rustls downstream"), "{said}");
+    assert!(!ask("login.live.com", &[]).contains("engines"));
+}
+
+#[test]
 fn a_source_without_a_profile_passes() {
     let answer = explain(&["--sni", "login.microsoftonline.com", "--source", "192.0.2.1"]);
     assert_eq!((answer["verdict"].as_str(), &answer["profile"]), (Some("pass"), &Value::Null));
