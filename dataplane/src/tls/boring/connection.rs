@@ -6,11 +6,13 @@ use std::sync::Arc;
 use boring::ssl::{Error, ErrorCode, ShutdownState, Ssl, SslStream};
 use penstock_core::flow::{FaultKind, Leg};
 use penstock_core::limits::{INSPECT_BUFFER_BYTES_MAX, TLS_RECORD_BYTES_MAX};
+use penstock_core::tls::alert::{self, Alert};
 
 use super::super::alpn::Alpn;
 use super::super::client_certificate::ClientCertificateRequests;
 use super::super::engine::{Engine, PlainRead};
 use super::super::verify::VerifiedUpstream;
+use super::greeting::Greeting;
 use super::origins::Verdict;
 use super::reason;
 use super::wire::Wire;
@@ -20,6 +22,8 @@ pub(super) struct BoringEngine {
     stream: SslStream<Wire>,
     /// On an upstream leg.
     proof: Option<Proof>,
+    /// On a downstream leg until its handshake is over.
+    greeting: Option<Greeting>,
     handshaking: bool,
     /// What ended the connection: it is never gone on with.
     fault: Option<FaultKind>,
@@ -62,6 +66,7 @@ impl BoringEngine {
         let stream = SslStream::new(ssl, Wire::default()).map_err(|_| FaultKind::Tls)?;
         Ok(Self {
             stream,
+            greeting: proof.is_none().then(Greeting::default),
             proof,
             handshaking: true,
             fault: None,
@@ -79,11 +84,15 @@ impl BoringEngine {
     /// Goes on with the handshake; afterwards decrypts what came.
     fn advance(&mut self) -> Result<(), FaultKind> {
         if self.handshaking {
+            // Looked at before BoringSSL answers it, and once more should it have come together with the first.
+            self.check_second_hello().inspect_err(|_| self.refuse_hello())?;
             let outcome = if self.proof.is_some() { self.stream.connect() } else { self.stream.accept() };
             if let Some(proof) = &self.proof {
                 proof.check()?;
             }
+            let unanswered = self.check_second_hello()?;
             match outcome {
+                Ok(()) if unanswered => return Err(FaultKind::Tls),
                 Ok(()) => {}
                 Err(error) if error.would_block() => {
                     return if self.ended { Err(FaultKind::Closed) } else { Ok(()) };
@@ -95,8 +104,22 @@ impl BoringEngine {
                 proof.verified().ok_or(FaultKind::Certificate)?;
             }
             self.handshaking = false;
+            self.greeting = None;
         }
         self.decrypt()
+    }
+
+    /// Whether a second ClientHello was asked for and has not come; a fault when it came and is not like the first.
+    fn check_second_hello(&self) -> Result<bool, FaultKind> {
+        match &self.greeting {
+            Some(greeting) if self.stream.ssl().used_hello_retry_request() => greeting.check().map(|whole| !whole),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// No keys are in use yet, so that the alert goes out as it is.
+    fn refuse_hello(&mut self) {
+        let _ = io::Write::write(self.stream.get_mut(), &alert::record(Alert::IllegalParameter));
     }
 
     fn decrypt(&mut self) -> Result<(), FaultKind> {
@@ -162,7 +185,12 @@ impl Engine for BoringEngine {
         if self.fault.is_some() || self.closed {
             self.stream.get_mut().forget();
         }
-        let count = self.stream.get_mut().fill(source)?;
+        let wire = self.stream.get_mut();
+        let known = wire.unread().len();
+        let count = wire.fill(source)?;
+        if let Some(greeting) = &mut self.greeting {
+            greeting.add(wire.unread().get(known..).unwrap_or_default());
+        }
         self.ended |= count == 0;
         Ok(count)
     }

@@ -9,12 +9,14 @@
 //! | module | owns |
 //! |---|---|
 //! | `connection` | one connection of either leg |
+//! | `greeting` | the second hello of a client |
 //! | `wire` | the stream in memory that BoringSSL reads and writes |
 //! | `origins` | the configurations of upstream legs, and the check of the chain |
 //! | `serving` | the configurations of downstream legs, of one leaf |
 //! | `reason` | what an error of BoringSSL means in the product's faults |
 
 mod connection;
+mod greeting;
 mod origins;
 mod reason;
 mod serving;

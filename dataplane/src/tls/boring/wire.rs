@@ -45,6 +45,11 @@ impl Wire {
         Ok(count)
     }
 
+    /// What came and was not read yet.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.ingress.block.get(self.ingress.start..self.ingress.end).unwrap_or_default()
+    }
+
     /// Forgets what came and was not read: nobody will.
     pub(super) fn forget(&mut self) {
         (self.ingress.start, self.ingress.end) = (0, 0);
