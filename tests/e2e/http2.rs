@@ -46,7 +46,7 @@ fn agreed(spoken: &[&'static str], offer: &[&str]) -> Result<Option<String>, Err
 }
 
 #[test]
-fn the_client_is_given_what_the_origin_chose() {
+fn h095_the_client_is_given_what_the_origin_chose() {
     let both = ["h2", "http/1.1"];
     let said = |name: &str| Ok(Some(name.to_owned()));
     assert_eq!(agreed(&both, &both), said("h2"));
@@ -68,7 +68,7 @@ fn an_origin_without_the_extension_speaks_http_1_1() {
 }
 
 #[test]
-fn a_sign_in_leaves_with_the_operators_headers_on_every_stream() {
+fn h051_a_sign_in_leaves_with_the_operators_headers_on_every_stream() {
     let upstream = Upstream::plan().start();
     let appliance = Appliance::before(&upstream);
     let client = appliance.http2_client(ENTRA);

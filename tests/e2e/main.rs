@@ -16,6 +16,7 @@ mod hostile_connect;
 mod hostile_framing;
 mod hostile_header;
 mod hostile_hello;
+mod hostile_http2;
 mod hostile_name;
 mod hostile_upstream;
 mod http2;
