@@ -86,7 +86,7 @@ fn goaway(appliance: &Appliance, bytes: &[u8]) -> u32 {
     let mut client = begin(appliance);
     // What is refused early may be closed before all of it is sent.
     let _ = client.try_send(bytes);
-    let last = frames(&client.rest()).pop().expect("a frame");
+    let last = frames(&client.rest()).pop().unwrap();
     assert_eq!(last.kind, GOAWAY);
     word(&last.payload[4..])
 }

@@ -270,7 +270,7 @@ fn a_broken_connection_ends_with_goaway() {
         last = Some((*kind, after[..length].to_vec()));
         rest = &after[length..];
     }
-    let (kind, payload) = last.expect("a frame");
+    let (kind, payload) = last.unwrap();
     assert_eq!((kind, &payload[4..8]), (7, &[0, 0, 0, 1][..]), "GOAWAY with PROTOCOL_ERROR");
     wait::until("the flow to end", || {
         let metrics = appliance.admin().metrics();
