@@ -303,6 +303,25 @@ fn a_drain_finishes_open_streams() {
     assert_eq!(client.ended(), None);
 }
 
+/// Whichever library speaks TLS on a leg, the protocol is the origin's choice and the streams pass.
+#[test]
+fn both_tls_engines_carry_it() {
+    for (upstream_engine, downstream_engine) in [("boring", "rustls"), ("rustls", "boring"), ("boring", "boring")] {
+        let upstream = echo().start();
+        let engines = format!(
+            "\n[[engine]]\nhosts = [\"{ENTRA}\"]\nupstream = \"{upstream_engine}\"\ndownstream = \"{downstream_engine}\"\n"
+        );
+        let policy = place::read(place::example_policy()) + &engines;
+        let appliance = Setup::default().policy(&policy).upstream(&upstream).start();
+        let client = appliance.http2_client(ENTRA);
+        let body = vec![7; 1_000_003];
+        let asks = (0..8).map(|number| Ask::post(ENTRA, &format!("/{number}"), body.clone())).collect();
+        assert!(client.ask_all(asks).into_iter().all(|answer| answer.unwrap().body == body));
+        assert_eq!(client.ask(Ask::get("login.live.com", "/")).unwrap().status, 421);
+        assert_eq!(upstream.seen()[0].alpn.as_deref(), Some("h2"));
+    }
+}
+
 #[test]
 fn an_appliance_that_only_reports_changes_nothing() {
     let upstream = Upstream::plan().expecting(penstock_tests::upstream::no_expectations).start();
