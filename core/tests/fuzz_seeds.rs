@@ -8,6 +8,8 @@ mod corpora;
 mod http1_egress;
 #[path = "../fuzz/checks/http1_ingress.rs"]
 mod http1_ingress;
+#[path = "../fuzz/checks/http2_exchange.rs"]
+mod http2_exchange;
 #[path = "../fuzz/checks/http2_hpack.rs"]
 mod http2_hpack;
 #[path = "../fuzz/checks/mint_facts.rs"]
@@ -29,6 +31,7 @@ type Check = fn(&[u8]);
 const TARGETS: &[(&str, Check)] = &[
     ("http1_egress", http1_egress::check),
     ("http1_ingress", http1_ingress::check),
+    ("http2_exchange", http2_exchange::check),
     ("http2_hpack", http2_hpack::check),
     ("mint_facts", mint_facts::check),
     ("policy_document", policy_document::check),

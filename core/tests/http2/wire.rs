@@ -93,12 +93,9 @@ impl Writer {
 
     /// Changes the table's size with the next block.
     pub(crate) fn resize(&mut self, bytes: usize) {
-        if self.updates.len() == 2 {
-            // Two are the most: the lowest, then the last.
-            let lowest = self.updates.iter().copied().min().unwrap();
-            self.updates = vec![lowest];
-        }
-        self.updates.push(bytes);
+        // The lowest, then the last.
+        let lowest = self.updates.iter().copied().min().filter(|&lowest| lowest < bytes);
+        self.updates = lowest.into_iter().chain([bytes]).collect();
         self.size_max = bytes;
         self.evict();
     }
