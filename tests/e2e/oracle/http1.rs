@@ -1,24 +1,13 @@
-//! Other readers: what goes upstream of an inspected connection is read by parsers that others wrote, as an origin would.
-//!
-//! The invariant is theirs to judge: as many requests as the exchange announced, for the same paths, each with every
-//! configured header exactly once, and nothing else by such a name.
+//! HTTP/1.1 as http-parser-js reads it, the JavaScript parser of Node.js.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::process::Command;
 
-use penstock_core::catalogue::ConnectorId;
 use penstock_core::http1::{Event, Exchange, Gather, Request};
-use penstock_core::policy::{HeaderEdit, Mode, SetHeader};
 use penstock_core::sni::Sni;
 use penstock_tests::place;
 use serde_json::Value;
 
-const HOST: &str = "login.microsoftonline.com";
-const SET: [(&str, &str); 2] = [
-    ("Restrict-Access-To-Tenants", "contoso.com"),
-    ("Restrict-Access-Context", "bbbbcccc-1111-dddd-2222-eeee3333ffff"),
-];
+use super::{HOST, SET, edit, is_restriction, read_by};
 
 /// A stream of requests as it went upstream, and what the exchange said of it.
 struct Forwarded {
@@ -30,9 +19,7 @@ struct Forwarded {
 
 /// Offers a client's bytes to an exchange in pieces of `step` bytes.
 fn forward(input: &[u8], step: usize) -> Forwarded {
-    let headers = SET.map(|(name, value)| SetHeader { name: name.into(), value: value.into() }).to_vec();
-    let edit = Arc::new(HeaderEdit::new(Mode::Enforce, &[ConnectorId::MicrosoftEntra], headers));
-    let mut exchange = Exchange::new(edit, Sni::parse(HOST.as_bytes()).unwrap());
+    let mut exchange = Exchange::new(edit(), Sni::parse(HOST.as_bytes()).unwrap());
     let mut forwarded = Forwarded { bytes: vec![], requests: vec![], refused: false };
     let mut waiting = Vec::new();
     for piece in input.chunks(step.max(1)) {
@@ -114,34 +101,10 @@ fn probes() -> Vec<Vec<u8>> {
 fn read_by_node(streams: &[Forwarded]) -> Option<Vec<Value>> {
     let python = place::python()?;
     let environment = python.parent()?.parent()?;
-    let mut reader = Command::new(environment.join("bin/node"))
-        .arg(place::workspace().join("tests/clients/http_parser.js"))
-        .env("NODE_PATH", environment.join("node/node_modules"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = reader.stdin.take().unwrap();
-    let lines: String = streams.iter().map(|stream| hex(&stream.bytes) + "\n").collect();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
-    let output = reader.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    let read: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(read.len(), streams.len());
-    Some(read)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// One of the catalogue's Microsoft names, however it is spelled.
-fn is_restriction(name: &str) -> bool {
-    let folded = name.to_ascii_lowercase().replace(['_', '.'], "-");
-    ["restrict-access-to-tenants", "restrict-access-context", "sec-restrict-tenant-access-policy"]
-        .contains(&folded.as_str())
+    let mut reader = Command::new(environment.join("bin/node"));
+    reader.arg(place::workspace().join("tests/clients/http_parser.js"));
+    reader.env("NODE_PATH", environment.join("node/node_modules"));
+    Some(read_by(reader, streams.iter().map(|stream| stream.bytes.as_slice())))
 }
 
 fn check(stream: &Forwarded, read: &Value) {
