@@ -22,6 +22,9 @@ pub struct Question {
     /// User id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Groups of the user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Where the flow goes, when that is an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<IpAddr>,
@@ -56,8 +59,10 @@ impl Question {
         let facts = FlowFacts {
             source: self.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             user: self.user.as_deref(),
+            groups: &self.groups,
             sni: sni.as_ref(),
             authority: None,
+            port: None,
             destination: self.destination,
             tls: true,
         };

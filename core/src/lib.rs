@@ -13,6 +13,7 @@
 //! | [`relay`] | half-close and idle state of two directions |
 //! | [`tls`] | records, the ClientHello, alerts |
 //! | [`proxy`] | the explicit proxy's request head |
+//! | [`users`] | the file of users and their groups |
 //! | [`http`] | what both versions of HTTP share: events, faults, pieces |
 //! | [`http1`] | heads, body framing and header editing on HTTP/1.1 |
 //! | [`http2`] | frames, header compression and header editing on HTTP/2 |
@@ -46,3 +47,4 @@ pub mod proxy;
 pub mod relay;
 pub mod sni;
 pub mod tls;
+pub mod users;

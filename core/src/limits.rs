@@ -24,6 +24,36 @@ pub const HOST_LABEL_BYTES_MAX: usize = 63;
 
 /// Longest head of a request to the explicit proxy listener.
 pub const CONNECT_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Longest `Basic` credentials, as they stand in the header.
+pub const CREDENTIALS_BYTES_MAX: usize = 2 * 1024;
+/// Longest name of a user or group.
+pub const USER_NAME_BYTES_MAX: usize = 128;
+/// Longest file of users.
+pub const USERS_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Groups of one user.
+pub const USER_GROUPS_MAX: usize = 64;
+/// Threads that verify passwords; each needs the memory that a hash asks for while it works.
+pub const AUTH_WORKERS: usize = 2;
+/// Passwords that wait to be verified; beyond, a client is asked to come back.
+pub const AUTH_QUEUE_MAX: usize = 256;
+/// Memory that a user's hash may ask for (Argon2's `m`, in KiB), and rounds (`t`), and lanes (`p`).
+pub const AUTH_HASH_KIB_MAX: u32 = 256 * 1024;
+/// See [`AUTH_HASH_KIB_MAX`].
+pub const AUTH_HASH_ROUNDS_MAX: u32 = 16;
+/// See [`AUTH_HASH_KIB_MAX`].
+pub const AUTH_HASH_LANES_MAX: u32 = 16;
+/// Verified credentials that one shard remembers.
+pub const AUTH_CACHE_ENTRIES_MAX: usize = 8_192;
+/// Time for which they are not verified again.
+pub const AUTH_CACHE_SECONDS: u64 = 300;
+/// Wrong passwords from one source (an IPv6 source is its /64) before no more are verified, on each shard.
+pub const AUTH_FAILURES_MAX: u32 = 20;
+/// Time after which a source's wrong passwords are forgotten.
+pub const AUTH_FAILURE_SECONDS: u64 = 60;
+/// Sources whose wrong passwords one shard counts.
+pub const AUTH_SOURCES_MAX: usize = 4_096;
+/// Time that a client waits for its password to be verified.
+pub const AUTH_DEADLINE_MS: u64 = 10_000;
 /// Longest HTTP/1.1 head in either direction of an inspected flow.
 pub const HTTP1_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most header fields in one HTTP/1.1 head.
@@ -100,6 +130,10 @@ pub const POLICY_PROFILES_MAX: usize = 256;
 pub const POLICY_ASSIGNMENTS_MAX: usize = 1_024;
 /// Host rules of all `[[engine]]` sections: they are tried one after the other for each inspected flow.
 pub const POLICY_ENGINE_HOSTS_MAX: usize = 1_024;
+/// Rules of `[[connect]]`: they are tried one after the other for each CONNECT to a port that is not open to all.
+pub const POLICY_CONNECT_RULES_MAX: usize = 256;
+/// Groups of `[[pac.group]]`.
+pub const POLICY_PAC_GROUPS_MAX: usize = 64;
 /// Host patterns that all restrictions of a policy inspect together.
 pub const POLICY_INSPECTED_HOSTS_MAX: usize = 4_096;
 /// Host rules with a wildcard inside a label: each costs a look when its literal part occurs in a name.

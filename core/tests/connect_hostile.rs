@@ -142,8 +142,8 @@ fn lines_are_as_strict_as_on_inspected_flows() {
     ] {
         assert_eq!(reject(input).status(), 400, "{input:?}");
     }
-    assert_eq!(reject("GET http://a.example/ HTTP/1.1\r\n\r\n").status(), 501);
-    assert_eq!(reject("GET http://a.example/ HTTP/1.1\r\n\r\n"), ConnectReject::AbsoluteForm);
-    assert_eq!(reject("GET / HTTP/1.1\r\n\r\n").status(), 405);
+    assert_eq!(reject("GET http://a.example/ HTTP/1.1\r\n\r\n").status(), 405);
+    assert_eq!(reject("GET http://a.example/ HTTP/1.1\r\n\r\n"), ConnectReject::Method);
+    assert_eq!(reject("POST / HTTP/1.1\r\n\r\n").status(), 405);
     assert_eq!(reject("CONNECT a.example:443 HTTP/3.0\r\n\r\n").status(), 505);
 }

@@ -1,6 +1,7 @@
 //! Replays the seeds of every fuzz target, and the fuzzing corpora of other TLS libraries, through the checks that the targets
 //! run: what fuzzing once found stays found, without a fuzzer.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::duplicate_mod, reason = "each check stands alone as a target")]
 
 #[path = "hello/corpora.rs"]
 mod corpora;
@@ -8,6 +9,8 @@ mod corpora;
 mod http1_egress;
 #[path = "../fuzz/checks/http1_ingress.rs"]
 mod http1_ingress;
+#[path = "../fuzz/checks/http1_proxy.rs"]
+mod http1_proxy;
 #[path = "../fuzz/checks/http2_exchange.rs"]
 mod http2_exchange;
 #[path = "../fuzz/checks/http2_hpack.rs"]
@@ -31,6 +34,7 @@ type Check = fn(&[u8]);
 const TARGETS: &[(&str, Check)] = &[
     ("http1_egress", http1_egress::check),
     ("http1_ingress", http1_ingress::check),
+    ("http1_proxy", http1_proxy::check),
     ("http2_exchange", http2_exchange::check),
     ("http2_hpack", http2_hpack::check),
     ("mint_facts", mint_facts::check),

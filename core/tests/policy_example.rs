@@ -23,7 +23,16 @@ fn example() -> Snapshot {
 fn explained(snapshot: &Snapshot, name: &str, source: &str) -> Explanation {
     let sni = Sni::parse(name.as_bytes()).unwrap();
     let source: IpAddr = source.parse().unwrap();
-    let facts = FlowFacts { source, user: None, sni: Some(&sni), authority: Some(&sni), destination: None, tls: true };
+    let facts = FlowFacts {
+        source,
+        user: None,
+        groups: &[],
+        port: None,
+        sni: Some(&sni),
+        authority: Some(&sni),
+        destination: None,
+        tls: true,
+    };
     explain(snapshot, &facts)
 }
 
@@ -150,6 +159,8 @@ fn a_private_destination_is_shown_as_refused() {
     let facts = |destination: &str| FlowFacts {
         source,
         user: None,
+        groups: &[],
+        port: None,
         sni: None,
         authority: None,
         destination: Some(destination.parse().unwrap()),

@@ -78,6 +78,8 @@ fn decide(snapshot: &Snapshot, flow: Flow<'_>) -> Decision {
     let facts = FlowFacts {
         source,
         user: flow.user,
+        groups: &[],
+        port: None,
         sni: sni.as_ref(),
         authority: authority.as_ref(),
         destination: None,

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use anyhow::Context as _;
 use clap::Parser;
 
+use crate::auth::{Directory, Workers};
 use crate::config::{Config, IoEngineSetting};
 use crate::link::{self, Background};
 use crate::metrics::{ProcessCells, ShardCells};
@@ -73,7 +74,8 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     };
     if arguments.check {
-        return ExitCode::SUCCESS;
+        let users = config.auth.as_ref().map(|auth| Directory::load(&auth.users_file)).transpose();
+        return users.map_or_else(|error| fail(&error), |_users| ExitCode::SUCCESS);
     }
     match run(config, arguments.exit_with_parent) {
         Ok(()) => ExitCode::SUCCESS,
@@ -114,6 +116,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let listeners = bind(config.listen.proxy, shard_cells.len())?;
     let address = listeners.first().context("no shard")?.local_address()?;
     let background = Background::start()?;
+    let auth = start_auth(&config, &background)?;
     let lookups = Lookups::start(background.handle(), &config.upstream.name_servers);
     let mut mailboxes = Vec::new();
     let mut shards = Vec::new();
@@ -126,6 +129,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             audit,
             lookups: lookups.clone(),
             tls: Arc::clone(&tls),
+            auth: auth.clone(),
         };
         mailboxes.push(sender);
         shards.push(spawn(Seed { engine, index, listener, mailbox, shard })?);
@@ -151,6 +155,14 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     link.stop();
     background.stop();
     Ok(())
+}
+
+/// The users and the threads that verify their passwords, where the configuration asks for credentials.
+fn start_auth(config: &Config, background: &Background) -> anyhow::Result<Option<Workers>> {
+    let Some(auth) = &config.auth else { return Ok(None) };
+    let directory = Arc::new(Directory::load(&auth.users_file).map_err(anyhow::Error::msg)?);
+    background.handle().spawn(Arc::clone(&directory).watch());
+    Ok(Some(Workers::start(directory)?))
 }
 
 /// io_uring unless the host refuses it; a configuration that insists gets an error instead of a substitute.

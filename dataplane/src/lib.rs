@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod audit;
+mod auth;
 #[doc(hidden)]
 pub mod bench_support;
 mod boot;

@@ -7,15 +7,16 @@ use crate::source::{self, File};
 /// Rooms of the data plane and what each may import, beside the leaves. A flow knows the shard that it lives on, and its
 /// relays know the flow that they serve: these three see each other. Below them nothing looks up.
 const DATAPLANE: &[(&str, &[&str])] = &[
+    ("auth", &[]),
     ("boot", &["ring"]),
     ("bench_support", &["tls"]),
-    ("flow", &["ingress", "relay", "resolve", "ring", "shard", "tls"]),
+    ("flow", &["auth", "ingress", "relay", "resolve", "ring", "shard", "tls"]),
     ("ingress", &["flow", "ring"]),
     ("link", &["shard", "tls"]),
     ("relay", &["flow", "ring", "tls"]),
     ("resolve", &[]),
     ("ring", &[]),
-    ("shard", &["flow", "ingress", "resolve", "ring", "tls"]),
+    ("shard", &["auth", "flow", "ingress", "resolve", "ring", "tls"]),
     ("tls", &[]),
 ];
 /// Rooms of the data plane that any may name.

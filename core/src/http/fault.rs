@@ -53,6 +53,8 @@ labelled! {
         FrameMalformed = "frame_malformed",
         /// A head over its bound.
         HeadTooLong = "head_too_long",
+        /// `Host` names another host than the absolute-form target that a proxy was asked for.
+        HostDisagrees = "host_disagrees",
         /// `Host` that is no name with an optional port.
         HostMalformed = "host_malformed",
         /// A request without `Host`.
@@ -101,6 +103,8 @@ labelled! {
         ResponseHttp2Malformed = "response_http2_malformed",
         /// A status line that is not `HTTP/1.x SP status [SP reason]`.
         ResponseLineMalformed = "response_line_malformed",
+        /// A 407 of an origin that was asked through a proxy: the proxy alone may ask for its credentials.
+        ResponseProxyStatus = "response_proxy_status",
         /// A pushed answer, though push is off (HTTP/2).
         ResponsePush = "response_push",
         /// A frame of the origin on a stream that it has ended (HTTP/2).
@@ -154,6 +158,7 @@ impl EditFault {
             | Self::ResponseHttp2Malformed
             | Self::ResponseInterim
             | Self::ResponseLineMalformed
+            | Self::ResponseProxyStatus
             | Self::ResponsePush
             | Self::ResponseStreamClosed
             | Self::ResponseTooLong

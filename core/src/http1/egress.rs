@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::body::{Body, ChunkReject, Step};
 use super::ledger::Ledger;
 use super::request_head::RequestHead;
-use crate::http::authority::Origin;
+use crate::http::authority::{Origin, Scheme};
 use crate::http::event::{self, Request};
 use crate::http::fault::EditFault;
 use crate::http::gather::{Gather, Splicer};
@@ -31,6 +31,14 @@ pub(crate) struct Egress {
 pub(crate) struct Rules<'a> {
     pub(crate) edit: &'a HeaderEdit,
     pub(crate) origin: &'a Origin,
+}
+
+impl Rules<'_> {
+    /// Whether a head may be changed at all: in report-only it is not, unless this is the proxy that the client speaks to,
+    /// which takes off what was meant for it.
+    fn are_applied(&self) -> bool {
+        self.edit.mode() == Mode::Enforce || self.origin.scheme() == Scheme::Http
+    }
 }
 
 /// Where a request began that came in this call, so that it can be taken back.
@@ -126,14 +134,15 @@ impl Egress {
                 _ => {}
             }
         }
-        let Some(length) = self.head.read(rest, rules.origin, rules.edit)? else {
+        let Some(length) = self.head.read(rest, rules.origin, Some(rules.edit))? else {
             return Ok(0);
         };
         let head = rest.get(..length).unwrap_or_default();
-        let is_edited = rules.edit.mode() == Mode::Enforce;
-        let terms = self.head.terms(is_edited, rules.edit.websocket())?;
+        let is_edited = rules.are_applied();
+        let allows_websocket = rules.edit.websocket() || rules.edit.mode() == Mode::Off;
+        let terms = self.head.terms(is_edited, rules.origin.scheme(), allows_websocket)?;
         if is_edited {
-            self.head.splice(head, at, terms, rules.edit.http1_block(), splicer);
+            self.head.splice(head, at, terms, rules, splicer);
         } else {
             splicer.keep(at, at + length);
         }

@@ -17,6 +17,7 @@ use crate::http::event::Event;
 use crate::http::fault::EditFault;
 use crate::http::gather::Gather;
 use crate::policy::HeaderEdit;
+use crate::proxy::Authority;
 use crate::sni::Sni;
 
 /// An inspected HTTP/1.1 connection pair.
@@ -48,6 +49,20 @@ impl Exchange {
             egress: Egress::default(),
             ingress: Ingress::default(),
             ledger: Ledger::default(),
+            fault: None,
+        }
+    }
+
+    /// Serves one request for plain HTTP to `authority`, in absolute form, and its answer: the caller looks at each request
+    /// before it goes anywhere, so the next one is for the next exchange. The target becomes origin-form; what is between
+    /// client and proxy goes, in any mode; restriction headers are set and removed when enforcing.
+    pub fn plain(edit: Arc<HeaderEdit>, authority: Authority) -> Self {
+        Self {
+            edit,
+            origin: Origin::plain(authority),
+            egress: Egress::default(),
+            ingress: Ingress::default(),
+            ledger: Ledger::of_one_request(),
             fault: None,
         }
     }
@@ -134,6 +149,11 @@ impl Exchange {
     /// Whether no request waits for an answer, or for the end of one.
     pub fn is_idle(&self) -> bool {
         !self.ledger.is_upgraded() && self.ledger.waiting_count() == 0
+    }
+
+    /// Whether the one request of a plain exchange has its whole answer, and the connections live on.
+    pub fn is_served(&self) -> bool {
+        self.ledger.is_served() && self.fault.is_none()
     }
 
     /// Whether nothing more may come on this connection: to be closed once all pieces are written.

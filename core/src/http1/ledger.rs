@@ -9,13 +9,15 @@ use crate::http::event::{Event, Request, Response};
 use crate::limits::{HTTP1_INTERIM_MAX, HTTP1_PIPELINE_MAX};
 
 /// The requests of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
     /// Oldest first; at most [`HTTP1_PIPELINE_MAX`].
     waiting: VecDeque<Waiting>,
     events: VecDeque<Event>,
     /// How many requests went upstream.
     count: u64,
+    /// No request is taken beyond this many.
+    count_max: u64,
     /// Nothing more may come on this connection.
     closing: bool,
     upgraded: bool,
@@ -29,13 +31,37 @@ pub(crate) struct Waiting {
     interim_count: usize,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            events: VecDeque::new(),
+            count: 0,
+            count_max: u64::MAX,
+            closing: false,
+            upgraded: false,
+        }
+    }
+}
+
 impl Ledger {
+    /// For one request alone.
+    pub(crate) fn of_one_request() -> Self {
+        Self { count_max: 1, ..Self::default() }
+    }
+
+    /// Whether all requests that are taken have their answers, and nothing ended.
+    pub(crate) fn is_served(&self) -> bool {
+        self.count == self.count_max && self.waiting.is_empty() && !self.closing && !self.upgraded
+    }
+
     /// Whether another request may go upstream now: not when the queue is full, nor behind one that is the last or that
     /// may turn the connection into something else.
     pub(crate) fn takes_requests(&self) -> bool {
         let follows = |last: &Waiting| !last.terms.is_last && last.terms.upgrade == Upgrade::No;
         !self.closing
             && !self.upgraded
+            && self.count < self.count_max
             && self.waiting.len() < HTTP1_PIPELINE_MAX
             && self.waiting.back().is_none_or(follows)
     }

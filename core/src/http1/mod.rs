@@ -31,10 +31,13 @@ mod response_head;
 /// The grammar, for the reader of the explicit proxy's heads and for HTTP/2.
 pub(crate) mod syntax {
     pub(crate) use super::line::{Field, field, line_feed};
-    pub(crate) use super::request_line::{RequestLine, check_method_begun, check_path, method};
-    pub(crate) use crate::http::authority::port;
+    pub(crate) use super::request_head::{Credentials, RequestHead};
+    pub(crate) use super::request_line::{
+        RequestLine, Version, absolute_authority, check_method_begun, check_path, method,
+    };
+    pub(crate) use crate::http::authority::{Origin, Scheme, port};
     pub(crate) use crate::http::event::product;
-    pub(crate) use crate::http::token::{is_name, trim};
+    pub(crate) use crate::http::token::{elements, is_name, trim};
 }
 
 pub use exchange::Exchange;

@@ -18,17 +18,22 @@
 use smallvec::SmallVec;
 
 use super::body::{Body, Trailers};
+use super::egress::Rules;
 use super::line;
 use super::request_head::{Cut, CutClass, Offer, RequestHead};
 use super::request_line::Version;
+use crate::http::authority::Scheme;
 use crate::http::fault::EditFault;
 use crate::http::gather::Splicer;
+use crate::policy::Mode;
 
 /// What a request makes of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) is_head: bool,
     pub(crate) version: Version,
+    /// It came through a proxy request in absolute form.
+    pub(crate) is_proxied: bool,
     /// No request follows.
     pub(crate) is_last: bool,
     /// A 101 may be the answer.
@@ -47,7 +52,7 @@ pub(crate) enum Upgrade {
 impl RequestHead {
     /// The terms of the request; refuses a body where there should be none.
     /// `allows_websocket` when it may ask for an upgrade to that.
-    pub(crate) fn terms(&self, is_edited: bool, allows_websocket: bool) -> Result<Terms, EditFault> {
+    pub(crate) fn terms(&self, is_edited: bool, scheme: Scheme, allows_websocket: bool) -> Result<Terms, EditFault> {
         let is_head = self.method == "HEAD";
         let is_get = self.method == "GET";
         let has_content = self.is_chunked || self.content_length.is_some_and(|bytes| bytes > 0);
@@ -61,7 +66,7 @@ impl RequestHead {
             _ => Upgrade::No,
         };
         let is_last = self.options.close || (self.version == Version::Http10 && !self.options.keep_alive);
-        Ok(Terms { is_head, version: self.version, is_last, upgrade })
+        Ok(Terms { is_head, version: self.version, is_proxied: scheme == Scheme::Http, is_last, upgrade })
     }
 
     /// The body that follows.
@@ -73,20 +78,20 @@ impl RequestHead {
         }
     }
 
-    /// Forwards the head, of `length` bytes from `start` on in the splicer's input, with `block` added.
+    /// Forwards the head, from `start` on in the splicer's input, as the rules want it.
     pub(crate) fn splice<'a>(
         &self,
         head: &[u8],
         start: usize,
         terms: Terms,
-        block: &'a [u8],
+        rules: &Rules<'a>,
         splicer: &mut Splicer<'a, '_>,
     ) {
         let te = self.te == Offer::Plain && self.options.te;
         let upgrade = terms.upgrade != Upgrade::No;
         let renew = self.options.foreign || (self.options.te && !te) || (self.options.upgrade && !upgrade);
-        splicer.keep(start, start + self.fields_start);
-        splicer.insert(block);
+        self.splice_request_line(start, rules, splicer);
+        splicer.insert(rules.edit.http1_block());
         if renew {
             self.splice_connection(te, upgrade, splicer);
         }
@@ -95,6 +100,7 @@ impl RequestHead {
         for cut in with_nominated.as_ref().unwrap_or(&self.cuts) {
             let goes = match cut.class {
                 CutClass::Always => true,
+                CutClass::Restriction => rules.edit.mode() == Mode::Enforce,
                 CutClass::Connection => renew,
                 CutClass::Te => !te,
                 CutClass::Upgrade => !upgrade,
@@ -106,6 +112,22 @@ impl RequestHead {
             }
         }
         splicer.keep(start + kept, start + head.len());
+    }
+
+    /// Forwards the request line. An origin that is reached in the clear gets the target in origin-form, or the asterisk that
+    /// stands for its whole (RFC 9112 section 3.2.4).
+    fn splice_request_line(&self, start: usize, rules: &Rules<'_>, splicer: &mut Splicer<'_, '_>) {
+        if rules.origin.scheme() == Scheme::Https {
+            return splicer.keep(start, start + self.fields_start);
+        }
+        let (path_start, path_end) = self.path;
+        splicer.keep(start, start + self.target_start);
+        if path_start == path_end {
+            // Behind the path comes a query, or the space before the version.
+            let is_bare = path_end + VERSION_BYTES + 1 + CRLF_BYTES == self.fields_start;
+            splicer.insert(if is_bare && self.method == "OPTIONS" { b"*" } else { b"/" });
+        }
+        splicer.keep(start + path_start, start + self.fields_start);
     }
 
     /// Adds a `Connection` field with the options that may go on, if there are any.
@@ -146,3 +168,6 @@ impl RequestHead {
         cuts
     }
 }
+
+const VERSION_BYTES: usize = 8;
+const CRLF_BYTES: usize = 2;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::connection::Options;
 use super::line::{self, Field, FieldReject};
 use super::request_line::{self, RequestLine, Version};
-use crate::http::authority::{Agreement, Origin};
+use crate::http::authority::{Agreement, Origin, Scheme};
 use crate::http::fault::EditFault;
 use crate::http::token;
 use crate::limits::{HTTP1_FIELD_BYTES_MAX, HTTP1_FIELDS_MAX, HTTP1_HEAD_BYTES_MAX};
@@ -23,6 +23,8 @@ pub(crate) struct RequestHead {
     searched: usize,
     field_count: usize,
     pub(crate) method: &'static str,
+    /// Where the target begins.
+    pub(crate) target_start: usize,
     pub(crate) path: Span,
     pub(crate) version: Version,
     /// Where the request line ends.
@@ -37,10 +39,23 @@ pub(crate) struct RequestHead {
     pub(crate) is_chunked: bool,
     pub(crate) te: Offer,
     pub(crate) upgrade: Offer,
+    /// What the client says to the proxy of itself.
+    pub(crate) credentials: Credentials,
     has_host: bool,
 }
 
 pub(crate) type Span = (usize, usize);
+
+/// `Proxy-Authorization` in a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Credentials {
+    /// The place of its value.
+    Field(Span),
+    #[default]
+    None,
+    /// More than one: nobody knows which is meant.
+    Several,
+}
 
 /// A line that may have to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +70,8 @@ pub(crate) struct Cut {
 pub(crate) enum CutClass {
     /// In any case.
     Always,
+    /// When restriction headers are the appliance's to set.
+    Restriction,
     /// When the `Connection` fields are put anew.
     Connection,
     /// When no transfer coding is offered.
@@ -79,7 +96,7 @@ impl RequestHead {
         &mut self,
         input: &[u8],
         origin: &Origin,
-        edit: &HeaderEdit,
+        edit: Option<&HeaderEdit>,
     ) -> Result<Option<usize>, EditFault> {
         loop {
             // Nearly always the next line is there and right; else, what is wrong with it, or that it is not whole yet, comes
@@ -137,6 +154,7 @@ impl RequestHead {
         self.method = request_line::method(read.method)?;
         let path = read.path(origin)?;
         let target_start = read.method.len() + 1;
+        self.target_start = target_start;
         self.path = (target_start + path.start, target_start + path.end);
         self.version = read.version;
         self.fields_start = self.at;
@@ -149,7 +167,13 @@ impl RequestHead {
     }
 
     /// Takes note of a field whose line begins at `start` and ends where the next one begins.
-    fn judge(&mut self, field: Field<'_>, start: usize, origin: &Origin, edit: &HeaderEdit) -> Result<(), EditFault> {
+    fn judge(
+        &mut self,
+        field: Field<'_>,
+        start: usize,
+        origin: &Origin,
+        edit: Option<&HeaderEdit>,
+    ) -> Result<(), EditFault> {
         let name_span = (start, start + field.name.len());
         match Known::of(field.name) {
             Some(Known::Connection) => {
@@ -160,6 +184,15 @@ impl RequestHead {
             Some(Known::Expect) => return check_expect(field.value),
             Some(Known::Host) => return self.read_host(field.value, origin),
             Some(Known::Hop) => self.cut(start, CutClass::Always),
+            Some(Known::ProxyAuthorization) => {
+                let value = (name_span.1 + 1, name_span.1 + 1 + field.value.len());
+                self.credentials = if self.credentials == Credentials::None {
+                    Credentials::Field(value)
+                } else {
+                    Credentials::Several
+                };
+                self.cut(start, CutClass::Always);
+            }
             Some(Known::Te) => {
                 self.te = self.te.and(token::is_name(token::trim(field.value), b"trailers"));
                 self.cut(start, CutClass::Te);
@@ -171,9 +204,9 @@ impl RequestHead {
                 self.cut(start, CutClass::Upgrade);
             }
             Some(Known::UserAgent) => self.agent = Some((name_span.1 + 1, name_span.1 + 1 + field.value.len())),
-            None if edit.connector_of(field.name).is_some() => {
+            None if edit.is_some_and(|edit| edit.connector_of(field.name).is_some()) => {
                 self.stripped.push(name_span);
-                self.cut(start, CutClass::Always);
+                self.cut(start, CutClass::Restriction);
             }
             None => {}
         }
@@ -210,6 +243,7 @@ impl RequestHead {
         self.has_host = true;
         match origin.compare(token::trim(value)) {
             Agreement::Same => Ok(()),
+            Agreement::Other if origin.scheme() == Scheme::Http => Err(EditFault::HostDisagrees),
             Agreement::Other => Err(EditFault::HostWrong),
             Agreement::Malformed => Err(EditFault::HostMalformed),
         }
@@ -259,6 +293,7 @@ enum Known {
     /// Between the inside host and this proxy, or about an upgrade or trailers that do not go on.
     Hop,
     Host,
+    ProxyAuthorization,
     Te,
     TransferEncoding,
     /// What a gateway may take for a framing field.
@@ -283,6 +318,7 @@ impl Known {
             17 if token::folds_to(name, b"transfer-encoding") => {
                 is(b"transfer-encoding", Self::TransferEncoding).or(Some(Self::Twin))
             }
+            19 => is(b"proxy-authorization", Self::ProxyAuthorization),
             _ => None,
         }
         .or_else(|| name.get(..PROXY.len()).is_some_and(|start| token::folds_to(start, PROXY)).then_some(Self::Hop))

@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 
-use crate::http::authority::{Agreement, Origin};
+use crate::http::authority::{Agreement, Origin, Scheme};
 use crate::http::fault::EditFault;
 
 /// A request line as read; the spans are within the line.
@@ -64,8 +64,8 @@ impl<'a> RequestLine<'a> {
     /// Where in the target the path without query stands, once the target is found right for `origin`.
     pub(crate) fn path(&self, origin: &Origin) -> Result<Range<usize>, EditFault> {
         let start = match self.target {
-            [b'/', ..] => 0,
-            b"*" if self.method == b"OPTIONS" => 0,
+            [b'/', ..] if origin.scheme() == Scheme::Https => 0,
+            b"*" if self.method == b"OPTIONS" && origin.scheme() == Scheme::Https => 0,
             _ => authority_end(self.target, origin)?,
         };
         let after_authority = self.target.get(start..).unwrap_or_default();
@@ -97,21 +97,23 @@ pub(crate) fn method(name: &[u8]) -> Result<&'static str, EditFault> {
     }
 }
 
-/// Where `https://authority` ends, once that is found to name `origin`: RFC 9112 section 3.2.2 lets it override `Host`, so the
+/// Where `scheme://authority` ends, once that is found to name `origin`: RFC 9112 section 3.2.2 lets it override `Host`, so the
 /// two must agree, and both with the connection.
 fn authority_end(target: &[u8], origin: &Origin) -> Result<usize, EditFault> {
-    let Some((scheme, rest)) = target.split_at_checked(HTTPS.len()) else {
-        return Err(EditFault::TargetMalformed);
-    };
-    if !scheme.eq_ignore_ascii_case(HTTPS) {
-        return Err(EditFault::TargetMalformed);
-    }
-    let authority = rest.split(|byte| matches!(byte, b'/' | b'?' | b'\\')).next().unwrap_or_default();
+    let scheme = origin.scheme();
+    let authority = absolute_authority(target, scheme).ok_or(EditFault::TargetMalformed)?;
     match origin.compare(authority) {
-        Agreement::Same => Ok(HTTPS.len() + authority.len()),
+        Agreement::Same => Ok(scheme.prefix().len() + authority.len()),
         Agreement::Other => Err(EditFault::TargetWrong),
         Agreement::Malformed => Err(EditFault::TargetMalformed),
     }
+}
+
+/// The authority of an absolute-form target, as it is written.
+pub(crate) fn absolute_authority(target: &[u8], scheme: Scheme) -> Option<&[u8]> {
+    let (start, rest) = target.split_at_checked(scheme.prefix().len())?;
+    let authority = rest.split(|byte| matches!(byte, b'/' | b'?' | b'\\')).next().unwrap_or_default();
+    start.eq_ignore_ascii_case(scheme.prefix()).then_some(authority)
 }
 
 /// Refuses what turns into another path at some hop: a backslash (a slash to browsers and IIS), and percent-encoded NUL, CR
@@ -126,8 +128,6 @@ pub(crate) fn check_path(path: &[u8]) -> Result<(), EditFault> {
 
 /// Longest registered method is `UPDATEREDIRECTREF`.
 const METHOD_BYTES_MAX: usize = 24;
-
-const HTTPS: &[u8] = b"https://";
 
 /// The IANA registry of methods, without those that are refused. (`token` is the grammar; the registry is who knows what a
 /// method does with content.)

@@ -155,6 +155,8 @@ impl ResponseHead {
         }
         match self.status {
             101 => self.switch(terms.upgrade, is_framed),
+            // What the client answered would be meant for us.
+            407 if terms.is_proxied => Err(EditFault::ResponseProxyStatus),
             100..=199 if is_framed => Err(EditFault::ResponseFramingMalformed),
             100..=199 if terms.version == Version::Http10 => Err(EditFault::ResponseInterim),
             100..=199 => Ok(Next::Head),

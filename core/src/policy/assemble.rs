@@ -27,6 +27,7 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
     let excluded = always_excluded.iter().map(|pattern| (pattern, HostMarks::EXCLUDED));
     let inspected = patterns.iter().zip(0_u16..).map(|(&pattern, number)| (pattern, HostMarks::inspected(number)));
     let listed = listed_marks(&plan);
+    let steered = patterns.iter().copied().chain(plan.denied.iter().map(|rule| &rule.value)).cloned().collect();
     Snapshot {
         stamp,
         profiles: profiles.collect(),
@@ -36,6 +37,9 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
         engines: EngineTable::new(plan.engines),
         assignments: plan.assignments,
         defaults: plan.defaults,
+        connects: plan.connects,
+        pac: plan.pac.steering(steered),
+        plain_http: plan.plain_http,
     }
 }
 

@@ -9,19 +9,23 @@ use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
 use super::assemble::assemble;
+use super::connect::{ConnectRule, read_ports};
 use super::document::{Document, Placed, Section};
 use super::engine::EngineRule;
 use super::findings::Findings;
 use super::host_rule;
 use super::lint;
+use super::pac::Pac;
 use super::pattern::{HostPattern, Scope};
+use super::plain::PlainHttp;
 use super::profile::{ProfilePlan, read_assignment};
 use super::restriction::Restriction;
 use super::snapshot::{Assignment, Defaults, Stamp};
 use super::{Diagnostic, Snapshot, Verdict};
 use crate::limits::{
-    POLICY_ASSIGNMENTS_MAX, POLICY_DOCUMENT_BYTES_MAX, POLICY_ENGINE_HOSTS_MAX, POLICY_INNER_WILDCARDS_MAX,
-    POLICY_INSPECTED_HOSTS_MAX, POLICY_PROFILES_MAX, POLICY_RESTRICTIONS_MAX,
+    POLICY_ASSIGNMENTS_MAX, POLICY_CONNECT_RULES_MAX, POLICY_DOCUMENT_BYTES_MAX, POLICY_ENGINE_HOSTS_MAX,
+    POLICY_INNER_WILDCARDS_MAX, POLICY_INSPECTED_HOSTS_MAX, POLICY_PAC_GROUPS_MAX, POLICY_PROFILES_MAX,
+    POLICY_RESTRICTIONS_MAX,
 };
 
 /// Compiles `text`. `file` names it in diagnostics; `seed` keeps clients from guessing where names fall in the table.
@@ -67,6 +71,9 @@ pub(super) struct Plan<'doc> {
     pub(super) excluded: Vec<Placed<HostPattern>>,
     pub(super) denied: Vec<Placed<HostPattern>>,
     pub(super) defaults: Defaults,
+    pub(super) connects: Vec<ConnectRule>,
+    pub(super) pac: Pac,
+    pub(super) plain_http: PlainHttp,
 }
 
 impl<'doc> Plan<'doc> {
@@ -86,7 +93,21 @@ impl<'doc> Plan<'doc> {
         let excluded = read_rules(document.exclude.as_ref(), "never_inspect", findings);
         let denied = read_rules(document.deny.as_ref(), "hosts", findings);
         let defaults = read_defaults(document.defaults.as_ref(), findings);
-        let plan = Self { restrictions, profiles, assignments, engines, excluded, denied, defaults };
+        let connects = document.connects.iter().filter_map(|section| ConnectRule::read(section, findings)).collect();
+        let pac = Pac::read(document.pac.as_ref(), findings);
+        let plain_http = PlainHttp::read(document.plain_http.as_ref(), findings);
+        let plan = Self {
+            restrictions,
+            profiles,
+            assignments,
+            engines,
+            excluded,
+            denied,
+            defaults,
+            connects,
+            pac,
+            plain_http,
+        };
         plan.check_limits(document, findings);
         plan
     }
@@ -101,6 +122,8 @@ impl<'doc> Plan<'doc> {
             ("profiles", document.profiles.len(), POLICY_PROFILES_MAX),
             ("assignments", document.assignments.len(), POLICY_ASSIGNMENTS_MAX),
             ("hosts of engines", hosts_of_engines, POLICY_ENGINE_HOSTS_MAX),
+            ("[[connect]] rules", document.connects.len(), POLICY_CONNECT_RULES_MAX),
+            ("[[pac.group]] groups", self.pac.groups.len(), POLICY_PAC_GROUPS_MAX),
             ("hosts to inspect", inspected, POLICY_INSPECTED_HOSTS_MAX),
             ("rules with a wildcard inside a name", inner, POLICY_INNER_WILDCARDS_MAX),
         ] {
@@ -129,9 +152,7 @@ fn read_rules(section: Option<&Section<'_>>, key: &str, findings: &mut Findings)
         return Vec::new();
     };
     section.refuse_unknown_keys(&[key], section.title(), findings);
-    let rules = section.strings(key, findings).map(|list| list.value).unwrap_or_default();
-    let read = |rule: Placed<&str>| host_rule::read(rule, findings).map(|value| Placed { at: rule.at, value });
-    rules.into_iter().filter_map(read).collect()
+    host_rule::read_list(section, key, findings)
 }
 
 fn read_defaults(section: Option<&Section<'_>>, findings: &mut Findings) -> Defaults {
@@ -151,29 +172,10 @@ fn read_defaults(section: Option<&Section<'_>>, findings: &mut Findings) -> Defa
             }
         }
     }
-    if let Some(ports) = section.integers("connect_ports", "port numbers", findings) {
-        defaults.connect_ports = ports.into_iter().filter_map(|port| read_port(port, findings)).collect();
-        if defaults.connect_ports.is_empty() {
-            findings
-                .error(section.at_of("connect_ports"), "without a port in \"connect_ports\" nothing can be reached");
-        }
+    if let Some(ports) = read_ports(section, "connect_ports", findings) {
+        defaults.connect_ports = ports;
     }
     defaults
 }
 
-fn read_port(port: Placed<i64>, findings: &mut Findings) -> Option<u16> {
-    match u16::try_from(port.value) {
-        Ok(MAIL_PORT) => {
-            findings.error(port.at, "port 25 is for mail: a proxy that connects there sends everybody's spam");
-            None
-        }
-        Ok(0) | Err(_) => {
-            findings.error(port.at, format!("{} is no port", port.value));
-            None
-        }
-        Ok(number) => Some(number),
-    }
-}
-
 const HTTPS_PORT: u16 = 443;
-const MAIL_PORT: u16 = 25;

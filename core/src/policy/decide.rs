@@ -3,6 +3,7 @@
 //! Order: who (assignment), how (mode), and then the names: denied, contradicting, excluded, inspected, not listed.
 //! Nothing is allocated and nothing is read but the snapshot.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::net::IpAddr;
 
@@ -19,10 +20,14 @@ pub struct FlowFacts<'facts> {
     pub source: IpAddr,
     /// Who uses it, where the listener knows.
     pub user: Option<&'facts str>,
+    /// The groups of the user.
+    pub groups: &'facts [String],
     /// The name in the ClientHello.
     pub sni: Option<&'facts Sni>,
     /// The name in the CONNECT request; `None` when that held an address.
     pub authority: Option<&'facts Sni>,
+    /// The port that goes with `authority`, where the client named one.
+    pub port: Option<u16>,
     /// The address that is or would be dialled, where known. The decision does not depend on it: whether it may be
     /// dialled is asked of [`destination`](super::destination) when it is resolved.
     pub destination: Option<IpAddr>,
@@ -57,7 +62,7 @@ impl Decision {
 impl Snapshot {
     /// Decides a flow.
     pub fn decide(&self, facts: &FlowFacts<'_>) -> Decision {
-        let Some(profile) = self.profile_for(facts.source, facts.user) else {
+        let Some(profile) = self.profile_for(facts.source, facts.user, facts.groups) else {
             return self.outcome(Verdict::Pass, Reason::NoProfile, None);
         };
         if profile.mode == Mode::Off {
@@ -80,11 +85,11 @@ impl Snapshot {
                 let excluded = marks.excluded || authority.is_some_and(|marks| marks.excluded);
                 self.by_name(facts.sni, marks, excluded, profile)
             }
-            (None, authority) => self.without_name(facts.tls, authority, profile),
+            (None, authority) => self.without_name(facts, authority, profile),
         }
     }
 
-    fn by_name(&self, name: Option<&Sni>, marks: HostMarks, excluded: bool, profile: &Profile) -> Decision {
+    pub(super) fn by_name(&self, name: Option<&Sni>, marks: HostMarks, excluded: bool, profile: &Profile) -> Decision {
         if excluded {
             return self.outcome(Verdict::Pass, Reason::Excluded, Some(profile));
         }
@@ -102,9 +107,15 @@ impl Snapshot {
     }
 
     /// Without a name in a ClientHello nothing can be inspected: what aims at an inspected host is refused.
-    fn without_name(&self, tls: bool, authority: Option<HostMarks>, profile: &Profile) -> Decision {
-        let (reason, default) =
-            if tls { (Reason::NoSni, self.defaults.no_sni) } else { (Reason::NotTls, self.defaults.not_tls) };
+    fn without_name(&self, facts: &FlowFacts<'_>, authority: Option<HostMarks>, profile: &Profile) -> Decision {
+        let is_opened = !facts.tls && self.opens(facts.authority, facts.port);
+        let (reason, default) = if is_opened {
+            (Reason::ConnectRule, Verdict::Pass)
+        } else if facts.tls {
+            (Reason::NoSni, self.defaults.no_sni)
+        } else {
+            (Reason::NotTls, self.defaults.not_tls)
+        };
         let excluded = authority.is_some_and(|marks| marks.excluded);
         let inspected = authority.is_some_and(|marks| profile.covers(marks));
         match (excluded, inspected || default == Verdict::Deny) {
@@ -115,14 +126,14 @@ impl Snapshot {
     }
 
     /// A refusal, or what report-only makes of it.
-    fn refusal(&self, reason: Reason, profile: &Profile) -> Decision {
+    pub(super) fn refusal(&self, reason: Reason, profile: &Profile) -> Decision {
         match profile.mode {
             Mode::Enforce => self.outcome(Verdict::Deny, reason, Some(profile)),
             Mode::Off | Mode::ReportOnly => self.outcome(Verdict::Pass, Reason::WouldDeny, Some(profile)),
         }
     }
 
-    fn outcome(&self, verdict: Verdict, reason: Reason, profile: Option<&Profile>) -> Decision {
+    pub(super) fn outcome(&self, verdict: Verdict, reason: Reason, profile: Option<&Profile>) -> Decision {
         Decision {
             verdict,
             reason,
@@ -135,7 +146,7 @@ impl Snapshot {
 }
 
 impl Profile {
-    fn covers(&self, marks: HostMarks) -> bool {
+    pub(super) fn covers(&self, marks: HostMarks) -> bool {
         !marks.excluded && self.edit_for(marks).is_some()
     }
 

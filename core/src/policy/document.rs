@@ -29,6 +29,9 @@ pub(super) struct Document<'doc> {
     pub(super) exclude: Option<Section<'doc>>,
     pub(super) deny: Option<Section<'doc>>,
     pub(super) defaults: Option<Section<'doc>>,
+    pub(super) connects: Vec<Section<'doc>>,
+    pub(super) pac: Option<Section<'doc>>,
+    pub(super) plain_http: Option<Section<'doc>>,
 }
 
 /// One table of the document.
@@ -41,7 +44,8 @@ pub(super) struct Section<'doc> {
     table: &'doc DeTable<'doc>,
 }
 
-const SECTIONS: [&str; 7] = ["restriction", "profile", "assignment", "engine", "exclude", "deny", "defaults"];
+const SECTIONS: [&str; 10] =
+    ["restriction", "profile", "assignment", "engine", "exclude", "deny", "defaults", "connect", "pac", "plain_http"];
 
 impl<'doc> Document<'doc> {
     /// Sorts the top-level keys of `root` into sections.
@@ -57,6 +61,9 @@ impl<'doc> Document<'doc> {
                 "exclude" => document.exclude = section(at, "[exclude]", value, findings),
                 "deny" => document.deny = section(at, "[deny]", value, findings),
                 "defaults" => document.defaults = section(at, "[defaults]", value, findings),
+                "connect" => document.connects = sections(at, "[[connect]]", value, findings),
+                "pac" => document.pac = section(at, "[pac]", value, findings),
+                "plain_http" => document.plain_http = section(at, "[plain_http]", value, findings),
                 other => {
                     findings.error(at, format!("unknown section \"{other}\"")).help_if(did_you_mean(other, SECTIONS))
                 }
@@ -135,6 +142,11 @@ impl<'doc> Section<'doc> {
             None => self.wrong_element(key, "strings", value, findings),
         };
         Some(Placed { at, value: elements.iter().filter_map(read).collect() })
+    }
+
+    /// The tables of an array of tables within this one.
+    pub(super) fn tables(&self, key: &str, title: &'static str, findings: &mut Findings) -> Vec<Self> {
+        self.find(key).map(|value| sections(value.span().start, title, value, findings)).unwrap_or_default()
     }
 
     /// Where the value of `key` stands; where the section does when there is none.

@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::document::Placed;
+use super::document::{Placed, Section};
 use super::findings::Findings;
 use super::pattern::{HostPattern, PatternReject, Scope};
 use crate::catalogue::{Connector, HostNote, connectors, is_public_suffix, never_inspect};
@@ -30,6 +30,13 @@ pub(super) fn read(rule: Placed<&str>, findings: &mut Findings) -> Option<HostPa
         return None;
     }
     Some(pattern)
+}
+
+/// Reads a list of such rules.
+pub(super) fn read_list(section: &Section<'_>, key: &str, findings: &mut Findings) -> Vec<Placed<HostPattern>> {
+    let rules = section.strings(key, findings).map(|list| list.value).unwrap_or_default();
+    let read = |rule: Placed<&str>| read(rule, findings).map(|value| Placed { at: rule.at, value });
+    rules.into_iter().filter_map(read).collect()
 }
 
 /// Reads a rule that makes `connector` inspect a host.

@@ -9,12 +9,15 @@
 //! | `engine` | the TLS engines of inspected hosts |
 //! | `index` | which rules cover a host name |
 //! | `decide` | the decision itself |
+//! | `connect`, `plain` | what tunnels may go where beside TLS on 443; requests for plain HTTP |
+//! | `pac` | the script that tells browsers what goes through the proxy |
 //! | `header_edit` | what is done to requests |
 //! | `explain` | a decision as it is shown |
 //! | `destination` | addresses that are never dialled |
 
 mod assemble;
 mod compile;
+mod connect;
 mod decide;
 pub mod destination;
 mod diagnostic;
@@ -27,7 +30,9 @@ mod host_rule;
 mod index;
 mod inner;
 mod lint;
+mod pac;
 mod pattern;
+mod plain;
 mod profile;
 mod restriction;
 mod snapshot;

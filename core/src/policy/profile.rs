@@ -13,7 +13,7 @@ use super::findings::Findings;
 use super::pattern::HostPattern;
 use super::restriction::Restriction;
 use super::snapshot::Assignment;
-use super::source::{SourceSet, UserSet};
+use super::source::{GROUP_PREFIX, SourceSet, UserSet};
 use super::suggest::did_you_mean;
 use crate::catalogue::StripNames;
 
@@ -134,7 +134,7 @@ pub(super) fn read_assignment(
     Some(Assignment { profile: profile?, sources, users, rollout_percent })
 }
 
-fn read_sources(list: &Placed<Vec<Placed<&str>>>, findings: &mut Findings) -> SourceSet {
+pub(super) fn read_sources(list: &Placed<Vec<Placed<&str>>>, findings: &mut Findings) -> SourceSet {
     if list.value.is_empty() {
         findings.error(list.at, "\"sources\" is empty, so the assignment would cover nobody");
     }
@@ -169,8 +169,11 @@ fn read_users(list: &Placed<Vec<Placed<&str>>>, findings: &mut Findings) -> User
     }
     let mut users = UserSet::default();
     for user in &list.value {
-        if user.value.is_empty() || user.value.chars().any(char::is_control) || user.value.trim() != user.value {
-            findings.error(user.at, format!("{:?} is no user", user.value));
+        let name = user.value.strip_prefix(GROUP_PREFIX).unwrap_or(user.value);
+        if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) || name.trim() != name {
+            findings
+                .error(user.at, format!("{:?} is no user", user.value))
+                .help("write a user's name, or \"group:NAME\" for all users of a group");
         } else {
             users.insert(user.value);
         }

@@ -6,8 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::connect::ConnectRule;
 use super::engine::EngineTable;
 use super::index::HostIndex;
+use super::pac::Pac;
+use super::plain::PlainHttp;
 use super::source::{SourceSet, UserSet, in_rollout};
 use super::{Diagnostic, HeaderEdit, Mode, Verdict};
 
@@ -22,6 +25,9 @@ pub struct Snapshot {
     pub(super) engines: EngineTable,
     /// Patterns that some profile inspects, in order.
     pub(super) inspected_hosts: Vec<Box<str>>,
+    pub(super) connects: Vec<ConnectRule>,
+    pub(super) pac: Pac,
+    pub(super) plain_http: PlainHttp,
     /// The edit of flows without a profile.
     pub(super) no_edit: Arc<HeaderEdit>,
 }
@@ -78,7 +84,7 @@ impl Snapshot {
         &self.stamp.digest
     }
 
-    /// Ports that CONNECT may name.
+    /// Ports that CONNECT may name whatever the host.
     pub fn connect_ports(&self) -> &[u16] {
         &self.defaults.connect_ports
     }
@@ -94,19 +100,24 @@ impl Snapshot {
         self.profiles.iter().map(|profile| (&*profile.name, profile.mode))
     }
 
+    /// Changes nothing: for requests that the appliance forwards and does not inspect.
+    pub const fn no_edit(&self) -> &Arc<HeaderEdit> {
+        &self.no_edit
+    }
+
     /// What the compiler found doubtful.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.stamp.warnings
     }
 
     /// The profile of the first assignment that covers the source and user.
-    pub(super) fn profile_for(&self, source: IpAddr, user: Option<&str>) -> Option<&Profile> {
+    pub(super) fn profile_for(&self, source: IpAddr, user: Option<&str>, groups: &[String]) -> Option<&Profile> {
         let covers = |assignment: &&Assignment| {
             let Some(profile) = self.profiles.get(assignment.profile) else {
                 return false;
             };
             assignment.sources.as_ref().is_none_or(|sources| sources.contains(source))
-                && assignment.users.as_ref().is_none_or(|users| user.is_some_and(|user| users.contains(user)))
+                && assignment.users.as_ref().is_none_or(|users| user.is_some_and(|user| users.covers(user, groups)))
                 && in_rollout(assignment.rollout_percent, &profile.name, user, source)
         };
         self.assignments.iter().find(covers).and_then(|assignment| self.profiles.get(assignment.profile))

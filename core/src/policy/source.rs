@@ -4,6 +4,7 @@
 //! (`::ffff:10.0.0.1`) is the IPv4 address: a dual-stack listener reports it that way.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -73,11 +74,15 @@ fn find<T: Ord + Copy>(ranges: &[Range<T>], address: T) -> bool {
     after.checked_sub(1).and_then(|index| ranges.get(index)).is_some_and(|range| address <= range.last)
 }
 
-/// A set of users, compared without regard to ASCII case.
+/// A set of users and of groups (`group:NAME`), compared without regard to ASCII case.
 #[derive(Debug, Default)]
 pub(super) struct UserSet {
+    /// Groups with their prefix: no user's name holds a colon.
     users: HashTable<Box<str>>,
 }
+
+/// What stands before the name of a group in a list of users.
+pub(super) const GROUP_PREFIX: &str = "group:";
 
 impl UserSet {
     pub(super) fn insert(&mut self, user: &str) {
@@ -86,7 +91,21 @@ impl UserSet {
         }
     }
 
-    pub(super) fn contains(&self, user: &str) -> bool {
+    /// Whether the user is in the set, by name or by one of the groups.
+    pub(super) fn covers(&self, user: &str, groups: &[String]) -> bool {
+        self.contains(user) || groups.iter().any(|group| self.contains_group(group))
+    }
+
+    fn contains_group(&self, group: &str) -> bool {
+        let spelled = || GROUP_PREFIX.bytes().chain(group.bytes());
+        let is_it = |known: &str| {
+            known.len() == GROUP_PREFIX.len() + group.len()
+                && known.bytes().zip(spelled()).all(|(known, byte)| known.eq_ignore_ascii_case(&byte))
+        };
+        self.users.find(hash(spelled(), USER_SEED), |known| is_it(known)).is_some()
+    }
+
+    fn contains(&self, user: &str) -> bool {
         self.users.find(hash(user.bytes(), USER_SEED), |known| known.eq_ignore_ascii_case(user)).is_some()
     }
 }
@@ -155,6 +174,17 @@ mod tests {
         users.insert("Alice@Contoso.com");
         assert!(users.contains("alice@contoso.COM"));
         assert!(!users.contains("bob@contoso.com"));
+    }
+
+    #[test]
+    fn a_group_covers_its_members_and_nobody_of_its_name() {
+        let mut users = UserSet::default();
+        users.insert("Group:Finance");
+        let groups = |names: &[&str]| names.iter().map(|&name| String::from(name)).collect::<Vec<_>>();
+        assert!(users.covers("alice", &groups(&["staff", "FINANCE"])));
+        assert!(!users.covers("alice", &groups(&["staff", "finance2", "group:finance"])));
+        assert!(!users.covers("finance", &[]));
+        assert!(!users.covers("alice", &[]));
     }
 
     #[test]

@@ -19,6 +19,10 @@ labelled! {
 labelled! {
     /// Why a flow got its verdict.
     pub enum Reason {
+        /// A `[[connect]]` rule opens the port, for whatever is spoken there.
+        ConnectRule = "connect_rule",
+        /// The client has not said who it is, or not rightly.
+        Credentials = "credentials",
         /// The name is on the policy's deny list.
         DeniedHost = "denied_host",
         /// The name is never inspected: the catalogue or the policy excludes it.
@@ -27,6 +31,8 @@ labelled! {
         Fault = "fault",
         /// A restriction of the profile covers the name.
         InspectedHost = "inspected_host",
+        /// The request was for the proxy's listener itself.
+        Listener = "listener",
         /// A ClientHello that two readers may read differently.
         MalformedHello = "malformed_hello",
         /// The profile's mode is off.
@@ -41,6 +47,8 @@ labelled! {
         NotListed = "not_listed",
         /// What the client sent is not TLS.
         NotTls = "not_tls",
+        /// The policy refuses plain HTTP, to this host or to all.
+        PlainHttp = "plain_http",
         /// The policy opens no tunnel to this port.
         Port = "port",
         /// The flow passes because its profile only reports; enforced, it would have been refused.

@@ -20,6 +20,31 @@ pub fn response(status: u16, reason: &str, flow: &str) -> Vec<u8> {
     answer
 }
 
+/// Asks for credentials (RFC 9110 section 11.7.1). The connection goes on unless `is_last`: clients repeat the request on it.
+/// `realm` is plain text without quotes and backslashes.
+pub fn challenge(realm: &str, flow: &str, is_last: bool) -> Vec<u8> {
+    let body = format!("407 {}\nThis answer was made by the network's proxy: credentials\nflow: {flow}\n", phrase(407));
+    let connection = if is_last { "close" } else { "keep-alive" };
+    format!(
+        "HTTP/1.1 407 {}\r\nProxy-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+         Connection: {connection}\r\nProxy-Connection: {connection}\r\n\r\n{body}",
+        phrase(407),
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// A proxy auto-configuration script, which ends the connection. Browsers keep it for a short while.
+pub fn script(text: &str, is_head: bool) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-ns-proxy-autoconfig\r\nContent-Length: {}\r\n\
+         Cache-Control: max-age=60\r\nConnection: close\r\n\r\n",
+        text.len()
+    );
+    [head.as_bytes(), if is_head { b"" } else { text.as_bytes() }].concat()
+}
+
 /// The reason phrase of a status that the appliance gives (RFC 9110 section 15, RFC 6585 section 5).
 const fn phrase(status: u16) -> &'static str {
     match status {

@@ -35,6 +35,18 @@ pub(super) enum AuthorityReject {
 }
 
 impl Authority {
+    /// Reads `host[:port]`, as `Host` and absolute-form targets have it.
+    pub fn with_default_port(authority: &[u8], port: u16) -> Option<Self> {
+        let has_port = match authority {
+            [b'[', ..] => !authority.ends_with(b"]"),
+            _ => authority.contains(&b':'),
+        };
+        if has_port {
+            return Self::parse(authority).ok();
+        }
+        Host::parse(authority).map(|host| Self { host, port })
+    }
+
     /// Reads `host:port`; the port must be there.
     pub(super) fn parse(authority: &[u8]) -> Result<Self, AuthorityReject> {
         let colon = authority.iter().rposition(|&byte| byte == b':').ok_or(AuthorityReject::Port)?;
@@ -46,6 +58,14 @@ impl Authority {
 }
 
 impl Host {
+    /// The name, if it is one.
+    pub const fn name(&self) -> Option<&Sni> {
+        match self {
+            Self::Address(_) => None,
+            Self::Name(name) => Some(name),
+        }
+    }
+
     fn parse(host: &[u8]) -> Option<Self> {
         if let [b'[', address @ .., b']'] = host {
             // A zone (`%eth0`) has no meaning beyond the client; the parser refuses it.

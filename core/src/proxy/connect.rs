@@ -1,4 +1,4 @@
-//! The head of a request to the explicit proxy listener: CONNECT, and nothing else (RFC 9110 section 9.3.6).
+//! The head of CONNECT (RFC 9110 section 9.3.6), and of a request to the proxy's listener itself.
 //!
 //! Owns the reading; the head is consumed whole, so nothing of it (`Proxy-Authorization` least of all) can reach an origin.
 //! Bytes behind the head are the tunnel's.
@@ -6,9 +6,12 @@
 use alloc::string::String;
 
 use super::authority::{Authority, AuthorityReject};
+use super::credentials::Credentials;
 use crate::bytes::Parsed;
 use crate::http1::EditFault;
-use crate::http1::syntax::{Field, RequestLine, check_method_begun, field, is_name, line_feed, product, trim};
+use crate::http1::syntax::{
+    Field, RequestLine, Version, check_method_begun, elements, field, is_name, line_feed, product, trim,
+};
 use crate::labelled;
 use crate::limits::{CONNECT_HEAD_BYTES_MAX, HTTP1_FIELDS_MAX};
 
@@ -19,26 +22,58 @@ pub struct ConnectReader {
     at: usize,
     searched: usize,
     field_count: usize,
-    authority: Option<Authority>,
+    line: Option<Line>,
     agent: Option<String>,
-    has_host: bool,
+    credentials: Credentials,
+    /// Of the field, whether it can be read or not.
+    host: Option<Option<Authority>>,
+    is_head: bool,
+    closes: bool,
+    keeps_alive: bool,
     rejected: Option<ConnectReject>,
 }
 
-/// A request to the explicit proxy.
+/// A first line that was found right.
+#[derive(Debug)]
+enum Line {
+    Connect(Authority, Version),
+    Own(String),
+}
+
+/// What the first line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ConnectOrOwn {
+    Connect(ConnectHead),
+    Own(OwnHead),
+}
+
+/// A request to the listener itself: `GET /proxy.pac`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnHead {
+    /// The target, query included.
+    pub path: String,
+    /// How the client names the listener; `None` when it does not, or in no form that could stand for it.
+    pub host: Option<Authority>,
+    /// The client takes no body.
+    pub is_head: bool,
+}
+
+/// A request for a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectHead {
     /// Where the client wants to go.
     pub authority: Authority,
     /// The first product of `User-Agent`: `curl/8.14.1`.
     pub agent: Option<String>,
+    /// Who the client says that it is.
+    pub credentials: Credentials,
+    /// The client closes after a refusal, or expects us to.
+    pub is_last: bool,
 }
 
 labelled! {
     /// Why a request is no CONNECT that the proxy can follow.
     pub enum ConnectReject {
-        /// A request for plain HTTP (`GET http://...`), which the proxy does not relay.
-        AbsoluteForm = "absolute_form",
         /// A body is announced, with `Content-Length` or `Transfer-Encoding`.
         Body = "connect_body",
         /// A line that is malformed, folded, or ends in LF alone.
@@ -49,7 +84,7 @@ labelled! {
         Host = "connect_host",
         /// More than one `Host`.
         HostTwice = "connect_host_twice",
-        /// Another method than CONNECT.
+        /// Another method than CONNECT, or, to the listener itself, than GET and HEAD.
         Method = "connect_method",
         /// What came is no HTTP/1 request.
         NotHttp = "not_http",
@@ -68,7 +103,6 @@ impl ConnectReject {
     /// The status that tells the client.
     pub const fn status(self) -> u16 {
         match self {
-            Self::AbsoluteForm => 501,
             Self::HeadTooLong | Self::TooManyFields => 431,
             Self::Method => 405,
             Self::Version => 505,
@@ -87,20 +121,32 @@ impl ConnectReader {
 
     /// Goes on reading; `input` is all that has come on the connection. What is behind `consumed` belongs to the tunnel.
     pub fn parse(&mut self, input: &[u8]) -> Parsed<ConnectHead, ConnectReject> {
+        match self.parse_any(input) {
+            Parsed::Complete { value: ConnectOrOwn::Connect(value), consumed } => Parsed::Complete { value, consumed },
+            Parsed::Complete { .. } => self.reject(ConnectReject::Method),
+            Parsed::Incomplete { more_bytes_min } => Parsed::Incomplete { more_bytes_min },
+            Parsed::Reject(reject) => Parsed::Reject(reject),
+        }
+    }
+
+    /// The same for either kind of request.
+    pub(super) fn parse_any(&mut self, input: &[u8]) -> Parsed<ConnectOrOwn, ConnectReject> {
         if let Some(reject) = self.rejected {
             return Parsed::Reject(reject);
         }
         match self.read(input) {
             Ok(Some(value)) => Parsed::Complete { value, consumed: self.at },
             Ok(None) => Parsed::Incomplete { more_bytes_min: 1 },
-            Err(reject) => {
-                self.rejected = Some(reject);
-                Parsed::Reject(reject)
-            }
+            Err(reject) => self.reject(reject),
         }
     }
 
-    fn read(&mut self, input: &[u8]) -> Result<Option<ConnectHead>, ConnectReject> {
+    const fn reject<T>(&mut self, reject: ConnectReject) -> Parsed<T, ConnectReject> {
+        self.rejected = Some(reject);
+        Parsed::Reject(reject)
+    }
+
+    fn read(&mut self, input: &[u8]) -> Result<Option<ConnectOrOwn>, ConnectReject> {
         loop {
             let end = line_feed(input, self.at, &mut self.searched);
             if self.at == 0 {
@@ -116,12 +162,25 @@ impl ConnectReader {
             let line = input.get(self.at..end).unwrap_or_default();
             let start = core::mem::replace(&mut self.at, end + 1);
             if start == 0 {
-                self.authority = Some(read_request_line(line)?);
+                self.line = Some(read_request_line(line)?);
+                self.is_head = line.starts_with(b"HEAD ");
             } else if line == b"\r" {
-                let agent = self.agent.take();
-                return Ok(self.authority.take().map(|authority| ConnectHead { authority, agent }));
+                return Ok(self.whole());
             } else {
                 self.read_field(line)?;
+            }
+        }
+    }
+
+    fn whole(&mut self) -> Option<ConnectOrOwn> {
+        let (agent, credentials) = (self.agent.take(), core::mem::take(&mut self.credentials));
+        match self.line.take()? {
+            Line::Connect(authority, version) => {
+                let is_last = self.closes || (version == Version::Http10 && !self.keeps_alive);
+                Some(ConnectOrOwn::Connect(ConnectHead { authority, agent, credentials, is_last }))
+            }
+            Line::Own(path) => {
+                Some(ConnectOrOwn::Own(OwnHead { path, host: self.host.take().flatten(), is_head: self.is_head }))
             }
         }
     }
@@ -135,34 +194,44 @@ impl ConnectReader {
         if is_name(name, b"transfer-encoding") || (is_name(name, b"content-length") && trim(value) != b"0") {
             return Err(ConnectReject::Body);
         }
-        if is_name(name, b"host") && core::mem::replace(&mut self.has_host, true) {
-            return Err(ConnectReject::HostTwice);
-        }
-        if is_name(name, b"user-agent") {
+        if is_name(name, b"host") {
+            if self.host.is_some() {
+                return Err(ConnectReject::HostTwice);
+            }
+            self.host = Some(Authority::with_default_port(trim(value), HTTP_PORT));
+        } else if is_name(name, b"user-agent") {
             self.agent = product(value);
+        } else if is_name(name, b"proxy-authorization") {
+            self.credentials = core::mem::take(&mut self.credentials).and(value);
+        } else if is_name(name, b"connection") || is_name(name, b"proxy-connection") {
+            self.closes |= elements(value).any(|option| is_name(option, b"close"));
+            self.keeps_alive |= elements(value).any(|option| is_name(option, b"keep-alive"));
         }
         Ok(())
     }
 }
 
-fn read_request_line(line: &[u8]) -> Result<Authority, ConnectReject> {
+fn read_request_line(line: &[u8]) -> Result<Line, ConnectReject> {
     let read = RequestLine::read(line).map_err(|fault| match fault {
         EditFault::Http2Preface => ConnectReject::NotHttp,
         EditFault::VersionUnknown => ConnectReject::Version,
         _ => ConnectReject::RequestLine,
     })?;
-    if read.method != b"CONNECT" {
-        let is_absolute =
-            read.target.get(..PLAIN_HTTP.len()).is_some_and(|start| start.eq_ignore_ascii_case(PLAIN_HTTP));
-        return Err(if is_absolute { ConnectReject::AbsoluteForm } else { ConnectReject::Method });
+    match (read.method, read.target) {
+        (b"CONNECT", target) => {
+            let authority = Authority::parse(target).map_err(|reject| match reject {
+                AuthorityReject::Host => ConnectReject::Host,
+                AuthorityReject::Port => ConnectReject::Port,
+            })?;
+            Ok(Line::Connect(authority, read.version))
+        }
+        // The line was found to be visible ASCII.
+        (b"GET" | b"HEAD", [b'/', ..]) => Ok(Line::Own(String::from_utf8_lossy(read.target).into_owned())),
+        _ => Err(ConnectReject::Method),
     }
-    Authority::parse(read.target).map_err(|reject| match reject {
-        AuthorityReject::Host => ConnectReject::Host,
-        AuthorityReject::Port => ConnectReject::Port,
-    })
 }
 
-const PLAIN_HTTP: &[u8] = b"http://";
+const HTTP_PORT: u16 = 80;
 
 #[cfg(test)]
 mod tests {
@@ -190,6 +259,10 @@ mod tests {
         let head = read(CURL).complete().unwrap();
         assert_eq!(head.authority.to_string(), "login.live.com:443");
         assert_eq!(head.agent.as_deref(), Some("curl/7.88.1"));
+        assert!(!head.is_last && read(PYTHON).complete().unwrap().is_last);
+        let Credentials::Basic(basic) = &head.credentials else { panic!("{:?}", head.credentials) };
+        assert_eq!((basic.user(), basic.password()), ("u", "p"));
+        assert_eq!(read(PYTHON).complete().unwrap().credentials, Credentials::Absent);
         assert_eq!(read(PYTHON).complete().unwrap().agent, None);
         let windows = b"CONNECT a.example:443 HTTP/1.0\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n";
         assert!(read(windows).complete().is_some());
@@ -218,8 +291,8 @@ mod tests {
         use ConnectReject as R;
         let connect = |rest: &str| std::format!("CONNECT a.example:443 HTTP/1.1\r\n{rest}");
         for (input, reject) in [
-            ("GET http://a.example/ HTTP/1.1\r\n".to_string(), R::AbsoluteForm),
-            ("GET /proxy HTTP/1.1\r\n".to_string(), R::Method),
+            ("GET http://a.example/ HTTP/1.1\r\n".to_string(), R::Method),
+            ("POST /proxy HTTP/1.1\r\n".to_string(), R::Method),
             ("FROBNICATE x HTTP/1.1\r\n".to_string(), R::Method),
             ("connect a.example:443 HTTP/1.1\r\n".to_string(), R::NotHttp),
             ("\x16\x03\x01".to_string(), R::NotHttp),

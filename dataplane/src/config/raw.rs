@@ -14,6 +14,7 @@ pub(super) struct RawConfig {
     pub(super) state_directory: Spanned<String>,
     pub(super) listen: RawListen,
     pub(super) link: RawLink,
+    pub(super) auth: Option<RawAuth>,
     #[serde(default)]
     pub(super) upstream: RawUpstream,
     #[serde(default)]
@@ -30,6 +31,14 @@ pub(super) struct RawListen {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLink {
     pub(super) socket: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAuth {
+    pub(super) users_file: Spanned<String>,
+    pub(super) realm: Option<Spanned<String>>,
+    pub(super) usernames: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::hosts::HostTable;
-use super::raw::{RawConfig, RawDeadlines, RawUpstream};
+use super::raw::{RawAuth, RawConfig, RawDeadlines, RawUpstream};
 
 /// Everything that the process is told when it starts.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) state_directory: PathBuf,
     /// Where downstream connections arrive.
     pub(crate) listen: Listen,
+    /// Who may use the explicit proxy. Default: whoever reaches it.
+    pub(crate) auth: Option<Auth>,
     /// How control is reached.
     pub(crate) link: Link,
     /// How origins are found and trusted.
@@ -52,6 +54,18 @@ pub(crate) enum IoEngineSetting {
 pub(crate) struct Listen {
     /// The explicit proxy's address; port 0 is any free port.
     pub(crate) proxy: SocketAddr,
+}
+
+/// Who may use the explicit proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Auth {
+    /// Users, hashes and groups; read again when it changes. A verification costs what its hash asks for, on a thread of
+    /// its own: at most 256 MiB each on two threads.
+    pub(crate) users_file: PathBuf,
+    /// What browsers show when they ask for a password. Default: `Penstock`.
+    pub(crate) realm: String,
+    /// Whether `username` in the audit shows the whole name. Default: no, its first letter.
+    pub(crate) clear_usernames: bool,
 }
 
 /// How control is reached.
@@ -116,6 +130,7 @@ impl Config {
             io_engine: source.io_engine(raw.io_engine)?,
             state_directory: source.path("state_directory", &raw.state_directory)?,
             listen: Listen { proxy: source.address("listen.proxy", &raw.listen.proxy)? },
+            auth: raw.auth.map(|auth| source.auth(auth)).transpose()?,
             link: Link { socket: source.path("link.socket", &raw.link.socket)? },
             upstream: source.upstream(raw.upstream)?,
             deadlines: source.deadlines(raw.deadlines)?,
@@ -198,6 +213,27 @@ impl Source<'_> {
                 format!("`{key}`: `{}` is not an address: write IP:PORT, for IPv6 [IP]:PORT", address.get_ref()),
             ),
         }
+    }
+
+    fn auth(&self, raw: RawAuth) -> Result<Auth, ConfigError> {
+        let users_file = self.path("auth.users_file", &raw.users_file)?;
+        let is_plain = |realm: &str| {
+            !realm.is_empty() && realm.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
+        };
+        let realm = match raw.realm {
+            None => "Penstock".to_owned(),
+            Some(realm) if is_plain(realm.get_ref()) => realm.into_inner(),
+            Some(realm) => {
+                return self.refuse(&realm, "`auth.realm` must be plain ASCII without quotes and backslashes");
+            }
+        };
+        let clear_usernames = match raw.usernames {
+            None => false,
+            Some(word) if word.get_ref() == "clear" => true,
+            Some(word) if word.get_ref() == "masked" => false,
+            Some(word) => return self.refuse(&word, "`auth.usernames` must be \"masked\" or \"clear\""),
+        };
+        Ok(Auth { users_file, realm, clear_usernames })
     }
 
     fn upstream(&self, raw: RawUpstream) -> Result<Upstream, ConfigError> {
@@ -309,6 +345,11 @@ mod tests {
         assert!(refused(&format!("{SHORTEST}[deadlines]\nidle_ms = 0\n")).starts_with("dataplane.toml:5:11: error: "));
         assert!(refused(&format!("{SHORTEST}sharts = 1\n")).contains("unknown field `sharts`"));
         assert!(refused(&format!("node = \"a b\"\n{SHORTEST}")).starts_with("dataplane.toml:1:8: error: `node` must"));
+        assert!(
+            refused(&format!("{SHORTEST}[auth]\nusers_file = \"u\"\nrealm = 'a\"b'\n"))
+                .contains(":6:9: error: `auth.realm`")
+        );
+        assert!(refused(&format!("{SHORTEST}[auth]\nrealm = \"a\"\n")).contains("users_file"));
         assert!(refused("listen.proxy = \"127.0.0.1:1\"\nlink.socket = \"l\"").contains("state_directory"));
         assert!(refused("state_directory = \n").starts_with("dataplane.toml:1:"));
     }

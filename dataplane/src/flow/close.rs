@@ -45,6 +45,8 @@ pub(crate) fn close(flow: &Flow, closed: Closed) {
     let status = match closed.fault {
         Some(_) if inspected => Status::Fault,
         Some(fault) if closed.verdict == Verdict::Deny && fault.leg == Leg::Downstream => Status::Fault,
+        // Every browser asks once without credentials.
+        _ if closed.reason == Reason::Credentials && !learned.presented => return,
         _ if closed.verdict == Verdict::Deny && closed.reason != Reason::Fault => Status::Denied,
         _ if would_deny => Status::WouldDeny,
         _ => return,
@@ -68,6 +70,8 @@ pub(crate) fn event(flow: &Flow, status: Status) -> audit::Event {
         shard: flow.control.id.shard,
         flow: flow.control.id.to_string(),
         source: flow.control.source.ip().to_string(),
+        user: learned.who.as_ref().map(|who| who.user.clone()),
+        username: learned.who.as_ref().map(|who| username(flow, &who.user)),
         client: learned.agent.clone().or_else(|| learned.ja4.clone()),
         connector: decision.and_then(|decision| decision.connectors.first()).map(|id| id.label().to_owned()),
         profile: decision.and_then(|decision| decision.profile()).map(str::to_owned),
@@ -77,4 +81,12 @@ pub(crate) fn event(flow: &Flow, status: Status) -> audit::Event {
         status: status.label().to_owned(),
         ..audit::Event::default()
     }
+}
+
+/// The name as the audit may show it.
+fn username(flow: &Flow, user: &str) -> String {
+    if flow.shard.config.auth.as_ref().is_some_and(|auth| auth.clear_usernames) {
+        return user.to_owned();
+    }
+    user.chars().take(1).chain("***".chars()).collect()
 }

@@ -24,6 +24,12 @@ impl Refusal {
         Self { status: 403, reason: reason.label(), closed: Closed::of(Verdict::Deny, reason) }
     }
 
+    /// Too many wrong passwords came from the source.
+    pub(crate) const fn credentials() -> Self {
+        let reason = Reason::Credentials;
+        Self { status: 429, reason: reason.label(), closed: Closed::of(Verdict::Deny, reason) }
+    }
+
     /// The upstream cannot be reached.
     pub(crate) const fn upstream(fault: Fault) -> Self {
         let status = match fault.kind {

@@ -3,19 +3,24 @@
 //! | file | owns |
 //! |---|---|
 //! | `serve` | the order of a flow's steps, and the choice of its verdict's path |
+//! | `admit` | whether the client has said who it is |
 //! | `control` | what outlives a step: sockets, deadline, the order to stop |
 //! | `sniff` | reading the ClientHello |
 //! | `dial` | resolving and connecting |
 //! | `pass`, `inspect`, `deny` | the three verdicts |
+//! | `plain`, `own` | requests for plain HTTP, and to the listener itself |
 //! | `requests` | what an inspected flow's requests leave in metrics and audit |
 //! | `close` | the one exit: metrics and audit, exactly once |
 
+mod admit;
 mod close;
 mod control;
 mod deny;
 mod dial;
 mod inspect;
+mod own;
 mod pass;
+mod plain;
 mod record;
 mod requests;
 mod serve;

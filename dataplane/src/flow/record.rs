@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use penstock_core::policy::{Decision, FlowFacts, Verdict};
+use penstock_core::policy::{Decision, FlowFacts, Snapshot, Verdict};
 use penstock_core::proxy::{Authority, Host};
 use penstock_core::sni::Sni;
 
 use super::FlowControl;
+use crate::auth::Who;
 use crate::shard::Shard;
 use crate::shard::mailbox::Installed;
 
@@ -25,8 +26,12 @@ pub(crate) struct Flow {
 #[derive(Default)]
 pub(crate) struct Learned {
     pub(crate) authority: Option<Authority>,
-    /// The product token of the CONNECT request's User-Agent.
+    /// The product token of the proxy request's User-Agent.
     pub(crate) agent: Option<String>,
+    /// The user, when the listener asks for credentials.
+    pub(crate) who: Option<Arc<Who>>,
+    /// The client has said who it is, rightly or not.
+    pub(crate) presented: bool,
     pub(crate) sni: Option<Sni>,
     /// Fingerprint of the ClientHello; read only for flows that reach the audit.
     pub(crate) ja4: Option<String>,
@@ -55,19 +60,37 @@ impl Drop for Active<'_> {
 impl Flow {
     /// Asks the flow's snapshot, with what is known so far; `sni` and `tls` are the sniffer's findings.
     pub(crate) fn decide(&self, sni: Option<&Sni>, tls: bool) -> Decision {
+        self.ask(sni, tls, Snapshot::decide)
+    }
+
+    /// The same about a request for plain HTTP.
+    pub(crate) fn decide_plain(&self) -> Decision {
+        self.ask(None, false, Snapshot::decide_plain)
+    }
+
+    fn ask(
+        &self,
+        sni: Option<&Sni>,
+        tls: bool,
+        decide: impl FnOnce(&Snapshot, &FlowFacts<'_>) -> Decision,
+    ) -> Decision {
         let learned = self.learned.borrow();
-        let (authority, destination) = match learned.authority.as_ref().map(|authority| &authority.host) {
-            Some(Host::Name(name)) => (Some(name), None),
-            Some(Host::Address(address)) => (None, Some(*address)),
-            None => (None, None),
+        let authority = learned.authority.as_ref();
+        let destination = match authority.map(|authority| &authority.host) {
+            Some(Host::Address(address)) => Some(*address),
+            Some(Host::Name(_)) | None => None,
         };
-        self.installed.snapshot.decide(&FlowFacts {
+        let who = learned.who.as_deref();
+        let facts = FlowFacts {
             source: self.control.source.ip(),
-            user: None,
+            user: who.map(|who| who.user.as_str()),
+            groups: who.map_or(&[], |who| &who.groups),
+            port: authority.map(|authority| authority.port),
             sni,
-            authority,
+            authority: authority.and_then(|authority| authority.host.name()),
             destination,
             tls,
-        })
+        };
+        decide(&self.installed.snapshot, &facts)
     }
 }

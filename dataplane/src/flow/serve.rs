@@ -2,13 +2,16 @@
 
 use penstock_core::flow::{Fault, Phase};
 use penstock_core::policy::{Decision, Mode, Reason, Verdict};
+use penstock_core::proxy::{ConnectHead, ProxyRequest};
 use penstock_core::tls::alert::Alert;
 
+use super::admit::{self, Admitted};
 use super::close::Closed;
 use super::deny::{self, Refusal};
+use super::plain::{Next, Visit};
 use super::record::Flow;
 use super::sniff::{self, Sniffed};
-use super::{close, dial, inspect, pass};
+use super::{close, dial, inspect, own, pass, plain};
 use crate::ingress::explicit;
 
 /// Serves one flow of the explicit proxy listener and records its end, exactly once.
@@ -17,19 +20,66 @@ pub(crate) async fn serve(flow: Flow) {
     close::close(&flow, closed);
 }
 
-/// Reads the request, dials, reads the ClientHello, decides, and goes the way of the verdict.
+/// Reads requests until one makes the connection a tunnel, or ends it.
+async fn run(flow: &Flow) -> Closed {
+    let mut received = Vec::new();
+    let mut visit = None;
+    let mut is_first = true;
+    loop {
+        let request = match explicit::read_request(flow, &mut received, is_first).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return visit.map_or(UNUSED, |visit: Visit<'_>| visit.closed()),
+            Err(refusal) => {
+                leave(flow, visit.take());
+                return deny::answer(flow, refusal).await;
+            }
+        };
+        is_first = false;
+        match admit::admit(flow, &request, &mut received).await {
+            Admitted::Yes => {}
+            Admitted::Asked => {
+                leave(flow, visit.take());
+                continue;
+            }
+            Admitted::No(closed) => {
+                leave(flow, visit.take());
+                return closed;
+            }
+        }
+        match request {
+            ProxyRequest::Connect(request) => {
+                leave(flow, visit.take());
+                return tunnel(flow, request, received).await;
+            }
+            ProxyRequest::Own(request) => {
+                leave(flow, visit.take());
+                return own::serve(flow, &request).await;
+            }
+            ProxyRequest::Plain(request) => {
+                if let Next::Closed(closed) = plain::serve(flow, request, &mut received, &mut visit).await {
+                    return closed;
+                }
+            }
+        }
+    }
+}
+
+/// Counts the origin that the connection was at.
+fn leave(flow: &Flow, visit: Option<Visit<'_>>) {
+    if let Some(visit) = visit {
+        close::close(flow, visit.closed());
+    }
+}
+
+/// Dials, reads the ClientHello, decides, and goes the way of the verdict.
 ///
 /// The upstream is dialled before the `200`, so that a client is told honestly when it cannot be reached; the request
 /// names it. The ClientHello then decides, together with that name.
-async fn run(flow: &Flow) -> Closed {
-    let mut received = Vec::new();
-    let request = match explicit::read_request(flow, &mut received).await {
-        Ok(request) => request,
-        Err(refusal) => return deny::answer(flow, refusal).await,
-    };
+async fn tunnel(flow: &Flow, request: ConnectHead, mut received: Vec<u8>) -> Closed {
     let authority = request.authority.clone();
     {
         let mut learned = flow.learned.borrow_mut();
+        learned.decision = None;
         learned.authority = Some(request.authority);
         learned.agent = request.agent;
     }
@@ -96,3 +146,6 @@ fn refuse(mut decision: Decision) -> Decision {
     };
     decision
 }
+
+/// A connection on which nothing was asked for that counts.
+const UNUSED: Closed = Closed::of(Verdict::Deny, Reason::Credentials);

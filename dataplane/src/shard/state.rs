@@ -8,6 +8,7 @@ use super::Clock;
 use super::flow_table::FlowTable;
 use super::pools::PipePool;
 use crate::audit::AuditRing;
+use crate::auth::{Gate, Workers};
 use crate::config::Config;
 use crate::metrics::ShardCells;
 use crate::resolve::{Lookups, Resolver};
@@ -22,6 +23,7 @@ pub(crate) struct ShardSeed {
     pub(crate) audit: AuditRing,
     pub(crate) lookups: Lookups,
     pub(crate) tls: Arc<TlsShared>,
+    pub(crate) auth: Option<Workers>,
 }
 
 /// A shard, as its flows see it.
@@ -32,6 +34,8 @@ pub(crate) struct Shard {
     pub(crate) audit: AuditRing,
     pub(crate) resolver: Resolver,
     pub(crate) tls: RefCell<TlsShard>,
+    /// Of a listener that asks for credentials.
+    pub(crate) gate: Option<Gate>,
     pub(crate) flows: FlowTable,
     pub(crate) pipes: PipePool,
     /// For reads whose bytes are written at once; never borrowed across an await.
@@ -51,6 +55,7 @@ impl Shard {
             audit: seed.audit,
             resolver: Resolver::new(seed.lookups),
             tls: RefCell::new(tls),
+            gate: seed.auth.map(Gate::new).transpose().map_err(anyhow::Error::msg)?,
             flows: FlowTable::new(seed.index, Rc::clone(&clock)),
             pipes: PipePool::new(Arc::clone(&seed.cells)),
             cells: seed.cells,

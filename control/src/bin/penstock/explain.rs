@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// User id, where the listener would know one.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// Group of the user; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "user")]
+    group: Vec<String>,
     /// Address that the client asks for.
     #[arg(long, value_name = "IP")]
     destination: Option<IpAddr>,
@@ -41,13 +44,14 @@ const EXAMPLES: &str = "\
 Examples:
   penstock explain --policy policy.toml --sni login.microsoftonline.com
   penstock explain --policy policy.toml --sni login.live.com --source 10.20.0.1 --json
-  penstock explain --sni claude.ai --user alice            (asks the daemon)";
+  penstock explain --sni claude.ai --user alice --group finance            (asks the daemon)";
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let question = Question {
         sni: arguments.sni,
         source: Some(arguments.source),
         user: arguments.user,
+        groups: arguments.group,
         destination: arguments.destination,
         policy: None,
     };

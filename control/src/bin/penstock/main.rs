@@ -14,6 +14,7 @@ mod output;
 mod policy;
 mod unified;
 mod up;
+mod user;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -52,6 +53,9 @@ enum Command {
     Policy(policy::Command),
     /// Run control and data plane on this machine, in the foreground.
     Up(up::Arguments),
+    /// Make a line for the file of users.
+    #[command(subcommand)]
+    User(user::Command),
 }
 
 const EXAMPLES: &str = "\
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Policy(command) => policy::run(&command),
         Command::Up(arguments) => up::run(&arguments),
+        Command::User(command) => user::run(&command),
     };
     match result {
         Ok(code) => code,

@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// unchanged.
     #[arg(long, value_name = "NAME=IP:PORT", value_parser = host_entry)]
     host: Vec<(String, SocketAddr)>,
+    /// Ask the proxy's clients for credentials of this file's users; `penstock user hash` makes its lines.
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
     /// What is logged: error, warn, info, debug, trace, or a filter.
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter)]
     log: String,
@@ -68,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         policy: absolute(&arguments.policy)?,
         upstream_ca: arguments.upstream_ca.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
         hosts: arguments.host.iter().cloned().collect(),
+        users: arguments.users.as_deref().map(absolute).transpose()?,
         listen: arguments.listen,
         admin: arguments.admin,
         shards: arguments.shards,

@@ -19,6 +19,7 @@ pub(super) struct Plan {
     pub(super) shards: Option<u16>,
     pub(super) upstream_ca: Vec<PathBuf>,
     pub(super) hosts: BTreeMap<String, SocketAddr>,
+    pub(super) users: Option<PathBuf>,
     pub(super) log: String,
 }
 
@@ -37,7 +38,14 @@ struct DataPlaneFile<'a> {
     state_directory: PathBuf,
     listen: ListenTable,
     link: LinkTable,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<AuthTable<'a>>,
     upstream: UpstreamTable<'a>,
+}
+
+#[derive(Serialize)]
+struct AuthTable<'a> {
+    users_file: &'a Path,
 }
 
 #[derive(Serialize)]
@@ -91,6 +99,7 @@ impl Plan {
             state_directory: self.state.join("dataplane"),
             listen: ListenTable { proxy: self.listen },
             link: LinkTable { socket },
+            auth: self.users.as_deref().map(|users_file| AuthTable { users_file }),
             upstream: UpstreamTable { ca_files: &self.upstream_ca, hosts: &self.hosts },
         };
         replace(&self.control_file(), &format!("{HEADING}{}", toml::to_string(&control)?))?;
