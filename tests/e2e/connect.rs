@@ -18,7 +18,7 @@ fn other_requests_get_a_status_that_fits() {
     let upstream = Upstream::plan().start();
     let appliance = Appliance::before(&upstream);
     for (head, expected) in [
-        ("GET http://plain.example/ HTTP/1.1\r\nHost: plain.example\r\n\r\n", &[501, 405, 403][..]),
+        ("GET ftp://plain.example/ HTTP/1.1\r\nHost: plain.example\r\n\r\n", &[501, 405, 403][..]),
         ("GET / HTTP/1.1\r\nHost: proxy\r\n\r\n", &[400, 404, 405]),
         ("BREW /pot HTTP/1.1\r\nHost: proxy\r\n\r\n", &[400, 405, 501]),
         ("CONNECT HTTP/1.1\r\n\r\n", &[400]),

@@ -1,9 +1,10 @@
 //! Section G of the hostile cases as far as the explicit listener meets them: CONNECT to where nobody may go, in odd
 //! spellings, with baggage.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use penstock_tests::appliance::{Appliance, Setup};
+use penstock_tests::place;
 use penstock_tests::tunnel::{self, STAFF};
 use penstock_tests::upstream::{self, Upstream};
 
@@ -135,4 +136,25 @@ fn h114_credentials_for_the_proxy_stay_here() {
     assert_eq!(client.answer().status, 200);
     let bytes = String::from_utf8_lossy(&upstream.seen()[0].bytes).to_lowercase();
     assert!(!bytes.contains("proxy-") && !bytes.contains("chjvehk6"), "{bytes}");
+}
+
+#[test]
+fn a_rule_opens_a_port_to_its_hosts_for_a_server_that_speaks_first() {
+    let inside = upstream::listen(|mut stream| {
+        let _ = stream.write_all(b"SSH-2.0-server\r\n");
+        let _ = std::io::copy(&mut stream.try_clone().unwrap(), &mut stream);
+    });
+    let policy = place::read(place::example_policy())
+        + "\n[[connect]]\nhosts = [\"git.example\"]\nports = [22]\n[defaults]\nnot_tls = \"deny\"\n";
+    let appliance = Setup::default().policy(&policy).host("*", inside).start();
+    let mut stream = tunnel::open(STAFF, appliance.proxy(), "git.example:22");
+    let mut words = [0; 16];
+    stream.read_exact(&mut words).unwrap();
+    assert_eq!(&words, b"SSH-2.0-server\r\n");
+    stream.write_all(b"SSH-2.0-client\r\n").unwrap();
+    stream.read_exact(&mut words).unwrap();
+    assert_eq!(&words, b"SSH-2.0-client\r\n");
+    assert_eq!(status(&appliance, "other.example:22"), 403);
+    assert_eq!(status(&appliance, "git.example:23"), 403);
+    assert_eq!(status(&appliance, "git.example:443"), 502, "what is no TLS is closed elsewhere");
 }

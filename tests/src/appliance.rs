@@ -26,6 +26,7 @@ pub struct Setup {
     authorities: Vec<PathBuf>,
     shards: u16,
     listen: String,
+    users: Option<String>,
 }
 
 /// A running appliance. Its state directory lives as long as it does.
@@ -43,6 +44,7 @@ impl Default for Setup {
             authorities: Vec::new(),
             shards: 2,
             listen: "127.0.0.1:0".to_owned(),
+            users: None,
         }
     }
 }
@@ -76,6 +78,12 @@ impl Setup {
         self.host("*", saas.address()).authority(saas.ca())
     }
 
+    /// Asks for credentials of these users.
+    pub fn users(mut self, text: &str) -> Self {
+        self.users = Some(text.to_owned());
+        self
+    }
+
     /// Another number of shards than two.
     pub fn shards(mut self, shards: u16) -> Self {
         self.shards = shards;
@@ -95,6 +103,9 @@ impl Setup {
     /// Starts it; the error is what it said.
     pub fn try_start_in(self, directory: Arc<TempDir>) -> Result<Appliance, String> {
         fs::write(directory.path().join("policy.toml"), &self.policy).unwrap();
+        if let Some(users) = &self.users {
+            fs::write(directory.path().join("users"), users).unwrap();
+        }
         let mut command = self.command(directory.path());
         let process = Process::try_start("penstock up", &mut command, &directory.path().join("penstock.log"))?;
         Ok(Appliance { process, setup: self, directory })
@@ -107,6 +118,9 @@ impl Setup {
         command.args(["--listen", &self.listen, "--admin", "127.0.0.1:0", "--shards", &self.shards.to_string()]);
         for authority in &self.authorities {
             command.arg("--upstream-ca").arg(authority);
+        }
+        if self.users.is_some() {
+            command.arg("--users").arg(directory.join("users"));
         }
         for (name, address) in &self.hosts {
             command.arg("--host").arg(format!("{name}={address}"));
@@ -129,6 +143,11 @@ impl Appliance {
     /// The state directory.
     pub fn state(&self) -> PathBuf {
         self.directory.path().join("state")
+    }
+
+    /// The file of users, when there is one.
+    pub fn users(&self) -> PathBuf {
+        self.directory.path().join("users")
     }
 
     /// The root certificate that clients must trust.

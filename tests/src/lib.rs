@@ -14,6 +14,7 @@
 //! | [`http`] | a strict reader of HTTP/1.1 messages, for both ends |
 //! | [`http2`] | a client through the appliance that speaks HTTP/2 |
 //! | [`place`] | where binaries, corpora and interpreters are |
+//! | [`plain`] | an origin in the clear |
 //! | [`process`] | a child process that announces itself by a line of JSON and dies with its owner |
 //! | [`saas`] | `penstock-saas` |
 //! | `streams` | the upstream's HTTP/2 |
@@ -38,6 +39,7 @@ pub mod forwarder;
 pub mod http;
 pub mod http2;
 pub mod place;
+pub mod plain;
 pub mod process;
 pub mod saas;
 mod streams;

@@ -79,6 +79,20 @@ pub fn read_answer(stream: &mut TcpStream) -> Answer {
     answer
 }
 
+/// Reads one answer with its body, framed by a length, or by the end of the connection.
+pub fn read_whole_answer(stream: &mut TcpStream) -> Answer {
+    let mut answer = read_answer(stream);
+    match answer.header("content-length") {
+        Some(length) if answer.status == 200 => {
+            answer.body = vec![0; length.parse().unwrap()];
+            stream.read_exact(&mut answer.body).unwrap();
+        }
+        None if !matches!(answer.status, 204 | 304) => answer.body = drain(stream).0,
+        _ => {}
+    }
+    answer
+}
+
 /// True when the peer has ended the connection, by FIN or by RST; bytes that come before are returned.
 pub fn drain(stream: &mut TcpStream) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
