@@ -200,6 +200,17 @@ pub const LEAF_USE_SECONDS_MAX: i64 = 86_400;
 pub const ISSUER_LIFE_SECONDS: i64 = 30 * 86_400;
 /// Life of a root.
 pub const ROOT_LIFE_SECONDS: i64 = 3_650 * 86_400;
+/// Both roots are served for this long before the next one signs: the time that device management gets to bring it to
+/// every client.
+pub const ROOT_OVERLAP_SECONDS: i64 = 14 * 86_400;
+/// A key seals session tickets for this long.
+pub const TICKET_KEY_SECONDS: i64 = 12 * 3_600;
+/// A session ticket is good for this long, and so is its key after it has sealed the last one.
+pub const TICKET_LIFE_SECONDS: i64 = 12 * 3_600;
+/// Ticket keys that a data plane holds: those of the fleet (before, now, next), its own, and those of a control before.
+pub const TICKET_KEYS_MAX: usize = 16;
+/// Between two looks at the files of upstream roots.
+pub const UPSTREAM_ROOTS_LOOK_MS: u64 = 2_000;
 /// Most subtrees that an issuer may be permitted; each costs about 20 bytes in every full downstream handshake.
 pub const ISSUER_PERMITTED_NAMES_MAX: usize = 1_024;
 /// Names that one shard asks for at the same time.
@@ -254,6 +265,9 @@ const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);
 const _: () = assert!(LEAF_USE_SECONDS_MAX < LEAF_LIFE_SECONDS);
 const _: () = assert!(LEAF_LIFE_SECONDS <= ISSUER_LIFE_SECONDS / 2);
 const _: () = assert!(ISSUER_LIFE_SECONDS < ROOT_LIFE_SECONDS);
+const _: () = assert!(ROOT_OVERLAP_SECONDS < ROOT_LIFE_SECONDS / 2);
+// RFC 8446 section 4.6.1: a ticket lives for seven days at most.
+const _: () = assert!(TICKET_LIFE_SECONDS <= 7 * 86_400);
 const _: () = assert!(AUDIT_EVENT_BYTES_MAX <= AUDIT_BATCH_BYTES_MAX);
 const _: () = assert!(AUDIT_BATCH_BYTES_MAX as u64 <= AUDIT_SEGMENT_BYTES_MAX);
 const _: () = assert!(AUDIT_SEGMENT_BYTES_MAX * 8 <= AUDIT_SPOOL_BYTES_MAX);

@@ -51,7 +51,7 @@ impl TlsBench {
 
     /// Empties the leaf cache.
     pub fn forget_leaves(&mut self) {
-        self.shard.install_issuer(Arc::clone(&self.issuer));
+        self.shard.install_issuer(Arc::clone(&self.issuer), 0);
     }
 
     /// Both legs by `engine` from now on.

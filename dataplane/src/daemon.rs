@@ -22,7 +22,7 @@ use crate::resolve::Lookups;
 use crate::ring::{self, IoEngine, Listener};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
 use crate::shard::{self, Seed, ShardSeed};
-use crate::tls::{TlsShared, UpstreamRoots};
+use crate::tls::{RootsWatch, TlsShared};
 use crate::{audit, boot};
 
 /// Penstock's data plane: splices what passes, inspects the sign-in hosts.
@@ -107,7 +107,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     anyhow::ensure!(host.ok, "this host cannot carry a data plane");
     let engine = choose_engine(config.io_engine)?;
     let config = Arc::new(config);
-    let roots = UpstreamRoots::load(config.upstream.native_roots, &config.upstream.ca_files)?;
+    let (roots, watch) = RootsWatch::load(config.upstream.native_roots, &config.upstream.ca_files)?;
     let tls = Arc::new(TlsShared::new(roots).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?);
     let shard_cells: Vec<_> = (0..config.shards.get()).map(|_| Arc::new(ShardCells::new())).collect();
     let process_cells = Arc::new(ProcessCells::new());
@@ -117,6 +117,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let address = listeners.first().context("no shard")?.local_address()?;
     let background = Background::start()?;
     let auth = start_auth(&config, &background)?;
+    background.handle().spawn(watch.run(Arc::clone(tls.roots())));
     let lookups = Lookups::start(background.handle(), &config.upstream.name_servers);
     let mut mailboxes = Vec::new();
     let mut shards = Vec::new();
@@ -145,6 +146,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             shards: shard_cells,
             cells: process_cells,
             spool,
+            tickets: Arc::clone(tls.tickets()),
         },
     );
     announce(address, shards.len());

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use penstock_link::link_client::LinkClient;
 use penstock_link::{
     AuditBatch, AuditEvent, FromNode, Hello, Installed, MESSAGE_BYTES_MAX, MetricsReport, Refused, Sample, State,
-    from_node, to_node,
+    TicketKeys, from_node, to_node,
 };
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
@@ -37,6 +37,7 @@ pub(crate) struct Node {
 struct Heard {
     manner: Option<Manner>,
     states: Vec<State>,
+    tickets: Vec<TicketKeys>,
     samples: Vec<Sample>,
     ended: Option<String>,
 }
@@ -72,6 +73,11 @@ impl Node {
 
     pub(crate) fn states(&self) -> Vec<State> {
         self.heard.lock().unwrap().states.clone()
+    }
+
+    /// Waits for ticket keys.
+    pub(crate) fn tickets(&self) -> TicketKeys {
+        until("ticket keys", || self.heard.lock().unwrap().tickets.last().cloned())
     }
 
     /// Waits for the state of an epoch.
@@ -138,6 +144,10 @@ fn answer(heard: &mut Heard, message: Option<to_node::Message>) -> Option<from_n
                 }
                 Manner::IsSilent => None,
             }
+        }
+        to_node::Message::TicketKeys(keys) => {
+            heard.tickets.push(keys);
+            None
         }
         to_node::Message::Metrics(request) => {
             let samples = heard.samples.clone();

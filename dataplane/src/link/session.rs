@@ -11,7 +11,7 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use penstock_link::link_client::LinkClient;
 use penstock_link::{
-    FromNode, Hello, Installed, MESSAGE_BYTES_MAX, MetricsReport, Refused, ToNode, from_node, to_node,
+    FromNode, Hello, Installed, MESSAGE_BYTES_MAX, MetricsReport, Refused, TicketKeys, ToNode, from_node, to_node,
 };
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,11 +19,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
+use zeroize::Zeroize as _;
 
 use super::delivery::Connection;
 use super::installer::{InForce, Refusal, Request};
 use super::kept::Delivered;
 use crate::metrics::{ProcessCells, ShardCells, collect};
+use crate::tls::{TicketKey, TicketKeyring};
 
 /// What every session of a node shares.
 pub(super) struct Node {
@@ -36,6 +38,7 @@ pub(super) struct Node {
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) installer: mpsc::Sender<Request>,
     pub(super) connection: watch::Sender<Connection>,
+    pub(super) tickets: Arc<TicketKeyring>,
 }
 
 /// How a session ended, and why.
@@ -121,6 +124,10 @@ impl Session<'_> {
                 self.waiting = Some(Delivered(state));
                 None
             }
+            to_node::Message::TicketKeys(keys) => {
+                install_tickets(&self.node.tickets, keys);
+                None
+            }
             to_node::Message::Metrics(request) => {
                 let samples = collect(&self.node.shards, &self.node.cells);
                 Some(message(from_node::Message::Metrics(MetricsReport { id: request.id, samples })))
@@ -158,6 +165,20 @@ async fn installed(installing: &mut Option<(u64, oneshot::Receiver<Result<InForc
             message(from_node::Message::Refused(Refused { epoch, reason }))
         }
     }
+}
+
+/// Takes the fleet's ticket keys, and wipes the message. One key that cannot be used does not keep the others out.
+fn install_tickets(tickets: &TicketKeyring, sent: TicketKeys) {
+    let mut keys = Vec::with_capacity(sent.keys.len());
+    for mut key in sent.keys {
+        match TicketKey::new(&key.name, &key.secret, key.seals_from, key.seals_until) {
+            Some(key) => keys.push(key),
+            None => tracing::error!("control sent a ticket key that cannot be used"),
+        }
+        key.secret.zeroize();
+    }
+    tracing::debug!(count = keys.len(), "ticket keys of the fleet");
+    tickets.install(keys);
 }
 
 fn message(message: from_node::Message) -> FromNode {

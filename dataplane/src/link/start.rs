@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -16,6 +17,7 @@ use super::session::{Node, SessionEnd};
 use crate::audit::SpoolReader;
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::shard::mailbox::MailboxSender;
+use crate::tls::TicketKeyring;
 
 /// Everything that the link is started with.
 pub(crate) struct Settings {
@@ -33,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) shards: Vec<Arc<ShardCells>>,
     pub(crate) cells: Arc<ProcessCells>,
     pub(crate) spool: SpoolReader,
+    /// The keys of session tickets, which control renews.
+    pub(crate) tickets: Arc<TicketKeyring>,
 }
 
 /// The running link.
@@ -50,12 +54,13 @@ impl Link {
 /// Starts the link on the background runtime: installs the last-known-good copy, then dials control until it answers,
 /// and again whenever it goes away.
 pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
-    let Settings { node, socket, state_directory, proxy, mailboxes, shards, cells, spool } = settings;
+    let Settings { node, socket, state_directory, proxy, mailboxes, shards, cells, spool, tickets } = settings;
     let (installer, in_force) = Installer::new(mailboxes, Kept::new(&state_directory), Arc::clone(&cells));
     let (requests, requested) = mpsc::channel(REQUESTS_MAX);
     let (connection, connected) = watch::channel(None);
     let delivery = Delivery::new(node.clone(), spool, Arc::clone(&cells), connected);
-    let node = Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection };
+    runtime.spawn(tend(Arc::clone(&tickets)));
+    let node = Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection, tickets };
     Link { task: runtime.spawn(run(node, installer, requested, delivery)) }
 }
 
@@ -84,5 +89,15 @@ async fn run(node: Node, mut installer: Installer, requested: mpsc::Receiver<Req
     }
 }
 
+/// Renews the node's own ticket key and forgets those whose time is over, whether control is there or not.
+async fn tend(tickets: Arc<TicketKeyring>) {
+    loop {
+        tokio::time::sleep(TICKETS_PERIOD).await;
+        tickets.tend();
+    }
+}
+
+/// Between two looks at the ticket keys.
+const TICKETS_PERIOD: Duration = Duration::from_secs(60);
 /// Installations that wait: one for each session that came and went while one ran.
 const REQUESTS_MAX: usize = 16;

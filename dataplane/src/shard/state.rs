@@ -73,8 +73,9 @@ impl Shard {
 
     /// Puts a snapshot and its issuer in force for flows that start from now on.
     pub(super) fn install(&self, installed: Arc<Installed>) {
-        self.tls.borrow_mut().install_issuer(Arc::clone(&installed.issuer));
-        self.cells.policy_epoch.set((), installed.snapshot.epoch().unwrap_or(0));
+        let epoch = installed.snapshot.epoch().unwrap_or(0);
+        self.tls.borrow_mut().install_issuer(Arc::clone(&installed.issuer), epoch);
+        self.cells.policy_epoch.set((), epoch);
         *self.installed.borrow_mut() = Some(installed);
     }
 }

@@ -1,7 +1,7 @@
 //! The issuer in force: the short-lived CA that control sent, and the one key that all its leaves share.
 //!
-//! Made once per process when control pushes it, then shared by all shards. The leaf key and the ticket keys are born
-//! and die with it, so no session outlives the issuer that vouched for it.
+//! Made once per process when control pushes it, then shared by all shards. The leaf key is born and dies with it, and
+//! session tickets are bound to it, so no session outlives the issuer that vouched for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,26 +11,27 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use penstock_core::mint::{CertificateFacts, LeafTemplate, MintError, PermittedNames, SignError, Signer, Validity};
 use penstock_core::sni::Sni;
-use rustls::crypto::aws_lc_rs::{Ticketer, sign::any_ecdsa_type};
-use rustls::server::ProducesTickets;
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::sign::SigningKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use super::boring;
 
 /// A CA that may certify the inspected hosts, for weeks.
 pub(crate) struct Issuer {
     facts: CertificateFacts,
-    certificate: CertificateDer<'static>,
+    /// What a downstream is shown below the leaf, the issuer's own certificate first.
+    shown: Vec<CertificateDer<'static>>,
     signer: IssuerKey,
     template: LeafTemplate,
     leaf_key: LeafKeys,
-    ticketer: Arc<dyn ProducesTickets>,
 }
 
 impl Issuer {
-    /// Takes what the link delivered: the issuer's certificate first, then the root's; the key as PKCS#8; the period as
-    /// Unix seconds. Refuses parts that do not belong together.
+    /// Takes what the link delivered: the issuer's certificate first, then those that vouch for it; the key as PKCS#8; the
+    /// period as Unix seconds. Refuses parts that do not belong together.
     pub(crate) fn from_parts(
         chain: &[Vec<u8>],
         key: &[u8],
@@ -49,14 +50,7 @@ impl Issuer {
         }
         let (leaf_key, leaf_public_key) = LeafKeys::generate()?;
         let template = LeafTemplate::new(&facts, &leaf_public_key).map_err(|_| IssuerError::Certificate)?;
-        Ok(Self {
-            certificate: CertificateDer::from(certificate.clone()),
-            facts,
-            signer: IssuerKey(signer),
-            template,
-            leaf_key,
-            ticketer: Ticketer::new().map_err(|_| IssuerError::Random)?,
-        })
+        Ok(Self { shown: shown(chain)?, facts, signer: IssuerKey(signer), template, leaf_key })
     }
 
     /// When it may sign.
@@ -89,17 +83,18 @@ impl Issuer {
         Ok((CertificateDer::from(leaf), validity))
     }
 
-    /// What a downstream is shown below the leaf. The root is left out: it has it, or it will not trust us.
-    pub(super) fn certificate(&self) -> CertificateDer<'static> {
-        self.certificate.clone()
+    /// What a downstream is shown below the leaf.
+    pub(super) fn shown(&self) -> &[CertificateDer<'static>] {
+        &self.shown
+    }
+
+    /// The issuer's own certificate, DER.
+    pub(super) fn certificate(&self) -> &[u8] {
+        self.shown.first().map_or(&[], |certificate| certificate)
     }
 
     pub(super) const fn leaf_key(&self) -> &LeafKeys {
         &self.leaf_key
-    }
-
-    pub(super) fn ticketer(&self) -> Arc<dyn ProducesTickets> {
-        Arc::clone(&self.ticketer)
     }
 }
 
@@ -132,6 +127,18 @@ impl Signer for IssuerKey {
         let signature = self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError)?;
         Ok(signature.as_ref().to_vec())
     }
+}
+
+/// All but roots, which vouch for themselves: a client has the root, or it will not trust us.
+fn shown(chain: &[Vec<u8>]) -> Result<Vec<CertificateDer<'static>>, IssuerError> {
+    let mut shown = Vec::with_capacity(chain.len());
+    for certificate in chain {
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IssuerError::Certificate)?;
+        if shown.is_empty() || parsed.subject().as_raw() != parsed.issuer().as_raw() {
+            shown.push(CertificateDer::from(certificate.clone()));
+        }
+    }
+    Ok(shown)
 }
 
 /// The P-256 key of all leaves, for either engine. It never leaves the process.

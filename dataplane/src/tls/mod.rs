@@ -24,6 +24,8 @@ mod refusal;
 mod roots;
 mod rustls;
 mod shard;
+mod ticket;
+mod trust;
 mod verify;
 
 pub(crate) use alpn::{Alpn, Offer};
@@ -34,6 +36,8 @@ pub(crate) use issuer::IssuerError;
 pub(crate) use leaf::{Leaf, LeafSource};
 pub(crate) use roots::UpstreamRoots;
 pub(crate) use shard::{TlsShard, TlsShared};
+pub(crate) use ticket::{TicketKey, TicketKeyring};
+pub(crate) use trust::RootsWatch;
 pub(crate) use verify::VerifiedUpstream;
 
 #[cfg(test)]

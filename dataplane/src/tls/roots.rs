@@ -1,9 +1,13 @@
 //! The roots that upstream certificates may lead to.
 //!
-//! The system's own (public authorities) and those of files that the operator names (private ones). Read once at boot.
+//! The system's own (public authorities) and those of files that the operator names (private ones). Read at boot, and
+//! again by `trust` when they change.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 
@@ -15,6 +19,28 @@ pub(crate) struct UpstreamRoots {
     anchors: Vec<TrustAnchor<'static>>,
     /// Of the anchor in the same place.
     facts: Vec<RootFacts>,
+    digest: RootsDigest,
+}
+
+/// SHA-256 over all roots and who vouches for each, in their order.
+pub(super) type RootsDigest = [u8; 32];
+
+/// The roots in force: one place that all shards read and `trust` replaces.
+#[derive(Debug)]
+pub(crate) struct RootsInForce(ArcSwap<UpstreamRoots>);
+
+impl RootsInForce {
+    pub(super) fn new(roots: UpstreamRoots) -> Self {
+        Self(ArcSwap::from_pointee(roots))
+    }
+
+    pub(super) fn load(&self) -> Arc<UpstreamRoots> {
+        self.0.load_full()
+    }
+
+    pub(super) fn replace(&self, roots: UpstreamRoots) {
+        self.0.store(Arc::new(roots));
+    }
 }
 
 /// What is known of a root beyond its name and key.
@@ -58,6 +84,11 @@ impl UpstreamRoots {
         self.anchors.len()
     }
 
+    /// Tells these roots from all others.
+    pub(super) const fn digest(&self) -> &RootsDigest {
+        &self.digest
+    }
+
     pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }
@@ -75,6 +106,11 @@ impl UpstreamRoots {
         let (Ok((not_before, not_after)), Ok(anchor)) = (period, anchor) else { return false };
         self.anchors.push(anchor);
         self.facts.push(RootFacts { voucher, not_before, not_after });
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&self.digest);
+        context.update(&[u8::from(voucher == Voucher::Operator)]);
+        context.update(certificate);
+        self.digest.copy_from_slice(context.finish().as_ref());
         true
     }
 

@@ -24,13 +24,16 @@ use super::client_certificate::ClientCertificateRequests;
 use super::engine::Engine;
 use super::issuer::Issuer;
 use super::leaf::{Leaf, LeafCache, LeafSource};
-use super::roots::UpstreamRoots;
+use super::roots::{RootsInForce, UpstreamRoots};
 use super::rustls::RustlsEngine;
+use super::ticket::TicketKeyring;
 use super::verify::{VerifiedUpstream, Verifier};
 
-/// What all shards share: the upstream roots, the cryptography, and the downstream configuration without a leaf.
+/// What all shards share: the upstream roots, the ticket keys, the cryptography, and the downstream configuration without
+/// a leaf.
 pub(crate) struct TlsShared {
-    roots: Arc<UpstreamRoots>,
+    roots: Arc<RootsInForce>,
+    tickets: Arc<TicketKeyring>,
     provider: Arc<CryptoProvider>,
     downstream: ServerConfig,
 }
@@ -38,9 +41,25 @@ pub(crate) struct TlsShared {
 impl TlsShared {
     /// Takes the roots that upstream chains may lead to.
     pub(crate) fn new(roots: UpstreamRoots) -> Result<Self, FaultKind> {
+        Self::with_tickets(roots, TicketKeyring::new())
+    }
+
+    /// With ticket keys of another clock.
+    pub(super) fn with_tickets(roots: UpstreamRoots, tickets: TicketKeyring) -> Result<Self, FaultKind> {
         let provider = Arc::new(provider());
         let downstream = downstream_config(&provider)?;
-        Ok(Self { roots: Arc::new(roots), provider, downstream })
+        let (roots, tickets) = (Arc::new(RootsInForce::new(roots)), Arc::new(tickets));
+        Ok(Self { roots, tickets, provider, downstream })
+    }
+
+    /// The roots that upstream chains may lead to, to be replaced when they change on disk.
+    pub(crate) const fn roots(&self) -> &Arc<RootsInForce> {
+        &self.roots
+    }
+
+    /// The keys of session tickets, to be renewed.
+    pub(crate) const fn tickets(&self) -> &Arc<TicketKeyring> {
+        &self.tickets
     }
 }
 
@@ -52,6 +71,8 @@ pub(crate) struct TlsShard {
     clients: PerOffer<ClientConfig>,
     origins: Origins,
     issuer: Option<Arc<Issuer>>,
+    /// Of the policy that came with the issuer.
+    epoch: u64,
     leaves: LeafCache,
     mints: MintBudget,
 }
@@ -70,12 +91,14 @@ impl TlsShard {
         let origins = Origins::new(Arc::clone(&verifier), Arc::clone(&requests))?;
         let leaves = LeafCache::new(LEAF_CACHE_ENTRIES_MAX);
         let mints = MintBudget::default();
-        Ok(Self { shared, verifier, requests, clients, origins, issuer: None, leaves, mints })
+        Ok(Self { shared, verifier, requests, clients, origins, issuer: None, epoch: 0, leaves, mints })
     }
 
-    /// Signs with `issuer` from now on. Flows that are under way keep their leaf.
-    pub(crate) fn install_issuer(&mut self, issuer: Arc<Issuer>) {
+    /// Signs with `issuer` from now on, for the policy of `epoch`. Flows that are under way keep their leaf; tickets of
+    /// another issuer or epoch are good for nothing any more.
+    pub(crate) fn install_issuer(&mut self, issuer: Arc<Issuer>, epoch: u64) {
         self.issuer = Some(issuer);
+        self.epoch = epoch;
         self.leaves.clear();
     }
 
@@ -127,13 +150,14 @@ impl TlsShard {
         let issuer = self.issuer.as_ref().ok_or(FaultKind::NotReady)?;
         self.mints.spend(now)?;
         let (certificate, validity) = issuer.mint(name, now).map_err(mint_fault)?;
-        let chain = vec![certificate, issuer.certificate()];
+        let tickets = self.shared.tickets.bound(issuer.certificate(), self.epoch, name);
+        let chain: Vec<_> = std::iter::once(certificate).chain(issuer.shown().iter().cloned()).collect();
         let keys = issuer.leaf_key();
         let boring = Serving::new(chain.clone().into(), keys.boring.clone());
         let key = CertifiedKey::new(chain, Arc::clone(&keys.rustls));
         let mut config = self.shared.downstream.clone();
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
-        config.ticketer = issuer.ticketer();
+        config.ticketer = tickets;
         let use_until = now.saturating_add(LEAF_USE_SECONDS_MAX).min(validity.not_after);
         let configs = PerChoice::new(|names| {
             let mut config = config.clone();

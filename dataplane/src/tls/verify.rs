@@ -21,7 +21,7 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use super::chain;
 use super::proven::ProvenChains;
 use super::refusal::ChainRefusal;
-use super::roots::UpstreamRoots;
+use super::roots::{RootsInForce, UpstreamRoots};
 
 /// Proof that the chain of one upstream was checked for `name`. Equal proofs are of the same name and the same chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,18 +37,19 @@ impl VerifiedUpstream {
     }
 }
 
-/// SHA-256 over a name and the certificates that were shown for it, in their order.
+/// SHA-256 over the trusted roots, a name, and the certificates that were shown for it, in their order. Other roots make
+/// other digests, so nothing that was proven or minted under roots that are gone is found again.
 pub(super) type ChainDigest = [u8; 32];
 
 /// Verifies upstream chains for one shard, and remembers for minutes which it verified.
 pub(super) struct Verifier {
-    roots: Arc<UpstreamRoots>,
+    roots: Arc<RootsInForce>,
     algorithms: WebPkiSupportedAlgorithms,
     proven: ProvenChains,
 }
 
 impl Verifier {
-    pub(super) fn new(roots: Arc<UpstreamRoots>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+    pub(super) fn new(roots: Arc<RootsInForce>, algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self { roots, algorithms, proven: ProvenChains::default() }
     }
 
@@ -73,9 +74,10 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<ChainDigest, ChainRefusal> {
         check_bounds(end_entity, intermediates)?;
-        let digest = chain_digest(end_entity, intermediates, name);
+        let roots = self.roots.load();
+        let digest = chain_digest(&roots, end_entity, intermediates, name);
         if !self.proven.holds(&digest, now) {
-            let not_after = self.check(end_entity, intermediates, name, now)?;
+            let not_after = self.check(&roots, end_entity, intermediates, name, now)?;
             let until = now.as_secs().saturating_add(VERIFIED_CHAIN_SECONDS_MAX).min(not_after);
             self.proven.insert(digest, until, now);
         }
@@ -86,6 +88,7 @@ impl Verifier {
     /// the name (RFC 6125 section 6.4). Answers the last Unix second of the path.
     fn check(
         &self,
+        roots: &UpstreamRoots,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
@@ -95,12 +98,12 @@ impl Verifier {
         let verdict = Cell::new(Err(ChainRefusal::Issuer));
         // webpki goes on to other paths when this one is refused; the last word about any is kept.
         let judge = |path: &VerifiedPath<'_>| {
-            verdict.set(self.judge(path, now));
+            verdict.set(judge_path(roots, path, now));
             verdict.get().map(|_| ()).map_err(|_| webpki::Error::ExtensionValueInvalid)
         };
         let path = certificate.verify_for_usage(
             self.algorithms.all,
-            self.roots.anchors(),
+            roots.anchors(),
             intermediates,
             now,
             KeyUsage::server_auth(),
@@ -117,23 +120,11 @@ impl Verifier {
         chain::check_wildcard(end_entity, name)?;
         u64::try_from(not_after).map_err(|_| ChainRefusal::Time)
     }
-
-    /// Whether a path that is valid is also one of our liking; its last Unix second.
-    fn judge(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<i64, ChainRefusal> {
-        let root = self.roots.facts_of(path.anchor()).ok_or(ChainRefusal::Issuer)?;
-        if !root.is_valid_at(now) {
-            return Err(ChainRefusal::Time);
-        }
-        let leaf_end = chain::check_leaf(&path.end_entity().der(), root.voucher)?;
-        path.intermediate_certificates().try_fold(root.not_after.min(leaf_end), |end, certificate| {
-            Ok(end.min(chain::check_intermediate(&certificate.der(), root.voucher)?))
-        })
-    }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("roots", &self.roots.count()).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("roots", &self.roots.load().count()).finish_non_exhaustive()
     }
 }
 
@@ -185,8 +176,21 @@ fn check_bounds(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer
     Ok(())
 }
 
+/// Whether a path that is valid is also one of our liking; its last Unix second.
+fn judge_path(roots: &UpstreamRoots, path: &VerifiedPath<'_>, now: UnixTime) -> Result<i64, ChainRefusal> {
+    let root = roots.facts_of(path.anchor()).ok_or(ChainRefusal::Issuer)?;
+    if !root.is_valid_at(now) {
+        return Err(ChainRefusal::Time);
+    }
+    let leaf_end = chain::check_leaf(&path.end_entity().der(), root.voucher)?;
+    path.intermediate_certificates().try_fold(root.not_after.min(leaf_end), |end, certificate| {
+        Ok(end.min(chain::check_intermediate(&certificate.der(), root.voucher)?))
+    })
+}
+
 /// Lengths stand before what they measure, so that no two inputs read the same.
 fn chain_digest(
+    roots: &UpstreamRoots,
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     name: &ServerName<'_>,
@@ -196,6 +200,7 @@ fn chain_digest(
         context.update(&bytes.len().to_be_bytes());
         context.update(bytes);
     };
+    part(roots.digest());
     part(name.to_str().as_bytes());
     part(end_entity);
     intermediates.iter().for_each(|certificate| part(certificate));

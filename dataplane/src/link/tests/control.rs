@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use penstock_link::link_server::{Link, LinkServer};
-use penstock_link::{AuditBatch, AuditCommitted, FromNode, Hello, MetricsRequest, State, ToNode, from_node, to_node};
+use penstock_link::{
+    AuditBatch, AuditCommitted, FromNode, Hello, MetricsRequest, State, TicketKeys, ToNode, from_node, to_node,
+};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
@@ -73,6 +75,10 @@ impl Control {
 impl Attached {
     pub(super) async fn send(&self, state: State) {
         self.messages.send(Ok(ToNode { message: Some(to_node::Message::State(state)) })).await.unwrap();
+    }
+
+    pub(super) async fn send_ticket_keys(&self, keys: TicketKeys) {
+        self.messages.send(Ok(ToNode { message: Some(to_node::Message::TicketKeys(keys)) })).await.unwrap();
     }
 
     pub(super) async fn ask_metrics(&self, id: u64) {

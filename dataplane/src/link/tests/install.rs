@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use penstock_link::{TicketKey, TicketKeys};
+
 use super::control::{Control, soon};
 use super::node::{Place, issuer, issuer_for, now, state};
 
@@ -200,6 +202,37 @@ async fn a_copy_that_is_damaged_or_no_longer_compiles_is_not_used() {
     attached.send(state(6)).await;
     assert_eq!(node.take().await, 6);
     attached.installed().await;
+    node.kill();
+    control.stop();
+}
+
+/// Ticket keys are taken beside the rest, need no acknowledgement, and never reach the disk.
+#[tokio::test]
+async fn ticket_keys_come_into_use_and_are_kept_nowhere() {
+    let place = Place::new();
+    let mut control = Control::start(&place.socket());
+    let node = place.node(1);
+    let mut attached = control.attached().await;
+    attached.send(state(1)).await;
+    assert_eq!(node.take().await, 1);
+    attached.installed().await;
+    let key = |number: u8, seals_from| TicketKey {
+        name: vec![number; 16],
+        secret: vec![number; 32],
+        seals_from,
+        seals_until: seals_from + 3_600,
+    };
+    let damaged = TicketKey { secret: vec![9; 7], ..key(9, now()) };
+    attached.send_ticket_keys(TicketKeys { keys: vec![damaged, key(0xab, now() - 1), key(0xcd, now() + 3_599)] }).await;
+    // Messages are taken in order: once this is answered, the keys are in use.
+    attached.ask_metrics(1).await;
+    assert!(matches!(attached.answer().await, penstock_link::from_node::Message::Metrics(_)));
+    let shown = format!("{:?}", node.tickets);
+    assert_eq!(shown.matches("TicketKey {").count(), 3, "two of the fleet, one of its own: {shown}");
+    for entry in fs::read_dir(place.kept().parent().unwrap()).unwrap() {
+        let content = fs::read(entry.unwrap().path()).unwrap();
+        assert!(!content.windows(16).any(|window| window == [0xab; 16]));
+    }
     node.kill();
     control.stop();
 }

@@ -19,6 +19,7 @@ use crate::audit::{self, AuditRing, AuditWriter};
 use crate::link::{Background, Link, Settings, start};
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::shard::mailbox::{InstallAck, Installed, Mailbox, MailboxReceiver, Message};
+use crate::tls::TicketKeyring;
 
 /// Where a node keeps its state; outlives the node.
 pub(super) struct Place {
@@ -34,6 +35,7 @@ pub(super) struct Node {
     pub(super) mailboxes: Vec<MailboxReceiver>,
     pub(super) shards: Vec<Arc<ShardCells>>,
     pub(super) cells: Arc<ProcessCells>,
+    pub(super) tickets: Arc<TicketKeyring>,
 }
 
 impl Place {
@@ -60,6 +62,7 @@ impl Place {
         let shards: Vec<_> = (0..shards).map(|_| Arc::new(ShardCells::new())).collect();
         let cells = Arc::new(ProcessCells::new());
         let (rings, writer, spool) = audit::start(&self.state(), &shards, Arc::clone(&cells)).unwrap();
+        let tickets = Arc::new(TicketKeyring::new());
         let settings = Settings {
             node: "gate-1".to_owned(),
             socket: self.socket(),
@@ -69,9 +72,10 @@ impl Place {
             shards: shards.clone(),
             cells: Arc::clone(&cells),
             spool,
+            tickets: Arc::clone(&tickets),
         };
         let link = start(background.handle(), settings);
-        Node { background, link, writer, rings, mailboxes, shards, cells }
+        Node { background, link, writer, rings, mailboxes, shards, cells, tickets }
     }
 }
 

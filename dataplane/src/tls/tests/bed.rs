@@ -81,7 +81,7 @@ impl Bed {
     pub(super) fn shard_by(&self, engines: Engines) -> Shard {
         eprintln!("{engines:?}");
         let mut shard = Shard::new(&self.shared, engines);
-        shard.install_issuer(Arc::clone(&self.issuer));
+        shard.install_issuer(Arc::clone(&self.issuer), 1);
         shard
     }
 

@@ -69,7 +69,7 @@ fn h100_a_leaf_is_bound_to_the_chain_that_was_verified() {
 
     let (_, source) = shard.leaf_for(&sni(HOST), &verified, now() + LEAF_USE_SECONDS_MAX + 5).expect("leaf");
     assert_eq!(source, LeafSource::Minted, "a day later");
-    shard.install_issuer(Arc::clone(&bed.issuer));
+    shard.install_issuer(Arc::clone(&bed.issuer), 1);
     let (_, source) = shard.leaf_for(&sni(HOST), &verified, now()).expect("leaf");
     assert_eq!(source, LeafSource::Minted, "with another issuer");
     let refused = shard.leaf_for(&sni("other.saas.example"), &verified, now()).map(|_| ());
@@ -85,9 +85,9 @@ fn nothing_is_minted_that_no_client_would_accept() {
     let verified = bed.verified(&shard, HOST, &bed.origin(HOST));
     let mint = |shard: &mut Shard, at| shard.leaf_for(&sni(HOST), &verified, at).map(|_| ());
     assert_eq!(mint(&mut shard, now()), not_ready);
-    shard.install_issuer(Arc::new(issuer(now(), &["elsewhere.example"]).0));
+    shard.install_issuer(Arc::new(issuer(now(), &["elsewhere.example"]).0), 1);
     assert_eq!(mint(&mut shard, now()), not_ready);
-    shard.install_issuer(Arc::clone(&bed.issuer));
+    shard.install_issuer(Arc::clone(&bed.issuer), 1);
     assert_eq!(mint(&mut shard, now() + 31 * DAY), not_ready);
     assert_eq!(mint(&mut shard, now() - 2 * DAY), not_ready);
     assert_eq!(mint(&mut shard, now()), Ok(()));
@@ -122,7 +122,7 @@ fn h026_minting_and_the_cache_are_bounded() {
     let verified = bed.verified(&shard, HOST, &bed.origin(HOST));
     let at = now();
     let mut mint = |at| {
-        shard.install_issuer(Arc::clone(&bed.issuer));
+        shard.install_issuer(Arc::clone(&bed.issuer), 1);
         shard.leaf_for(&sni(HOST), &verified, at).map(|_| ())
     };
     for _ in 0..LEAF_MINTS_PER_SECOND_MAX {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::corpus;
 use crate::tls::chain::{self, Voucher};
 use crate::tls::refusal::ChainRefusal;
-use crate::tls::roots::UpstreamRoots;
+use crate::tls::roots::{RootsInForce, UpstreamRoots};
 use crate::tls::verify::Verifier;
 
 /// Chains that limbo wants refused and we accept.
@@ -106,7 +106,8 @@ impl Case {
         for root in &self.trusted_certs {
             roots.add(&certificate(root), voucher);
         }
-        let verifier = Verifier::new(Arc::new(roots), default_provider().signature_verification_algorithms);
+        let roots = Arc::new(RootsInForce::new(roots));
+        let verifier = Verifier::new(roots, default_provider().signature_verification_algorithms);
         let chain: Vec<_> = self.untrusted_intermediates.iter().map(|pem| certificate(pem)).collect();
         let name = self.expected_peer_name.as_ref().ok_or(ChainRefusal::Name)?;
         let name = ServerName::try_from(name.value.as_str()).map_err(|_| ChainRefusal::Name)?;

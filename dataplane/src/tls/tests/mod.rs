@@ -15,5 +15,7 @@ mod pairs;
 mod refusals;
 mod roots;
 mod sessions;
+mod tickets;
 mod transfer;
+mod trust;
 mod wire;

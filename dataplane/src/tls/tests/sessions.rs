@@ -14,7 +14,7 @@ use super::origin::{ClientAuth, TestCa, server_config};
 use crate::tls::chain::Voucher;
 use crate::tls::{Leaf, TlsShared};
 
-const OTHER: &str = "other.saas.example";
+pub(super) const OTHER: &str = "other.saas.example";
 
 /// A client's sessions, offered whatever the server's name: as an attacker would, or a client of one big site.
 #[derive(Debug)]
@@ -50,13 +50,13 @@ impl ClientSessionStore for NamelessSessions {
     }
 }
 
-fn resuming(mut config: ClientConfig) -> Arc<ClientConfig> {
+pub(super) fn resuming(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.resumption = Resumption::store(Arc::new(NamelessSessions(ClientSessionMemoryCache::new(8))));
     Arc::new(config)
 }
 
 /// One connection of a client; whether it was resumed, as both sides see it.
-fn connect(shard: &Shard, leaf: &Arc<Leaf>, client: &Arc<ClientConfig>, name: &str) -> bool {
+pub(super) fn connect(shard: &Shard, leaf: &Arc<Leaf>, client: &Arc<ClientConfig>, name: &str) -> bool {
     let mut pair = downstream(shard, leaf, client, name, usize::MAX);
     assert_eq!(pair.exchange(b"answer", b"request"), Ok(()));
     assert_eq!((&pair.at_ours[..], &pair.at_peer[..], &pair.peer_error), (&b"request"[..], &b"answer"[..], &None));
@@ -84,14 +84,14 @@ fn any_shard_resumes_until_the_issuer_changes() {
     let client = resuming(bed.client());
     let (leaf, _) = bed.leaf(&mut first, HOST);
     assert!(!connect(&first, &leaf, &client, HOST));
-    first.install_issuer(Arc::new(issuer(now(), &["*.saas.example"]).0));
+    first.install_issuer(Arc::new(issuer(now(), &["*.saas.example"]).0), 1);
     let (leaf, _) = bed.leaf(&mut first, HOST);
     let mut pair = downstream(&first, &leaf, &client, HOST, usize::MAX);
     assert!(pair.run().is_err(), "a full handshake, whose root this client does not know");
     assert!(!pair.ours.is_resumed());
 }
 
-fn roots(bed: &Bed) -> rustls::RootCertStore {
+pub(super) fn roots(bed: &Bed) -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(bed.root.clone()).expect("root");
     roots
