@@ -11,7 +11,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use penstock_core::mint::{
     AuthorityRequest, CertificateFacts, LeafTemplate, MintError, PermittedNames, SignError, Signer, Validity,
-    encode_issuer, encode_root,
+    encode_cross, encode_issuer, encode_root,
 };
 use penstock_core::sni::Sni;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -176,7 +176,7 @@ fn root_and_issuer_have_their_profiles() {
     assert_eq!(root.subject(), root.issuer());
     let constraints = root.basic_constraints().expect("one").expect("basic constraints");
     assert!(constraints.critical && constraints.value.ca);
-    assert_eq!(constraints.value.path_len_constraint, Some(1));
+    assert_eq!(constraints.value.path_len_constraint, Some(2));
 
     let (_, issuer) = X509Certificate::from_der(&pki.issuer).expect("issuer");
     assert_eq!(issuer.issuer(), root.subject());
@@ -210,6 +210,50 @@ fn root_and_issuer_have_their_profiles() {
         })
         .collect();
     assert_eq!(excluded, [&[0; 8][..], &[0; 32]]);
+}
+
+/// A root's word for its successor: clients that have the old root alone believe leaves of the new one's issuers.
+#[test]
+fn a_cross_certificate_leads_from_the_old_root_to_the_new_ones_leaves() {
+    let now = wall_clock();
+    let (old_key, new_key, issuer_key) = (Key::new(), Key::new(), Key::new());
+    let (old_public, new_public) = (old_key.public(), new_key.public());
+    let validity = Validity { not_before: now - 2 * DAY, not_after: now + 3650 * DAY };
+    let request =
+        |common_name, public_key, serial| AuthorityRequest { common_name, public_key, serial: [serial; 16], validity };
+    let old = encode_root(&request("old", &old_public, 1), &old_key).expect("old root");
+    let new = encode_root(&request("new", &new_public, 2), &new_key).expect("new root");
+    let (old_facts, new_facts) =
+        (CertificateFacts::parse(&old).expect("old"), CertificateFacts::parse(&new).expect("new"));
+    assert_eq!((old_facts.path_length(), new_facts.path_length()), (Some(2), Some(2)));
+    let cross = encode_cross(&request("new", &new_public, 3), &old_facts, &old_key).expect("cross");
+    let facts = CertificateFacts::parse(&cross).expect("cross");
+    assert!(facts.is_issued_by(&old_facts) && facts.subject() == new_facts.subject() && facts.path_length() == Some(1));
+    assert_eq!((facts.key_id(), facts.public_key()), (new_facts.key_id(), new_facts.public_key()));
+    let issuer = issuer_with(&new, &new_key, &issuer_key, now, HOSTS);
+    let template = LeafTemplate::new(&CertificateFacts::parse(&issuer).expect("issuer"), &Key::new().public());
+    let name = Sni::parse(HOSTS[0].as_bytes()).expect("name");
+    let leaf_validity = Validity { not_before: now - DAY, not_after: now + 7 * DAY };
+    let leaf = template.expect("template").encode(&name, [7; 16], leaf_validity, &issuer_key).expect("leaf");
+
+    let directory = tempfile::tempdir().expect("directory");
+    let write = |file: &str, text: String| std::fs::write(directory.path().join(file), text).expect("file");
+    write("root.pem", pem(&old));
+    write("leaf.pem", pem(&leaf));
+    write("chain.pem", [&leaf, &issuer, &cross].map(|der| pem(der)).concat());
+    write("issuer.pem", pem(&issuer));
+    assert_ne!(openssl_verify(directory.path(), HOSTS[0], now), Some(true), "without the word");
+    write("issuer.pem", pem(&issuer) + &pem(&cross));
+    assert_ne!(openssl_verify(directory.path(), HOSTS[0], now), Some(false));
+    assert_ne!(gnutls_verify(directory.path(), HOSTS[0]), Some(false));
+    // Below an issuer there is no room for another authority, and nobody vouches past his own end.
+    let issuer_facts = CertificateFacts::parse(&issuer).expect("issuer");
+    assert_eq!(encode_cross(&request("new", &new_public, 3), &issuer_facts, &issuer_key), Err(MintError::Issuer));
+    let late = AuthorityRequest {
+        validity: Validity { not_after: validity.not_after + 1, ..validity },
+        ..request("new", &new_public, 3)
+    };
+    assert_eq!(encode_cross(&late, &old_facts, &old_key), Err(MintError::Validity));
 }
 
 /// The minted leaf: exact name as the only SAN, positive serial, serverAuth, AKI, back-dated, inside the issuer's time.

@@ -35,10 +35,40 @@ pub fn encode_root(request: &AuthorityRequest<'_>, signer: &dyn Signer) -> Resul
     }
     let key_id = facts::key_id(request.public_key).ok_or(MintError::PublicKey)?;
     let subject = distinguished_name(request.common_name);
-    let body = to_be_signed(request, &subject, &subject, |writer| {
-        // One authority may stand between the root and a leaf: the issuer.
-        basic_constraints(writer, 1);
+    let body = to_be_signed(request, signer, &subject, &subject, |writer| {
+        // Two authorities may stand between the root and a leaf: its successor, while that is not yet trusted, and the
+        // issuer.
+        basic_constraints(writer, AUTHORITIES_BELOW_ROOT);
         key_usage(writer, KEY_USAGE_CERT_CRL_SIGN);
+        subject_key_id(writer, &key_id);
+    });
+    signed(body, signer)
+}
+
+/// Encodes what lets clients that trust `root` alone trust its successor too: name and key of the successor's own
+/// certificate (`request`), signed by `root`.
+///
+/// # Errors
+///
+/// [`MintError::PublicKey`], [`MintError::Issuer`] when `root` allows no authority between itself and an issuer,
+/// [`MintError::Validity`] when the period reaches outside the root's, or [`MintError::Signature`].
+pub fn encode_cross(
+    request: &AuthorityRequest<'_>,
+    root: &CertificateFacts,
+    signer: &dyn Signer,
+) -> Result<Vec<u8>, MintError> {
+    if !root.is_authority() || root.path_length().is_some_and(|below| below < AUTHORITIES_BELOW_ROOT) {
+        return Err(MintError::Issuer);
+    }
+    if !request.validity.fits(&root.validity()) {
+        return Err(MintError::Validity);
+    }
+    let key_id = facts::key_id(request.public_key).ok_or(MintError::PublicKey)?;
+    let subject = distinguished_name(request.common_name);
+    let body = to_be_signed(request, signer, root.subject(), &subject, |writer| {
+        basic_constraints(writer, AUTHORITIES_BELOW_ROOT - 1);
+        key_usage(writer, KEY_USAGE_CERT_CRL_SIGN);
+        authority_key_id(writer, root.key_id());
         subject_key_id(writer, &key_id);
     });
     signed(body, signer)
@@ -63,7 +93,7 @@ pub fn encode_issuer(
         return Err(MintError::Validity);
     }
     let key_id = facts::key_id(request.public_key).ok_or(MintError::PublicKey)?;
-    let body = to_be_signed(request, root.subject(), &distinguished_name(request.common_name), |writer| {
+    let body = to_be_signed(request, signer, root.subject(), &distinguished_name(request.common_name), |writer| {
         basic_constraints(writer, 0);
         key_usage(writer, KEY_USAGE_CERT_CRL_SIGN);
         // On an authority it binds all that follow (webpki, OpenSSL, NSS, Chromium): leaves serve TLS, nothing else.
@@ -81,7 +111,7 @@ pub(super) fn signed(body: Vec<u8>, signer: &dyn Signer) -> Result<Vec<u8>, Mint
     let mut writer = Writer::with_capacity(body.len() + signature.len() + 32);
     writer.nested(der::SEQUENCE, |writer| {
         writer.raw(&body);
-        writer.raw(ECDSA_WITH_SHA256);
+        writer.raw(signer.algorithm().identifier());
         writer.bit_string(&signature);
     });
     Ok(writer.into_bytes())
@@ -89,6 +119,7 @@ pub(super) fn signed(body: Vec<u8>, signer: &dyn Signer) -> Result<Vec<u8>, Mint
 
 fn to_be_signed(
     request: &AuthorityRequest<'_>,
+    signer: &dyn Signer,
     issuer: &[u8],
     subject: &[u8],
     extensions: impl FnOnce(&mut Writer),
@@ -97,7 +128,7 @@ fn to_be_signed(
     writer.nested(der::SEQUENCE, |writer| {
         writer.raw(VERSION_3);
         writer.unsigned_integer(&positive_serial(request.serial));
-        writer.raw(ECDSA_WITH_SHA256);
+        writer.raw(signer.algorithm().identifier());
         writer.raw(issuer);
         request.validity.write(writer);
         writer.raw(subject);
@@ -186,11 +217,10 @@ pub(super) fn positive_serial(mut serial: [u8; 16]) -> [u8; 16] {
     serial
 }
 
+/// `pathLenConstraint` of a root.
+const AUTHORITIES_BELOW_ROOT: u8 = 2;
 /// `[0] EXPLICIT INTEGER 2`.
 pub(super) const VERSION_3: &[u8] = &[0xa0, 3, der::INTEGER, 1, 2];
-/// `AlgorithmIdentifier` of 1.2.840.10045.4.3.2 without parameters (RFC 5758 section 3.2).
-pub(super) const ECDSA_WITH_SHA256: &[u8] =
-    &[der::SEQUENCE, 10, der::OBJECT_IDENTIFIER, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 pub(super) const OID_COMMON_NAME: &[u8] = &[0x55, 4, 3];
 const OID_ORGANIZATION: &[u8] = &[0x55, 4, 10];
 pub(super) const OID_SUBJECT_KEY_ID: &[u8] = &[0x55, 29, 14];

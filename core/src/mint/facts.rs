@@ -1,7 +1,7 @@
 //! What must be known of an authority's certificate to sign below it.
 //!
 //! Reads only what certificates of [`super::authority`]'s profiles contain; it is no general X.509 reader and never sees
-//! a certificate from the network.
+//! a certificate from the network. What an operator's own authority is, its caller reads and says.
 
 use alloc::vec::Vec;
 
@@ -28,7 +28,25 @@ pub struct CertificateFacts {
     key_id: Vec<u8>,
     authority_key_id: Vec<u8>,
     is_authority: bool,
+    path_length: Option<u8>,
     permitted: Option<PermittedNames>,
+}
+
+/// An authority that Penstock did not make, as its operator's certificate describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct ForeignAuthority<'a> {
+    /// The serial number's bytes.
+    pub serial: &'a [u8],
+    /// Who vouches for it, a DER `Name`.
+    pub issuer: &'a [u8],
+    /// Its own DER `Name`.
+    pub subject: &'a [u8],
+    /// From and to.
+    pub validity: Validity,
+    /// DER `SubjectPublicKeyInfo`.
+    pub public_key: &'a [u8],
+    /// Its subject key identifier, where it has one.
+    pub key_id: Option<&'a [u8]>,
 }
 
 impl CertificateFacts {
@@ -39,6 +57,27 @@ impl CertificateFacts {
     /// [`MintError::Issuer`] when it is not of the form that this module writes.
     pub fn parse(certificate: &[u8]) -> Result<Self, MintError> {
         read_certificate(certificate).ok_or(MintError::Issuer)
+    }
+
+    /// Takes an authority that its caller has read and found fit to sign an issuer.
+    ///
+    /// # Errors
+    ///
+    /// [`MintError::PublicKey`] when the key cannot be read.
+    pub fn of_foreign(authority: &ForeignAuthority<'_>) -> Result<Self, MintError> {
+        let computed = key_id(authority.public_key).ok_or(MintError::PublicKey)?;
+        Ok(Self {
+            serial: authority.serial.into(),
+            issuer: authority.issuer.into(),
+            subject: authority.subject.into(),
+            validity: authority.validity,
+            public_key: authority.public_key.into(),
+            key_id: authority.key_id.unwrap_or(&computed).into(),
+            authority_key_id: Vec::new(),
+            is_authority: true,
+            path_length: None,
+            permitted: None,
+        })
     }
 
     /// The serial number's bytes.
@@ -74,6 +113,11 @@ impl CertificateFacts {
     /// Whether it may sign certificates.
     pub const fn is_authority(&self) -> bool {
         self.is_authority
+    }
+
+    /// How many authorities may stand between it and a leaf; `None` when it does not say.
+    pub const fn path_length(&self) -> Option<u8> {
+        self.path_length
     }
 
     /// The names that it may certify; `None` when it has no name constraints.
@@ -121,6 +165,7 @@ fn read_certificate(certificate: &[u8]) -> Option<CertificateFacts> {
         key_id: key_id(public_key)?.into(),
         authority_key_id: Vec::new(),
         is_authority: false,
+        path_length: None,
         permitted: None,
     };
     let explicit = expect(&mut body, der::context_constructed(3))?;
@@ -144,7 +189,12 @@ fn read_extension(facts: &mut CertificateFacts, extension: &[u8]) -> Option<()> 
     let mut content = Reader::new(value.content);
     if oid == OID_BASIC_CONSTRAINTS {
         let constraints = expect(&mut content, der::SEQUENCE)?;
-        facts.is_authority = expect(&mut Reader::new(constraints), der::BOOLEAN) == Some(&[0xff]);
+        let mut constraints = Reader::new(constraints);
+        facts.is_authority = expect(&mut constraints, der::BOOLEAN) == Some(&[0xff]);
+        if !constraints.is_empty() {
+            let &[length] = expect(&mut constraints, der::INTEGER)? else { return None };
+            facts.path_length = Some(length);
+        }
     } else if oid == OID_SUBJECT_KEY_ID {
         facts.key_id = expect(&mut content, der::OCTET_STRING)?.into();
     } else if oid == OID_AUTHORITY_KEY_ID {

@@ -5,7 +5,7 @@
 //! roots and issuers; `dataplane::tls` mints leaves from a [`LeafTemplate`], one signature each.
 //!
 //! ```text
-//! root (10 years, key in control, pathlen 1)
+//! root (10 years, key in control, pathlen 2: an issuer, and while it is succeeded its successor)
 //!  └─ issuer (30 days, renewed at half; pathlen 0; may only name the inspected hosts)
 //!      └─ leaf (7 days; exactly one name; one key per issuer)
 //! ```
@@ -18,9 +18,9 @@ mod signer;
 mod template;
 mod validity;
 
-pub use authority::{AuthorityRequest, encode_issuer, encode_root};
-pub use facts::CertificateFacts;
+pub use authority::{AuthorityRequest, encode_cross, encode_issuer, encode_root};
+pub use facts::{CertificateFacts, ForeignAuthority};
 pub use names::PermittedNames;
-pub use signer::{MintError, SignError, Signer};
+pub use signer::{MintError, SignError, SignatureAlgorithm, Signer};
 pub use template::LeafTemplate;
 pub use validity::Validity;

@@ -6,9 +6,8 @@
 use alloc::vec::Vec;
 
 use super::authority::{
-    Critical, ECDSA_WITH_SHA256, KEY_USAGE_DIGITAL_SIGNATURE, OID_COMMON_NAME, OID_SUBJECT_ALTERNATIVE_NAME, VERSION_3,
-    attribute, authority_key_id, extended_key_usage_server, extension, key_usage, positive_serial, signed,
-    subject_key_id,
+    Critical, KEY_USAGE_DIGITAL_SIGNATURE, OID_COMMON_NAME, OID_SUBJECT_ALTERNATIVE_NAME, VERSION_3, attribute,
+    authority_key_id, extended_key_usage_server, extension, key_usage, positive_serial, signed, subject_key_id,
 };
 use super::der::{self, Writer};
 use super::facts::{self, CertificateFacts};
@@ -80,10 +79,10 @@ impl LeafTemplate {
         if self.permitted.as_ref().is_some_and(|permitted| !permitted.permits(name.as_str())) {
             return Err(MintError::Name);
         }
-        signed(self.to_be_signed(name.as_str(), serial, validity), signer)
+        signed(self.to_be_signed(name.as_str(), serial, validity, signer), signer)
     }
 
-    fn to_be_signed(&self, name: &str, serial: [u8; 16], validity: Validity) -> Vec<u8> {
+    fn to_be_signed(&self, name: &str, serial: [u8; 16], validity: Validity, signer: &dyn Signer) -> Vec<u8> {
         let named = name.len() <= COMMON_NAME_BYTES_MAX;
         // With an empty subject the alternative name must be critical (RFC 5280 section 4.2.1.6).
         let critical = if named { Critical::No } else { Critical::Yes };
@@ -91,7 +90,7 @@ impl LeafTemplate {
         writer.nested(der::SEQUENCE, |writer| {
             writer.raw(VERSION_3);
             writer.unsigned_integer(&positive_serial(serial));
-            writer.raw(ECDSA_WITH_SHA256);
+            writer.raw(signer.algorithm().identifier());
             writer.raw(&self.issuer);
             validity.write(writer);
             writer.nested(der::SEQUENCE, |writer| {
