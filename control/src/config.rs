@@ -29,6 +29,9 @@ pub struct RawConfig {
     /// The link to data planes.
     #[serde(default)]
     pub link: RawLink,
+    /// The certificate authority. Default: a root that Penstock makes.
+    #[serde(default, skip_serializing_if = "RawAuthority::is_default")]
+    pub ca: RawAuthority,
     /// Time that a policy change waits for every data plane, milliseconds. Default 10,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge_deadline_ms: Option<u64>,
@@ -46,6 +49,76 @@ pub struct RawLink {
     pub socket: Option<PathBuf>,
 }
 
+/// The `[ca]` table as written.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RawAuthority {
+    /// PEM: the certificate of an authority of the operator's own (a root, or a sub-CA of the enterprise), in the place of
+    /// the root that Penstock makes; those above it may follow in the same file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_certificate: Option<PathBuf>,
+    /// PEM: its private key (RSA, P-256 or P-384, not encrypted), readable by its owner alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_key: Option<PathBuf>,
+    /// PEM: certificates above it, nearest first. Clients are shown them, up to the enterprise's root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<PathBuf>,
+    /// Days for which a next root is served before it signs (`penstock ca rotate`). Default 14.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_overlap_days: Option<u16>,
+}
+
+impl RawAuthority {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How the authority is kept.
+#[derive(Clone, Debug)]
+pub struct AuthoritySettings {
+    /// How long a next root is served before it signs.
+    pub overlap_seconds: i64,
+    /// An authority of the operator's own in the place of a root that Penstock makes.
+    pub operator: Option<OperatorFiles>,
+}
+
+impl Default for AuthoritySettings {
+    fn default() -> Self {
+        Self { overlap_seconds: limits::ROOT_OVERLAP_SECONDS, operator: None }
+    }
+}
+
+/// Where the operator's authority lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorFiles {
+    /// PEM: the authority's certificate, perhaps followed by those above it.
+    pub certificate: PathBuf,
+    /// PEM: its private key, PKCS #8, PKCS #1 or SEC 1, not encrypted. Readable by its owner alone.
+    pub key: PathBuf,
+    /// PEM: certificates above it, nearest first; the enterprise's root may be left out.
+    pub chain: Vec<PathBuf>,
+}
+
+impl TryFrom<RawAuthority> for AuthoritySettings {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawAuthority) -> Result<Self, ConfigError> {
+        let RawAuthority { root_certificate, root_key, chain, rotation_overlap_days } = raw;
+        let operator = match (root_certificate, root_key) {
+            (Some(certificate), Some(key)) => Some(OperatorFiles { certificate, key, chain }),
+            (None, None) if chain.is_empty() => None,
+            _ => return Err(ConfigError::HalfAuthority),
+        };
+        let overlap =
+            rotation_overlap_days.map(|days| i64::from(days) * 86_400).unwrap_or(limits::ROOT_OVERLAP_SECONDS);
+        if overlap > limits::ROOT_LIFE_SECONDS / 2 {
+            return Err(ConfigError::Overlap);
+        }
+        Ok(Self { overlap_seconds: overlap, operator })
+    }
+}
+
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -59,6 +132,8 @@ pub struct Config {
     pub admin_token_file: PathBuf,
     /// See [`RawLink::socket`].
     pub link_socket: PathBuf,
+    /// See [`RawAuthority`].
+    pub authority: AuthoritySettings,
     /// See [`RawConfig::acknowledge_deadline_ms`].
     pub acknowledge_deadline_ms: u64,
     /// See [`RawConfig::audit_events_max`].
@@ -87,6 +162,12 @@ pub enum ConfigError {
     /// A path that cannot be the name of a Unix socket.
     #[error("[link] socket: {} is longer than the {SOCKET_PATH_BYTES_MAX} bytes that the kernel allows; choose a shorter state_directory or set [link] socket", .0.display())]
     SocketPath(PathBuf),
+    /// A certificate without its key, or the reverse.
+    #[error("[ca]: root_certificate and root_key go together, and chain goes with them")]
+    HalfAuthority,
+    /// A rotation that would last for years.
+    #[error("[ca] rotation_overlap_days: must be at most {}", limits::ROOT_LIFE_SECONDS / 2 / 86_400)]
+    Overlap,
     /// A deadline of nothing.
     #[error("acknowledge_deadline_ms: must be between 1 and {ACKNOWLEDGE_DEADLINE_MS_MAX}")]
     Deadline,
@@ -125,6 +206,7 @@ impl TryFrom<RawConfig> for Config {
             policy_file: raw.policy_file,
             admin_token_file: in_state(raw.admin_token_file, "admin.token"),
             link_socket,
+            authority: AuthoritySettings::try_from(raw.ca)?,
             acknowledge_deadline_ms,
             audit_events_max,
             state_directory: raw.state_directory,
@@ -168,6 +250,11 @@ mod tests {
         assert!(config("state_directory = '/x'\nlisten_on = '127.0.0.1:1'").unwrap_err().contains("listen_on"));
         assert!(config("state_directory = '/x'\nlisten = 'localhost'").unwrap_err().contains("line 2"));
         assert!(config("state_directory = '/x'\nacknowledge_deadline_ms = 0").unwrap_err().contains("between 1 and"));
+        for half in ["root_key = '/k'", "root_certificate = '/c'", "chain = ['/c']"] {
+            assert!(config(&format!("state_directory = '/x'\n[ca]\n{half}")).unwrap_err().contains("go together"));
+        }
+        let overlap = "state_directory = '/x'\n[ca]\nrotation_overlap_days = 4000";
+        assert!(config(overlap).unwrap_err().contains("rotation_overlap_days"));
         let long = format!("state_directory = '/{}'", "d".repeat(120));
         assert!(config(&long).unwrap_err().contains("shorter state_directory"));
     }

@@ -91,12 +91,15 @@ impl Daemon {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
         made.map_err(|source| DaemonError::Io { path: state.clone(), source })?;
         let lock = Lock::take(&state.join("control.lock"))?;
-        let authority = Arc::new(Authority::open_or_create(state, now_unix())?);
+        let authority = Arc::new(Authority::open(state, &config.authority, now_unix())?);
         let token = Token::open_or_create(&config.admin_token_file)?;
         let store = SqliteStore::open(&state.join("control.db"), config.audit_events_max)?;
         let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
-        let publisher = Arc::new(Publisher::new(Arc::new(store.clone()), Arc::clone(&authority), deadline));
+        let revisions = Arc::new(store.clone());
+        let publisher = Arc::new(Publisher::new(revisions, Arc::clone(&authority), deadline, now_unix));
         resume(&publisher).await?;
+        // Ticket keys for the first node; a renewal that fails is told and tried again.
+        tend(&publisher).await;
         if let Some(path) = &config.policy_file {
             import(&publisher, path).await?;
         }
@@ -187,19 +190,23 @@ fn other_fault(error: PublishError) -> DaemonError {
     }
 }
 
-/// Watches over the issuer's life, for ever.
+/// Watches over the life of everything that ends, for ever.
 async fn renew(publisher: &Publisher) {
     loop {
         tokio::time::sleep(RENEWAL_CHECK).await;
-        if let Err(error) = publisher.renew_issuer(now_unix()).await {
-            tracing::error!(%error, "the issuer could not be renewed");
-        }
+        tend(publisher).await;
+    }
+}
+
+async fn tend(publisher: &Publisher) {
+    if let Err(error) = publisher.tend().await {
+        tracing::error!(%error, "root, issuer or ticket keys could not be renewed; what was in force stays");
     }
 }
 
 /// Time that requests under way get at the end.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the issuer's age is looked at.
+/// How often the ages of root, issuer and ticket keys are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 
 /// Completes when the process is asked to stop.

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::router::Admin;
+use crate::ca::RotationFacts;
 use crate::metrics::Expiry;
 
 /// How long a scrape waits for the data planes before it takes what they said last.
@@ -18,6 +19,10 @@ const METRICS_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Problem> {
     let nodes = admin.publisher.fleet().samples(METRICS_PATIENCE).await;
     let mut expiries = vec![Expiry { kind: "root", unix_seconds: admin.authority.root_not_after() }];
+    expiries.extend(admin.authority.rotation().map(|rotation| match rotation {
+        RotationFacts::Announced { next, .. } => Expiry { kind: "next_root", unix_seconds: next.not_after },
+        RotationFacts::Switched { old, .. } => Expiry { kind: "old_root", unix_seconds: old.not_after },
+    }));
     let active = admin.publisher.active();
     expiries.extend(active.map(|active| Expiry { kind: "issuer", unix_seconds: active.issuer.not_after }));
     let page = admin.exporter.render(nodes, expiries);

@@ -61,6 +61,7 @@ impl From<PublishError> for Problem {
             PublishError::Store(error) => error.into(),
             // The document is well-formed, but no issuer can be constrained to its hosts.
             PublishError::Ca(CaError::Mint(_)) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),
+            PublishError::Ca(CaError::Rotation(_)) => Self::new(StatusCode::CONFLICT, detail),
             PublishError::Ca(_) | PublishError::Compiler => {
                 tracing::error!(error = detail, "a policy could not be published");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)

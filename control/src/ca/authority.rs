@@ -1,42 +1,40 @@
-//! The root: found or made when control starts, and everything that is signed with it.
+//! The authority in force: the root that signs now, what is served beside it, and everything that is signed with it.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest;
 use penstock_core::audit::timestamp;
-use penstock_core::limits::ROOT_LIFE_SECONDS;
-use penstock_core::mint::{AuthorityRequest, CertificateFacts, PermittedNames, Validity, encode_root};
-use zeroize::Zeroizing;
+use penstock_core::limits::CERTIFICATE_BACKDATE_SECONDS;
+use penstock_core::mint::{CertificateFacts, PermittedNames, Signer, Validity};
 
 use super::error::CaError;
 use super::files::{self, Access};
-use super::issuer::{IssuerBundle, hex};
-use super::key::{Key, random_serial};
-use super::pem;
+use super::issuer::{IssuerBundle, Parent};
+use super::operator::OperatorAuthority;
+use super::root::{Root, RootFacts};
+use super::rotation::{Rotation, RotationFacts, RotationStep};
+use super::store::{Store, Stored, certificates_pem};
+use crate::config::{AuthoritySettings, OperatorFiles};
 
-/// The root with its key.
+/// The root with its key, and its successor while one comes.
 pub struct Authority {
-    directory: PathBuf,
-    key: Key,
-    certificate: Vec<u8>,
-    facts: CertificateFacts,
-    pem: String,
-    root: RootFacts,
+    overlap_seconds: i64,
+    issuer_file: PathBuf,
+    source: Source,
+    /// Locked for the time of one change or one signature, never across a wait.
+    inner: Mutex<Inner>,
 }
 
-/// What an operator sees of the root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RootFacts {
-    /// Its common name.
-    pub common_name: String,
-    /// SHA-256 of the certificate, hex.
-    pub sha256: String,
-    /// Unix seconds.
-    pub not_before: i64,
-    /// Unix seconds.
-    pub not_after: i64,
+/// Where the root is from.
+enum Source {
+    Own(Store),
+    Operator { files: OperatorFiles, shown: PathBuf },
+}
+
+/// What signs now.
+enum Inner {
+    Own(Box<Stored>),
+    Operator(Box<OperatorAuthority>),
 }
 
 impl Authority {
@@ -44,148 +42,297 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// A root that must not be used: its key open to others or of another certificate, its time not now, a file missing
-    /// or broken. The message says which file and what to do.
+    /// See [`Self::open`].
     pub fn open_or_create(state: &Path, now: i64) -> Result<Self, CaError> {
-        let directory = state.join("ca");
-        let exists = files::is_private_directory(&directory)?;
-        let empty = !exists || is_empty(&directory)?;
-        if empty {
-            create(state, &directory, now)?;
-        }
-        Self::open(directory, now)
+        Self::open(state, &AuthoritySettings::default(), now)
     }
 
-    /// The issuer for the host patterns of a policy (`login.live.com`, `*.google.com`): the one in use when it is for
-    /// exactly these and in the first half of its life, else a new one.
+    /// Opens the operator's authority, or the root in `state/ca`, or makes one when there is none.
     ///
     /// # Errors
     ///
-    /// [`CaError::Mint`] for a pattern that cannot be certified, [`CaError::Expired`] when the root's time is over, and
-    /// when the new issuer cannot be kept on disk.
-    pub fn issue<'a>(&self, hosts: impl Iterator<Item = &'a str>, now: i64) -> Result<IssuerBundle, CaError> {
-        self.check_time(now)?;
-        let permitted = PermittedNames::from_patterns(hosts)?;
-        let file = self.directory.join(ISSUER);
-        let kept = files::read(&file, Access::Secret)?;
-        let kept = kept.and_then(|text| IssuerBundle::from_pem(&text, &self.certificate, &self.facts, &permitted, now));
-        if let Some(bundle) = kept {
-            return Ok(bundle);
+    /// A root that must not be used: its key open to others or of another certificate, its time not now, a file missing
+    /// or broken, an authority that cannot stand above our issuer. The message says which file and what to do.
+    pub fn open(state: &Path, settings: &AuthoritySettings, now: i64) -> Result<Self, CaError> {
+        let overlap_seconds = settings.overlap_seconds;
+        if let Some(operator) = &settings.operator {
+            let found = OperatorAuthority::read(operator, now)?;
+            let directory = state.join(OPERATOR_DIRECTORY);
+            files::ensure_directory(&directory)?;
+            let shown = directory.join("root.pem");
+            files::replace(&shown, Access::Public, certificates_pem([found.anchor()]).as_bytes())?;
+            return Ok(Self {
+                overlap_seconds,
+                issuer_file: directory.join("issuer.pem"),
+                source: Source::Operator { files: operator.clone(), shown },
+                inner: Mutex::new(Inner::Operator(Box::new(found))),
+            });
         }
-        let bundle = IssuerBundle::new(&self.facts, &self.key, &self.certificate, &permitted, now)?;
-        files::replace_secret(&file, bundle.to_pem().as_bytes())?;
-        Ok(bundle)
-    }
-
-    /// The root's certificate, for clients to trust.
-    pub fn root_pem(&self) -> &str {
-        &self.pem
-    }
-
-    /// The last Unix second of the root.
-    pub const fn root_not_after(&self) -> i64 {
-        self.root.not_after
-    }
-
-    /// SHA-256 of the root's certificate, hex.
-    pub fn root_fingerprint(&self) -> &str {
-        &self.root.sha256
-    }
-
-    /// What an operator sees of the root.
-    pub const fn root(&self) -> &RootFacts {
-        &self.root
-    }
-
-    fn open(directory: PathBuf, now: i64) -> Result<Self, CaError> {
-        let (certificate_file, key_file) = (directory.join(ROOT_CERTIFICATE), directory.join(ROOT_KEY));
-        let missing = |file: &Path| CaError::Incomplete { file: file.into(), directory: directory.clone() };
-        let text = files::read(&certificate_file, Access::Public)?.ok_or_else(|| missing(&certificate_file))?;
-        let key_text = files::read(&key_file, Access::Secret)?.ok_or_else(|| missing(&key_file))?;
-        let certificate = pem::read(&text, pem::CERTIFICATE).map(|der| der.to_vec());
-        let parsed = certificate.and_then(|der| Some((CertificateFacts::parse(&der).ok()?, der)));
-        let (facts, certificate) = parsed.filter(|(facts, _)| facts.is_authority()).ok_or_else(|| {
-            CaError::Malformed { file: certificate_file.clone(), expected: "a root certificate made by Penstock" }
-        })?;
-        let key = pem::read(&key_text, pem::PRIVATE_KEY)
-            .and_then(|der| Key::from_pkcs8(&der))
-            .ok_or_else(|| CaError::Malformed { file: key_file.clone(), expected: "a P-256 key in PKCS#8" })?;
-        if key.public_key() != facts.public_key() {
-            return Err(CaError::WrongKey { key: key_file, certificate: certificate_file });
-        }
-        let Validity { not_before, not_after } = facts.validity();
-        let root = RootFacts {
-            common_name: common_name(facts.public_key()),
-            sha256: hex(digest::digest(&digest::SHA256, &certificate).as_ref()),
-            not_before,
-            not_after,
-        };
-        let mut pem = Zeroizing::new(String::new());
-        pem::write(&mut pem, pem::CERTIFICATE, &certificate);
-        let authority = Self { directory, key, certificate, facts, pem: pem.to_string(), root };
-        authority.check_time(now)?;
+        let store = Store::open_or_create(state, now)?;
+        let stored = store.load()?;
+        let issuer_file = store.issuer_file();
+        let (source, inner) = (Source::Own(store), Mutex::new(Inner::Own(Box::new(stored))));
+        let authority = Self { overlap_seconds, issuer_file, source, inner };
+        authority.tend(now)?;
+        authority.check_time(&authority.lock(), now)?;
         Ok(authority)
     }
 
-    fn check_time(&self, now: i64) -> Result<(), CaError> {
-        let Validity { not_before, not_after } = self.facts.validity();
-        let file = self.directory.join(ROOT_CERTIFICATE);
+    /// The issuer for the host patterns of a policy (`login.live.com`, `*.google.com`): the one in use when it is for
+    /// exactly these, by the root that signs now, and in the first half of its life, else a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`CaError::Mint`] for a pattern that cannot be certified, [`CaError::Operator`] for a host that the operator's
+    /// authority may not name, [`CaError::Expired`] when the root's time is over, and when the new issuer cannot be kept
+    /// on disk.
+    pub fn issue<'a>(&self, hosts: impl Iterator<Item = &'a str>, now: i64) -> Result<IssuerBundle, CaError> {
+        let inner = self.lock();
+        self.check_time(&inner, now)?;
+        let permitted = PermittedNames::from_patterns(hosts)?;
+        if let (Inner::Operator(operator), Source::Operator { files, .. }) = (&*inner, &self.source) {
+            operator.check_hosts(files, &permitted)?;
+        }
+        let parent = inner.parent();
+        let kept = files::read(&self.issuer_file, Access::Secret)?;
+        if let Some(bundle) = kept.and_then(|text| IssuerBundle::from_pem(&text, &parent, &permitted, now)) {
+            return Ok(bundle);
+        }
+        let bundle = IssuerBundle::new(&parent, &permitted, now)?;
+        files::replace(&self.issuer_file, Access::Secret, bundle.to_pem().as_bytes())?;
+        Ok(bundle)
+    }
+
+    /// Whether `bundle` is by the root that signs now, with the chain that clients need now.
+    pub fn stands_behind(&self, bundle: &IssuerBundle) -> bool {
+        bundle.chain.get(1..) == Some(self.lock().parent().chain.as_slice())
+    }
+
+    /// Does what is due: the next root begins to sign when the overlap is over, an old one whose time is over goes, and
+    /// an operator's authority that was replaced on disk is taken. What fails leaves everything as it was.
+    ///
+    /// # Errors
+    ///
+    /// When files cannot be written, or an operator's authority was replaced by one that must not be used.
+    pub fn tend(&self, now: i64) -> Result<(), CaError> {
+        let mut inner = self.lock();
+        match (&mut *inner, &self.source) {
+            (Inner::Own(stored), Source::Own(store)) => {
+                let due = match &stored.rotation {
+                    Rotation::Announced { next, .. } => {
+                        (now >= self.switches_at(stored, next)).then_some(RotationStep::Switch)
+                    }
+                    Rotation::Switched { old, .. } => {
+                        (now > old.facts.validity().not_after).then_some(RotationStep::Finish)
+                    }
+                    Rotation::None => None,
+                };
+                due.map_or(Ok(()), |step| advance(stored, store, step, now))
+            }
+            (Inner::Operator(known), Source::Operator { files, shown }) => {
+                let found = OperatorAuthority::read(files, now)?;
+                if found.is_same(known) {
+                    return Ok(());
+                }
+                tracing::info!(file = %files.certificate.display(), "the operator's authority was replaced");
+                files::replace(shown, Access::Public, certificates_pem([found.anchor()]).as_bytes())?;
+                **known = found;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a rotation one step further.
+    ///
+    /// # Errors
+    ///
+    /// [`CaError::Rotation`] when the step does not fit where the rotation stands, and when files cannot be written: the
+    /// rotation then stands where it stood.
+    pub fn rotate(&self, step: RotationStep, now: i64) -> Result<(), CaError> {
+        let mut inner = self.lock();
+        match (&mut *inner, &self.source) {
+            (Inner::Own(stored), Source::Own(store)) => advance(stored, store, step, now),
+            _ => Err(CaError::Rotation(
+                "the authority is the operator's: replace its certificate and key in their files, and the new one is \
+                 taken within a minute",
+            )),
+        }
+    }
+
+    /// Where a rotation stands; `None` when none is under way.
+    pub fn rotation(&self) -> Option<RotationFacts> {
+        let Inner::Own(stored) = &*self.lock() else { return None };
+        match &stored.rotation {
+            Rotation::Announced { next, cross } => Some(RotationFacts::Announced {
+                next: next.certificate.info(),
+                switches_at: self.switches_at(stored, next),
+                is_cross_signed: cross.is_some(),
+            }),
+            Rotation::None => None,
+            Rotation::Switched { old, cross } => {
+                Some(RotationFacts::Switched { old: old.info(), is_cross_signed: cross.is_some() })
+            }
+        }
+    }
+
+    /// The certificates that clients should trust, the one that signs now first.
+    pub fn root_pem(&self) -> String {
+        let inner = self.lock();
+        match &*inner {
+            Inner::Own(stored) => {
+                let Stored { signing, rotation } = &**stored;
+                let other = match rotation {
+                    Rotation::Announced { next, .. } => Some(&next.certificate),
+                    Rotation::None => None,
+                    Rotation::Switched { old, .. } => Some(&**old),
+                };
+                certificates_pem(std::iter::once(&signing.certificate).chain(other).map(|one| one.der.as_slice()))
+            }
+            Inner::Operator(operator) => certificates_pem([operator.anchor()]),
+        }
+    }
+
+    /// The certificate that signs now, or the one above it that clients trust; DER.
+    pub fn root_der(&self) -> Vec<u8> {
+        match &*self.lock() {
+            Inner::Own(stored) => stored.signing.certificate.der.clone(),
+            Inner::Operator(operator) => operator.anchor().to_vec(),
+        }
+    }
+
+    /// The last Unix second of the root that signs now.
+    pub fn root_not_after(&self) -> i64 {
+        self.lock().parent().facts.validity().not_after
+    }
+
+    /// SHA-256 of the root's certificate, hex.
+    pub fn root_fingerprint(&self) -> String {
+        self.root().sha256
+    }
+
+    /// What an operator sees of the root that signs now.
+    pub fn root(&self) -> RootFacts {
+        match &*self.lock() {
+            Inner::Own(stored) => stored.signing.certificate.info(),
+            Inner::Operator(operator) => operator.info(),
+        }
+    }
+
+    /// The file of an authority that is the operator's own.
+    pub fn operator_file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Own(_) => None,
+            Source::Operator { files, .. } => Some(&files.certificate),
+        }
+    }
+
+    /// When the next root begins to sign: after the overlap, and a day before the old one ends at the latest. A root's
+    /// own beginning tells when it was announced.
+    fn switches_at(&self, stored: &Stored, next: &Root) -> i64 {
+        let announced = next.certificate.facts.validity().not_before + CERTIFICATE_BACKDATE_SECONDS;
+        let end = stored.signing.certificate.facts.validity().not_after;
+        announced.saturating_add(self.overlap_seconds).min(end.saturating_sub(DAY_SECONDS))
+    }
+
+    fn check_time(&self, inner: &Inner, now: i64) -> Result<(), CaError> {
+        let Validity { not_before, not_after } = inner.parent().facts.validity();
+        let (file, directory) = match &self.source {
+            Source::Own(store) => (store.certificate_file(), store.directory().to_owned()),
+            Source::Operator { files, .. } => (files.certificate.clone(), PathBuf::new()),
+        };
         if now < not_before {
             return Err(CaError::Clock { file, not_before: moment(not_before), now: moment(now) });
         }
-        if now > not_after {
-            return Err(CaError::Expired { file, directory: self.directory.clone(), not_after: moment(not_after) });
+        match self.source {
+            _ if now <= not_after => Ok(()),
+            Source::Own(_) => Err(CaError::Expired { file, directory, not_after: moment(not_after) }),
+            Source::Operator { .. } => {
+                Err(CaError::Operator { file, reason: format!("it expired at {}", moment(not_after)) })
+            }
         }
-        Ok(())
     }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// What an issuer is signed with, and what stands above it.
+    fn parent(&self) -> Parent<'_> {
+        let (facts, signer, chain): (&CertificateFacts, &dyn Signer, Vec<Vec<u8>>) = match self {
+            Self::Own(stored) => {
+                let Stored { signing, rotation } = &**stored;
+                let cross = match rotation {
+                    Rotation::Switched { cross, .. } => cross.clone(),
+                    Rotation::Announced { .. } | Rotation::None => None,
+                };
+                let chain = cross.into_iter().chain([signing.certificate.der.clone()]).collect();
+                (&signing.certificate.facts, &signing.key, chain)
+            }
+            Self::Operator(operator) => (operator.facts(), operator.key(), operator.chain().to_vec()),
+        };
+        Parent { facts, signer, chain }
+    }
+}
+
+/// One step: first on disk, then here.
+fn advance(stored: &mut Stored, store: &Store, step: RotationStep, now: i64) -> Result<(), CaError> {
+    match (step, &stored.rotation) {
+        (RotationStep::Announce, Rotation::None) => announce(stored, store, now),
+        (RotationStep::Announce, Rotation::Announced { .. }) => {
+            Err(CaError::Rotation("a next root is announced already; switch to it when every client has it"))
+        }
+        (RotationStep::Announce | RotationStep::Switch, Rotation::Switched { .. }) => {
+            Err(CaError::Rotation("the old root of the last rotation is still served; finish that rotation first"))
+        }
+        (RotationStep::Switch, _) => {
+            if matches!(stored.rotation, Rotation::None) {
+                announce(stored, store, now)?;
+            }
+            switch(stored, store)
+        }
+        (RotationStep::Finish, Rotation::Switched { .. }) => {
+            store.finish(&stored.signing.certificate)?;
+            stored.rotation = Rotation::None;
+            tracing::info!(root = stored.signing.certificate.info().sha256, "the old root is served no more");
+            Ok(())
+        }
+        (RotationStep::Finish, _) => Err(CaError::Rotation("no old root is served; there is nothing to finish")),
+    }
+}
+
+fn announce(stored: &mut Stored, store: &Store, now: i64) -> Result<(), CaError> {
+    let next = Root::new(now)?;
+    let cross = stored.signing.certify(&next.certificate)?;
+    store.announce(&stored.signing, &next, cross.as_deref())?;
+    tracing::info!(root = next.certificate.info().sha256, "the next root is announced");
+    stored.rotation = Rotation::Announced { next: Box::new(next), cross };
+    Ok(())
+}
+
+fn switch(stored: &mut Stored, store: &Store) -> Result<(), CaError> {
+    let Rotation::Announced { next, .. } = &stored.rotation else { return Ok(()) };
+    store.switch(&stored.signing.certificate, next)?;
+    let Rotation::Announced { next, cross } = std::mem::replace(&mut stored.rotation, Rotation::None) else {
+        return Ok(());
+    };
+    let old = std::mem::replace(&mut stored.signing, *next).certificate;
+    tracing::info!(root = stored.signing.certificate.info().sha256, "the next root signs now");
+    stored.rotation = Rotation::Switched { old: Box::new(old), cross };
+    Ok(())
 }
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("Authority").field("root", &self.root()).finish_non_exhaustive()
     }
 }
 
-const ROOT_CERTIFICATE: &str = "root.pem";
-const ROOT_KEY: &str = "root.key";
-const ISSUER: &str = "issuer.pem";
-
-/// Makes key and certificate in a directory of their own, which then takes its name in one step: there is never a
-/// certificate without its key. When another process was faster, its root stands.
-fn create(state: &Path, directory: &Path, now: i64) -> Result<(), CaError> {
-    let (key, serial) = (Key::generate()?, random_serial()?);
-    let name = common_name(key.public_key());
-    let validity = Validity::from_now(now, ROOT_LIFE_SECONDS);
-    let request = AuthorityRequest { common_name: &name, public_key: key.public_key(), serial, validity };
-    let certificate = encode_root(&request, &key)?;
-    let (mut certificate_pem, mut key_pem) = (Zeroizing::new(String::new()), Zeroizing::new(String::new()));
-    pem::write(&mut certificate_pem, pem::CERTIFICATE, &certificate);
-    pem::write(&mut key_pem, pem::PRIVATE_KEY, &key.to_pkcs8()?);
-
-    fs::create_dir_all(state).map_err(files::io_error(state))?;
-    let fresh = state.join(format!("ca.new-{}", hex(&serial)));
-    files::create_directory(&fresh)?;
-    files::create(&fresh.join(ROOT_KEY), Access::Secret, key_pem.as_bytes())?;
-    files::create(&fresh.join(ROOT_CERTIFICATE), Access::Public, certificate_pem.as_bytes())?;
-    files::sync_directory(&fresh)?;
-    match fs::rename(&fresh, directory) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            fs::remove_dir_all(&fresh).map_err(files::io_error(&fresh))
-        }
-        renamed => renamed.map_err(files::io_error(directory)).and_then(|()| files::sync_directory(state)),
-    }
-}
-
-/// Unique per key: a client that trusts two roots of one name may try the wrong one.
-fn common_name(public_key: &[u8]) -> String {
-    let digest = digest::digest(&digest::SHA256, public_key);
-    format!("Penstock Root {}", hex(digest.as_ref().get(..4).unwrap_or_default()))
-}
-
-fn is_empty(directory: &Path) -> Result<bool, CaError> {
-    fs::read_dir(directory).map(|mut entries| entries.next().is_none()).map_err(files::io_error(directory))
-}
-
-fn moment(unix_seconds: i64) -> String {
+pub(super) fn moment(unix_seconds: i64) -> String {
     timestamp(u64::try_from(unix_seconds).unwrap_or(0).saturating_mul(1000))
 }
+
+const OPERATOR_DIRECTORY: &str = "ca-operator";
+const DAY_SECONDS: i64 = 86_400;

@@ -80,9 +80,20 @@ pub enum CaError {
     /// An issuer cannot be made for these hosts.
     #[error("no issuer can be made: {0}")]
     Mint(#[from] MintError),
+    /// An operator's own authority that cannot be used.
+    #[error("{}: {reason}", file.display())]
+    Operator {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it, and what mends it.
+        reason: String,
+    },
     /// The system gives no random bytes, or the cryptography failed.
     #[error("the system gives no random bytes or no key")]
     Random,
+    /// A step that does not fit where the rotation stands.
+    #[error("{0}")]
+    Rotation(&'static str),
     /// The key is that of another certificate.
     #[error(
         "{}: not the key of the certificate in {}; restore the pair from a backup", key.display(), certificate.display()

@@ -44,16 +44,37 @@ pub(super) fn create(file: &Path, access: Access, bytes: &[u8]) -> Result<(), Ca
     written().map_err(io_error(file))
 }
 
-/// Puts `bytes` in the place of a secret file, or makes it.
-pub(super) fn replace_secret(file: &Path, bytes: &[u8]) -> Result<(), CaError> {
-    let fresh = file.with_extension("new");
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&fresh)(error)),
-        Ok(()) | Err(_) => {}
-    }
-    create(&fresh, Access::Secret, bytes)?;
-    fs::rename(&fresh, file).map_err(io_error(file))?;
+/// Puts `bytes` in the place of a file, or makes it: whoever looks sees the old file or the new one, whole.
+pub(super) fn replace(file: &Path, access: Access, bytes: &[u8]) -> Result<(), CaError> {
+    let mut fresh = file.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = Path::new(&fresh);
+    forget(fresh)?;
+    create(fresh, access, bytes)?;
+    fs::rename(fresh, file).map_err(io_error(file))?;
     file.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Takes a file away, if it is there.
+pub(super) fn remove(file: &Path) -> Result<(), CaError> {
+    if forget(file)? { file.parent().map_or(Ok(()), sync_directory) } else { Ok(()) }
+}
+
+/// Whether there was such a file.
+fn forget(file: &Path) -> Result<bool, CaError> {
+    match fs::remove_file(file) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error(file)(error)),
+    }
+}
+
+/// Makes a directory that only this user may enter, unless it is there.
+pub(super) fn ensure_directory(directory: &Path) -> Result<(), CaError> {
+    if is_private_directory(directory)? {
+        return Ok(());
+    }
+    DirBuilder::new().mode(DIRECTORY_MODE).recursive(true).create(directory).map_err(io_error(directory))
 }
 
 /// Waits until the names in `directory` are on the disk.

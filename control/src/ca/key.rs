@@ -1,12 +1,16 @@
-//! A P-256 signing key in memory.
+//! Signing keys in memory: our own, which are P-256, and an operator's, which may be others.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use penstock_core::mint::{SignError, Signer};
+use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+};
+use penstock_core::mint::{SignError, SignatureAlgorithm, Signer};
 use zeroize::Zeroizing;
 
 use super::error::CaError;
+use super::pem;
 
 /// A private key; AWS-LC wipes it when it is dropped.
 pub(super) struct Key {
@@ -46,6 +50,61 @@ impl Signer for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| SignError)?;
         Ok(signature.as_ref().to_vec())
+    }
+}
+
+/// The key of an operator's authority; AWS-LC wipes it when it is dropped.
+pub(super) enum OperatorKey {
+    P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
+    Rsa(Box<RsaKeyPair>),
+}
+
+impl OperatorKey {
+    /// Reads PKCS #8 (`PRIVATE KEY`), SEC 1 (`EC PRIVATE KEY`) or PKCS #1 (`RSA PRIVATE KEY`).
+    pub(super) fn from_pem(text: &str) -> Option<Self> {
+        let der =
+            [pem::PRIVATE_KEY, "EC PRIVATE KEY", "RSA PRIVATE KEY"].iter().find_map(|label| pem::read(text, label))?;
+        if let Ok(pair) = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &der) {
+            return Some(Self::P256(pair));
+        }
+        if let Ok(pair) = EcdsaKeyPair::from_private_key_der(&ECDSA_P384_SHA384_ASN1_SIGNING, &der) {
+            return Some(Self::P384(pair));
+        }
+        let pair = RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).ok()?;
+        Some(Self::Rsa(Box::new(pair)))
+    }
+
+    /// What stands in the BIT STRING of a certificate's public key.
+    pub(super) fn public_bits(&self) -> &[u8] {
+        match self {
+            Self::P256(pair) | Self::P384(pair) => pair.public_key().as_ref(),
+            Self::Rsa(pair) => pair.public_key().as_ref(),
+        }
+    }
+}
+
+impl Signer for OperatorKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let random = SystemRandom::new();
+        match self {
+            Self::P256(pair) | Self::P384(pair) => {
+                Ok(pair.sign(&random, message).map_err(|_| SignError)?.as_ref().to_vec())
+            }
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(|_| SignError)?;
+                Ok(signature)
+            }
+        }
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        match self {
+            Self::P256(_) => SignatureAlgorithm::EcdsaSha256,
+            Self::P384(_) => SignatureAlgorithm::EcdsaSha384,
+            Self::Rsa(_) => SignatureAlgorithm::RsaSha256,
+        }
     }
 }
 

@@ -5,18 +5,34 @@
 //!
 //! ```text
 //! DIR/ca/             0700
-//!   root.pem          the certificate that clients must trust
-//!   root.key   0600   its key, which never leaves this process
+//!   root.pem          the certificate that clients must trust; two of them while a root follows another
+//!   root.key   0600   the key of the one that signs, which never leaves this process
+//!   next.pem   0600   the next root with its key, between its announcement and its first signature
+//!   cross.pem         the old root's certificate for the new one
 //!   issuer.pem 0600   the issuer in force with its key, which goes to data planes
+//! DIR/ca-operator/    the same without keys of roots, when the operator brings an authority of his own
 //! ```
 
 mod authority;
+mod bundle;
 mod error;
 mod files;
 mod issuer;
 mod key;
+mod operator;
 mod pem;
+mod root;
+mod rotation;
+mod store;
 
-pub use authority::{Authority, RootFacts};
+pub use crate::config::{AuthoritySettings, OperatorFiles};
+pub use authority::Authority;
+pub use bundle::trust_bundle;
 pub use error::CaError;
 pub use issuer::IssuerBundle;
+pub use root::RootFacts;
+pub use rotation::{RotationFacts, RotationStep};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

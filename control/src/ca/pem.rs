@@ -22,17 +22,37 @@ pub(super) fn write(out: &mut Zeroizing<String>, label: &str, der: &[u8]) {
 
 /// The first block with `label` in `text`; `None` when there is none or it is broken.
 pub(super) fn read(text: &str, label: &str) -> Option<Zeroizing<Vec<u8>>> {
+    next(&mut text.lines(), text.len(), label)?
+}
+
+/// Every block with `label` in `text`; `None` when one is broken.
+pub(super) fn read_all(text: &str, label: &str) -> Option<Vec<Zeroizing<Vec<u8>>>> {
+    let mut lines = text.lines();
+    std::iter::from_fn(|| next(&mut lines, text.len(), label)).collect()
+}
+
+/// The next block in `lines`, itself `None` when it is broken.
+fn next<'a>(
+    lines: &mut impl Iterator<Item = &'a str>,
+    bytes_max: usize,
+    label: &str,
+) -> Option<Option<Zeroizing<Vec<u8>>>> {
     let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
-    let mut lines = text.lines().map(str::trim).skip_while(|line| *line != begin).skip(1);
-    let mut joined = Zeroizing::new(String::with_capacity(text.len()));
+    lines.find(|line| line.trim() == begin)?;
+    // Room for all at once, as above.
+    let mut joined = Zeroizing::new(String::with_capacity(bytes_max));
     loop {
-        match lines.next()? {
-            line if line == end => break,
-            line => joined.push_str(line),
+        match lines.next().map(str::trim) {
+            None => return Some(None),
+            Some(line) if line == end => return Some(decode(&joined)),
+            Some(line) => joined.push_str(line),
         }
     }
-    let mut der = Zeroizing::new(vec![0; base64::decoded_len_estimate(joined.len())]);
-    let count = STANDARD.decode_slice(joined.as_bytes(), &mut der).ok()?;
+}
+
+fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut der = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let count = STANDARD.decode_slice(text.as_bytes(), &mut der).ok()?;
     der.truncate(count);
     Some(der)
 }
@@ -50,6 +70,7 @@ mod tests {
             write(&mut text, PRIVATE_KEY, &der);
             assert_eq!(read(&text, PRIVATE_KEY).as_deref(), Some(&der));
             assert_eq!(read(&text, CERTIFICATE).as_deref(), Some(&vec![1, 2, 3]));
+            assert_eq!(read_all(&text, CERTIFICATE).map(|all| all.len()), Some(1));
             assert!(text.lines().all(|line| line.len() <= 64));
             for end in (0..text.rfind("-----END").expect("an end")).step_by(7) {
                 assert_eq!(read(&text[..end], PRIVATE_KEY), None);

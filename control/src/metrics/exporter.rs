@@ -19,7 +19,7 @@ pub(crate) struct Exporter {
 /// When a certificate ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expiry {
-    /// `root` or `issuer`.
+    /// `root`, `next_root`, `old_root` or `issuer`.
     pub(crate) kind: &'static str,
     pub(crate) unix_seconds: i64,
 }

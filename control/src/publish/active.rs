@@ -41,9 +41,4 @@ impl Active {
             }),
         }
     }
-
-    /// Half the issuer's life is over: a node that is cut off from control now still has the other half.
-    pub(crate) fn issuer_is_due(&self, now_unix: i64) -> bool {
-        now_unix >= self.issuer.renew_at()
-    }
 }

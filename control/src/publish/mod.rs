@@ -9,6 +9,7 @@ mod publisher;
 mod server;
 mod session;
 mod socket;
+mod tickets;
 
 pub(crate) use active::Active;
 pub(crate) use fleet::{Acknowledgement, Fleet, NodeSamples, NodeView};
@@ -16,3 +17,6 @@ pub(crate) use publisher::{Proposal, PublishError, Published, Publisher, check, 
 pub(crate) use server::serve;
 pub use socket::SocketError;
 pub(crate) use socket::bind;
+
+#[cfg(test)]
+mod tests;

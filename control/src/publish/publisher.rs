@@ -12,9 +12,10 @@ use penstock_core::policy::{Diagnostic, Snapshot, compile};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
+use super::tickets::{TicketKeys, TicketSchedule};
 use super::{Acknowledgement, Active, Fleet};
 use crate::audit::moment;
-use crate::ca::{Authority, CaError, IssuerBundle};
+use crate::ca::{Authority, CaError, IssuerBundle, RotationStep};
 use crate::store::{PolicyStore, Revision, RevisionSource, StoreError};
 
 /// Owner of the policy in force.
@@ -24,9 +25,14 @@ pub(crate) struct Publisher {
     fleet: Arc<Fleet>,
     acknowledge_deadline: Duration,
     active: watch::Sender<Option<Arc<Active>>>,
+    tickets: TicketSchedule,
+    clock: Clock,
     /// Held by the change that is being made.
     turn: Mutex<()>,
 }
+
+/// Answers Unix seconds.
+pub(crate) type Clock = fn() -> i64;
 
 /// A policy that somebody wants in force.
 #[derive(Clone, Debug)]
@@ -71,13 +77,20 @@ pub(crate) async fn check(file: String, text: String, epoch: Option<u64>) -> Res
 }
 
 impl Publisher {
-    pub(crate) fn new(store: Arc<dyn PolicyStore>, authority: Arc<Authority>, acknowledge_deadline: Duration) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn PolicyStore>,
+        authority: Arc<Authority>,
+        acknowledge_deadline: Duration,
+        clock: Clock,
+    ) -> Self {
         Self {
             store,
             authority,
             fleet: Arc::new(Fleet::new()),
             acknowledge_deadline,
             active: watch::Sender::new(None),
+            tickets: TicketSchedule::new(),
+            clock,
             turn: Mutex::new(()),
         }
     }
@@ -92,6 +105,10 @@ impl Publisher {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<Active>>> {
         self.active.subscribe()
+    }
+
+    pub(super) fn ticket_keys(&self) -> watch::Receiver<Arc<TicketKeys>> {
+        self.tickets.subscribe()
     }
 
     /// Puts the newest stored revision in force, at start.
@@ -155,10 +172,29 @@ impl Publisher {
         self.store_and_send(proposal).await.map(drop)
     }
 
-    /// Gives the active policy a fresh issuer when half the life of the old one is over.
-    pub(crate) async fn renew_issuer(&self, now_unix: i64) -> Result<(), PublishError> {
+    /// Does what time asks for: ticket keys, the steps of a root's rotation, a fresh issuer when half the life of the old
+    /// one is over or another root signs. What fails leaves what was in force, and does not keep the rest from being done.
+    pub(crate) async fn tend(&self) -> Result<(), PublishError> {
+        let now = (self.clock)();
+        if let Err(error) = self.tickets.tend(now) {
+            tracing::error!(%error, "there are no new ticket keys");
+        }
+        let tended = self.authority.tend(now);
+        self.renew_issuer(now).await?;
+        Ok(tended?)
+    }
+
+    /// Takes the rotation of the root one step further, and sends nodes the issuer that follows from it.
+    pub(crate) async fn rotate(&self, step: RotationStep) -> Result<(), PublishError> {
+        let now = (self.clock)();
+        self.authority.rotate(step, now)?;
+        self.renew_issuer(now).await
+    }
+
+    async fn renew_issuer(&self, now_unix: i64) -> Result<(), PublishError> {
         let _turn = self.turn.lock().await;
-        let Some(active) = self.active().filter(|active| active.issuer_is_due(now_unix)) else { return Ok(()) };
+        let is_due = |active: &Arc<Active>| !self.is_current(&active.issuer, now_unix);
+        let Some(active) = self.active().filter(is_due) else { return Ok(()) };
         let issuer = self.issue(&active.hosts)?;
         let renewed = Active {
             revision: Arc::clone(&active.revision),
@@ -169,6 +205,12 @@ impl Publisher {
         tracing::info!(issuer = renewed.issuer_serial(), "issuer renewed");
         self.active.send_replace(Some(Arc::new(renewed)));
         Ok(())
+    }
+
+    /// Not in the second half of its life (a node that is cut off from control then still has the other half), and by the
+    /// root that signs now.
+    fn is_current(&self, issuer: &IssuerBundle, now_unix: i64) -> bool {
+        now_unix < issuer.renew_at() && self.authority.stands_behind(issuer)
     }
 
     async fn store_and_send(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
@@ -206,8 +248,9 @@ impl Publisher {
         let mut hosts: Vec<String> = snapshot.inspected_hosts().map(|host| host.to_string()).collect();
         hosts.sort_unstable();
         hosts.dedup();
-        let now_unix = now_unix();
-        let kept = self.active().filter(|active| active.hosts == hosts && !active.issuer_is_due(now_unix));
+        let now_unix = (self.clock)();
+        let is_kept = |active: &Arc<Active>| active.hosts == hosts && self.is_current(&active.issuer, now_unix);
+        let kept = self.active().filter(is_kept);
         let issuer = match kept {
             Some(active) => active.issuer.clone(),
             None => self.issue(&hosts)?,
@@ -216,7 +259,7 @@ impl Publisher {
     }
 
     fn issue(&self, hosts: &[String]) -> Result<Arc<IssuerBundle>, PublishError> {
-        Ok(Arc::new(self.authority.issue(hosts.iter().map(String::as_str), now_unix())?))
+        Ok(Arc::new(self.authority.issue(hosts.iter().map(String::as_str), (self.clock)())?))
     }
 }
 

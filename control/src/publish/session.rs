@@ -48,6 +48,8 @@ async fn converse(
     publisher.outrank(seat.node(), held_epoch).await.map_err(|error| Status::internal(error.to_string()))?;
     let mut active = publisher.subscribe();
     active.mark_changed();
+    let mut tickets = publisher.ticket_keys();
+    tickets.mark_changed();
     loop {
         tokio::select! {
             message = inbound.message() => match message? {
@@ -59,6 +61,13 @@ async fn converse(
                     return Ok(());
                 }
                 send_state(&mut active, outbound).await?;
+            },
+            changed = tickets.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let keys = tickets.borrow_and_update().message();
+                send(outbound, Out::TicketKeys(keys)).await?;
             },
             id = metrics.recv() => {
                 let id = id.ok_or_else(|| Status::aborted("another data plane attached under this name"))?;

@@ -106,7 +106,8 @@ impl Control {
         let mut response = agent.run(request.body(body.to_owned()).unwrap()).unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap();
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().unwrap();
+        let body = String::from_utf8_lossy(&body).into_owned();
         Reply { status, headers, body }
     }
 

@@ -4,6 +4,7 @@
 
 mod admin;
 mod audit;
+mod authority;
 mod control;
 mod life;
 mod metrics;

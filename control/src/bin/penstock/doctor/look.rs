@@ -61,14 +61,21 @@ pub(super) fn authority(state: &Path) -> Check {
     };
     let now = i64::try_from(moment::now_ms() / 1000).unwrap_or(i64::MAX);
     let end = timestamp(u64::try_from(not_after).unwrap_or(0).saturating_mul(1000));
-    let renew = "move the ca folder away, start again, and give clients the new root";
     if not_after <= now {
+        let renew = "move the ca folder away, start again, and give clients the new root";
         return Check::failed("ca", format!("the root ended {end}"), renew);
     }
-    if not_after - now < RENEWAL_NOTICE_SECONDS {
-        return Check::warning("ca", format!("the root ends {end}"), renew);
+    // The one that signs is first; a second one is there while one root follows another.
+    let is_followed = CertificateDer::pem_slice_iter(&pem).flatten().count() > 1;
+    let found = match (is_followed, folder.join("next.pem").exists()) {
+        (true, true) => format!("the root ends {end}; the next one is announced (penstock ca show)"),
+        (true, false) => format!("the root ends {end}; the old one is still served (penstock ca rotate --finish)"),
+        (false, _) => format!("the root ends {end}"),
+    };
+    if not_after - now < RENEWAL_NOTICE_SECONDS && !folder.join("next.pem").exists() {
+        return Check::warning("ca", found, "run: penstock ca rotate, and bring the next root to every client");
     }
-    Check::good("ca", format!("the root ends {end}"))
+    Check::good("ca", found)
 }
 
 fn not_after(pem: &[u8]) -> Option<i64> {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use penstock_control::config::RawAuthority;
 use penstock_control::lock::Lock;
 use penstock_core::sni::Sni;
 use tracing_subscriber::EnvFilter;
@@ -44,6 +45,15 @@ pub(crate) struct Arguments {
     /// Ask the proxy's clients for credentials of this file's users; `penstock user hash` makes its lines.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
+    /// Sign with this authority of your own (PEM, a root or a sub-CA) in the place of a root that Penstock makes.
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca_certificate: Option<PathBuf>,
+    /// Its private key (PEM), readable by its owner alone.
+    #[arg(long, value_name = "FILE", requires = "ca_certificate")]
+    ca_key: Option<PathBuf>,
+    /// Certificates above it (PEM), nearest first; may be repeated.
+    #[arg(long, value_name = "FILE", requires = "ca_certificate")]
+    ca_chain: Vec<PathBuf>,
     /// What is logged: error, warn, info, debug, trace, or a filter.
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = log_filter)]
     log: String,
@@ -53,6 +63,7 @@ const EXAMPLES: &str = "\
 Examples:
   penstock up --state /var/lib/penstock --policy policy.toml
   penstock up --state ./state --policy policy.toml --listen 127.0.0.1:0 --admin 127.0.0.1:0
+  penstock up --state ./state --policy policy.toml --ca-certificate sub-ca.pem --ca-key sub-ca.key
   penstock up --state ./state --policy policy.toml --host '*=127.0.0.1:8443' --upstream-ca test-ca.pem
 
 Prints one line of JSON when it serves. SIGTERM or SIGINT lets the flows finish and stops both processes; a second one
@@ -72,6 +83,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         upstream_ca: arguments.upstream_ca.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
         hosts: arguments.host.iter().cloned().collect(),
         users: arguments.users.as_deref().map(absolute).transpose()?,
+        authority: RawAuthority {
+            root_certificate: arguments.ca_certificate.as_deref().map(absolute).transpose()?,
+            root_key: arguments.ca_key.as_deref().map(absolute).transpose()?,
+            chain: arguments.ca_chain.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
+            rotation_overlap_days: None,
+        },
         listen: arguments.listen,
         admin: arguments.admin,
         shards: arguments.shards,

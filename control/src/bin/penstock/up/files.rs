@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use penstock_control::config::{RawConfig, RawLink};
+use penstock_control::config::{RawAuthority, RawConfig, RawLink};
 use serde::Serialize;
 use serde_json::json;
 
@@ -20,6 +20,7 @@ pub(super) struct Plan {
     pub(super) upstream_ca: Vec<PathBuf>,
     pub(super) hosts: BTreeMap<String, SocketAddr>,
     pub(super) users: Option<PathBuf>,
+    pub(super) authority: RawAuthority,
     pub(super) log: String,
 }
 
@@ -78,7 +79,8 @@ impl Plan {
     }
 
     pub(super) fn root_file(&self) -> PathBuf {
-        self.state.join("ca/root.pem")
+        let is_own = self.authority.root_certificate.is_none();
+        self.state.join(if is_own { "ca/root.pem" } else { "ca-operator/root.pem" })
     }
 
     /// Writes both configurations. Again after the first start, with the ports that were found, so that a daemon that is
@@ -91,6 +93,7 @@ impl Plan {
             policy_file: Some(self.policy.clone()),
             admin_token_file: Some(self.token_file()),
             link: RawLink { socket: Some(socket.clone()) },
+            ca: self.authority.clone(),
             acknowledge_deadline_ms: None,
             audit_events_max: None,
         };
