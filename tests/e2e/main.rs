@@ -5,6 +5,7 @@
 
 mod audit;
 mod ca;
+mod ca_life;
 mod clients;
 mod clients_http2;
 mod connect;

@@ -27,6 +27,7 @@ pub struct Setup {
     shards: u16,
     listen: String,
     users: Option<String>,
+    arguments: Vec<String>,
 }
 
 /// A running appliance. Its state directory lives as long as it does.
@@ -45,6 +46,7 @@ impl Default for Setup {
             shards: 2,
             listen: "127.0.0.1:0".to_owned(),
             users: None,
+            arguments: Vec::new(),
         }
     }
 }
@@ -84,6 +86,12 @@ impl Setup {
         self
     }
 
+    /// More arguments of `penstock up`.
+    pub fn arguments(mut self, arguments: Vec<String>) -> Self {
+        self.arguments = arguments;
+        self
+    }
+
     /// Another number of shards than two.
     pub fn shards(mut self, shards: u16) -> Self {
         self.shards = shards;
@@ -116,6 +124,7 @@ impl Setup {
         command.arg("up").arg("--state").arg(directory.join("state"));
         command.arg("--policy").arg(directory.join("policy.toml"));
         command.args(["--listen", &self.listen, "--admin", "127.0.0.1:0", "--shards", &self.shards.to_string()]);
+        command.args(&self.arguments);
         for authority in &self.authorities {
             command.arg("--upstream-ca").arg(authority);
         }
