@@ -154,7 +154,7 @@ fn h103_an_authority_that_must_not_be_used_is_refused() {
 #[test]
 fn two_starts_at_once_agree_on_one_root() {
     let state = tempfile::tempdir().expect("directory");
-    let open = || Authority::open_or_create(state.path(), NOW).map(|authority| authority.root().clone());
+    let open = || Authority::open_or_create(state.path(), NOW).map(|authority| authority.root());
     let roots: Vec<_> = std::thread::scope(|scope| {
         #[expect(clippy::needless_collect, reason = "all must run before the first is joined")]
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
