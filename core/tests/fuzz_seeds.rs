@@ -25,6 +25,8 @@ mod proxy_connect;
 mod sni;
 #[path = "../fuzz/checks/tls_client_hello.rs"]
 mod tls_client_hello;
+#[path = "../fuzz/checks/tls_retry.rs"]
+mod tls_retry;
 
 use std::fs;
 use std::path::Path;
@@ -42,6 +44,7 @@ const TARGETS: &[(&str, Check)] = &[
     ("proxy_connect", proxy_connect::check),
     ("sni", sni::check),
     ("tls_client_hello", tls_client_hello::check),
+    ("tls_retry", tls_retry::check),
 ];
 
 fn fuzz_directory() -> &'static Path {
