@@ -15,6 +15,8 @@ use serde::Deserialize;
 const DATA_FOLDER: &str = "src/catalogue/data";
 /// Exclusions that belong to no single connector.
 const NEVER_INSPECT_FILE: &str = "never-inspect.toml";
+/// Outer names of Encrypted ClientHello.
+const ECH_PUBLIC_NAMES_FILE: &str = "ech-public-names.toml";
 
 type Text = String;
 
@@ -196,6 +198,12 @@ struct Global {
     never_inspect: List<HostNote>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EchNames {
+    ech_public_names: List<HostNote>,
+}
+
 fn yes() -> bool {
     true
 }
@@ -208,11 +216,17 @@ fn main() -> Result<(), Box<dyn error::Error>> {
 
     let mut connectors = String::new();
     let mut global = String::new();
+    let mut ech = String::new();
     for file in files {
         let text = fs::read_to_string(&file)?;
         if file.ends_with(NEVER_INSPECT_FILE) {
             let Global { never_inspect } = read(&file, &text)?;
             write!(global, "{never_inspect:?}")?;
+            continue;
+        }
+        if file.ends_with(ECH_PUBLIC_NAMES_FILE) {
+            let EchNames { ech_public_names } = read(&file, &text)?;
+            write!(ech, "{ech_public_names:?}")?;
             continue;
         }
         let connector: Connector = read(&file, &text)?;
@@ -224,7 +238,8 @@ fn main() -> Result<(), Box<dyn error::Error>> {
 
     let generated = format!(
         "pub(super) fn find(id: ConnectorId) -> &'static Connector {{\n    match id {{\n{connectors}    }}\n}}\n\n\
-         pub(super) const NEVER_INSPECT: &[HostNote] = {global};\n"
+         pub(super) const NEVER_INSPECT: &[HostNote] = {global};\n\n\
+         pub(super) const ECH_PUBLIC_NAMES: &[HostNote] = {ech};\n"
     );
     fs::write(path::Path::new(&env::var("OUT_DIR")?).join("connectors.rs"), generated)?;
     Ok(())

@@ -57,16 +57,7 @@ fn decide(criterion: &mut Criterion) {
             let mut turn = names.iter().cycle();
             bencher.iter(|| {
                 let name = turn.next();
-                let facts = FlowFacts {
-                    source,
-                    user: None,
-                    groups: &[],
-                    port: None,
-                    sni: name,
-                    authority: name,
-                    destination: None,
-                    tls: true,
-                };
+                let facts = FlowFacts { sni: name, authority: name, ..FlowFacts::of(source) };
                 black_box(snapshot.decide(black_box(&facts)))
             });
         });
@@ -86,16 +77,7 @@ fn decide_many_names(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(rules), |bencher| {
             let mut turn = names.iter().cycle();
             bencher.iter(|| {
-                let facts = FlowFacts {
-                    source,
-                    user: None,
-                    groups: &[],
-                    port: None,
-                    sni: turn.next(),
-                    authority: None,
-                    destination: None,
-                    tls: true,
-                };
+                let facts = FlowFacts { sni: turn.next(), ..FlowFacts::of(source) };
                 black_box(snapshot.decide(black_box(&facts)))
             });
         });
@@ -135,16 +117,7 @@ fn strip(criterion: &mut Criterion) {
     let snapshot = snapshot(100);
     let sni: Sni = "login.microsoftonline.com".parse().expect("a host name");
     let source: IpAddr = "10.1.2.3".parse().expect("an address");
-    let facts = FlowFacts {
-        source,
-        user: None,
-        groups: &[],
-        port: None,
-        sni: Some(&sni),
-        authority: None,
-        destination: None,
-        tls: true,
-    };
+    let facts = FlowFacts { sni: Some(&sni), ..FlowFacts::of(source) };
     let edit = snapshot.decide(&facts).edit;
     let mut group = criterion.benchmark_group("strip");
     group.throughput(Throughput::Elements(NAMES.len() as u64));

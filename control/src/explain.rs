@@ -28,6 +28,18 @@ pub struct Question {
     /// Where the flow goes, when that is an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<IpAddr>,
+    /// Host name in the CONNECT request, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
+    /// A host whose address the destination is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_host: Option<String>,
+    /// The ClientHello offers Encrypted ClientHello; `sni` is then its outer name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ech: bool,
+    /// JA4 fingerprint of the client: says whether a bypass would cover it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
     /// A policy document to ask instead of the one in force. Only the admin API reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
@@ -52,21 +64,27 @@ pub enum QuestionError {
 impl Question {
     /// Asks the snapshot.
     pub fn answer(&self, snapshot: &Snapshot) -> Result<Explanation, QuestionError> {
-        if self.sni.is_none() && self.destination.is_none() {
+        if self.sni.is_none() && self.destination.is_none() && self.destination_host.is_none() {
             return Err(QuestionError::Empty);
         }
         let sni = self.sni.as_deref().map(parse_sni).transpose()?;
+        let authority = self.authority.as_deref().map(parse_sni).transpose()?;
+        let destination_host = self.destination_host.as_deref().map(parse_sni).transpose()?;
         let facts = FlowFacts {
-            source: self.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             user: self.user.as_deref(),
             groups: &self.groups,
             sni: sni.as_ref(),
-            authority: None,
-            port: None,
+            authority: authority.as_ref(),
             destination: self.destination,
-            tls: true,
+            destination_hosts: destination_host.as_slice(),
+            ech: self.ech,
+            ..FlowFacts::of(self.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
         };
-        Ok(explain(snapshot, &facts))
+        let explanation = explain(snapshot, &facts);
+        Ok(match &self.ja4 {
+            Some(ja4) => explanation.with_client(snapshot, &facts, ja4),
+            None => explanation,
+        })
     }
 }
 

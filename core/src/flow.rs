@@ -153,8 +153,12 @@ labelled! {
         Deadline = "deadline",
         /// This process is draining.
         Draining = "draining",
+        /// The client takes note that Encrypted ClientHello was rejected, and tries again without (RFC 9849 section 6.1.6).
+        EchRequired = "ech_required",
         /// A field of the message is not what it must be.
         Malformed = "malformed",
+        /// The second ClientHello after a HelloRetryRequest names another host.
+        NameChanged = "name_changed",
         /// The name does not exist or has no address.
         NameNotFound = "name_not_found",
         /// No policy or issuer is in force yet.

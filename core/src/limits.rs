@@ -134,6 +134,14 @@ pub const POLICY_ENGINE_HOSTS_MAX: usize = 1_024;
 pub const POLICY_CONNECT_RULES_MAX: usize = 256;
 /// Groups of `[[pac.group]]`.
 pub const POLICY_PAC_GROUPS_MAX: usize = 64;
+/// Bypasses for pinned clients in a policy.
+pub const POLICY_BYPASSES_MAX: usize = 256;
+/// Longest time for which a bypass passes a client that has refused the minted leaf.
+pub const BYPASS_SECONDS_MAX: u32 = 7 * 86_400;
+/// Clients that a process passes at the same time because they have refused the minted leaf; beyond, they stay refused.
+pub const PINNED_CLIENTS_MAX: usize = 4_096;
+/// Outer names of Encrypted ClientHello in a policy: the issuer is constrained to them too.
+pub const POLICY_ECH_NAMES_MAX: usize = 64;
 /// Host patterns that all restrictions of a policy inspect together.
 pub const POLICY_INSPECTED_HOSTS_MAX: usize = 4_096;
 /// Host rules with a wildcard inside a label: each costs a look when its literal part occurs in a name.
@@ -217,6 +225,18 @@ pub const ISSUER_PERMITTED_NAMES_MAX: usize = 1_024;
 pub const RESOLVE_IN_FLIGHT_MAX: usize = 1_024;
 /// Addresses of one name that are kept.
 pub const RESOLVE_ADDRESSES_MAX: usize = 16;
+/// Addresses of inspected hosts that a process remembers.
+pub const CONNECTOR_ADDRESSES_MAX: usize = 16_384;
+/// Time for which an address of an inspected host is remembered after it was last seen in DNS.
+pub const CONNECTOR_ADDRESS_SECONDS: u64 = 3_600;
+/// Inspected hosts whose addresses are looked up ahead of their use.
+pub const RESOLVE_AHEAD_NAMES_MAX: usize = 1_024;
+/// Of them, those asked for at the same time.
+pub const RESOLVE_AHEAD_IN_FLIGHT_MAX: usize = 8;
+/// Time between two such rounds.
+pub const RESOLVE_AHEAD_SECONDS: u64 = 300;
+/// Pairs of source and name, each told once an hour by each shard, of flows to addresses of inspected hosts.
+pub const REPORTED_FLOWS_MAX: usize = 4_096;
 /// Time for one answer from DNS, retries included.
 pub const RESOLVE_DEADLINE_MS: u64 = 5_000;
 /// Time after which an expired answer is used rather than waiting longer for a fresh one (RFC 8767 section 5).
@@ -271,4 +291,6 @@ const _: () = assert!(TICKET_LIFE_SECONDS <= 7 * 86_400);
 const _: () = assert!(AUDIT_EVENT_BYTES_MAX <= AUDIT_BATCH_BYTES_MAX);
 const _: () = assert!(AUDIT_BATCH_BYTES_MAX as u64 <= AUDIT_SEGMENT_BYTES_MAX);
 const _: () = assert!(AUDIT_SEGMENT_BYTES_MAX * 8 <= AUDIT_SPOOL_BYTES_MAX);
+// An address does not lapse between two rounds, even when one fails.
+const _: () = assert!(2 * RESOLVE_AHEAD_SECONDS < CONNECTOR_ADDRESS_SECONDS);
 const _: () = assert!(RESOLVE_STALE_AFTER_MS < RESOLVE_DEADLINE_MS);

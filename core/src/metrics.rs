@@ -51,6 +51,7 @@ metrics! {
     REQUESTS_TOTAL: "penstock_requests_total", Kind::Counter, "Requests on inspected flows.", ["connector", "http", "mode"];
     DENIALS_TOTAL: "penstock_denials_total", Kind::Counter, "Refusals by vendors, read from their answers.", ["connector", "code"];
     HEADERS_STRIPPED_TOTAL: "penstock_headers_stripped_total", Kind::Counter, "Client-supplied restriction headers removed.", ["connector"];
+    COVERAGE_GAPS_TOTAL: "penstock_coverage_gaps_total", Kind::Counter, "Flows to inspected hosts that passed because the client had refused the certificate and a bypass covers it.", ["connector"];
     FAULTS_TOTAL: "penstock_faults_total", Kind::Counter, "Faults, by side, moment and kind.", ["leg", "phase", "kind"];
     LEAF_CACHE_HITS_TOTAL: "penstock_leaf_cache_hits_total", Kind::Counter, "Minted leaves taken from the cache.", [];
     LEAF_MINTED_TOTAL: "penstock_leaf_minted_total", Kind::Counter, "Leaves minted.", [];

@@ -19,16 +19,7 @@ fn headers(connector: &str, fields: &str, host: &str) -> Vec<(String, String)> {
     let snapshot = compile("p", &document, None, 0).unwrap_or_else(|found| panic!("{found:#?}"));
     let sni = Sni::parse(host.as_bytes()).unwrap();
     let source = IpAddr::from([192, 0, 2, 1]);
-    let facts = FlowFacts {
-        source,
-        user: None,
-        groups: &[],
-        port: None,
-        sni: Some(&sni),
-        authority: None,
-        destination: None,
-        tls: true,
-    };
+    let facts = FlowFacts { sni: Some(&sni), ..FlowFacts::of(source) };
     let edit = snapshot.decide(&facts).edit;
     edit.set().iter().map(|header| (header.name.to_string(), header.value.to_string())).collect()
 }

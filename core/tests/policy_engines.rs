@@ -18,16 +18,7 @@ fn policy(engines: &str) -> Snapshot {
 fn with_facts<T>(name: &str, read: impl FnOnce(&FlowFacts<'_>) -> T) -> T {
     let sni = Sni::parse(name.as_bytes()).unwrap();
     let source = "127.0.0.1".parse().unwrap();
-    read(&FlowFacts {
-        source,
-        user: None,
-        groups: &[],
-        port: None,
-        sni: Some(&sni),
-        authority: None,
-        destination: None,
-        tls: true,
-    })
+    read(&FlowFacts { sni: Some(&sni), ..FlowFacts::of(source) })
 }
 
 fn engines(snapshot: &Snapshot, name: &str) -> Engines {

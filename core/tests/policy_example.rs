@@ -23,16 +23,7 @@ fn example() -> Snapshot {
 fn explained(snapshot: &Snapshot, name: &str, source: &str) -> Explanation {
     let sni = Sni::parse(name.as_bytes()).unwrap();
     let source: IpAddr = source.parse().unwrap();
-    let facts = FlowFacts {
-        source,
-        user: None,
-        groups: &[],
-        port: None,
-        sni: Some(&sni),
-        authority: Some(&sni),
-        destination: None,
-        tls: true,
-    };
+    let facts = FlowFacts { sni: Some(&sni), authority: Some(&sni), ..FlowFacts::of(source) };
     explain(snapshot, &facts)
 }
 
@@ -156,16 +147,8 @@ fn the_json_is_the_contracts() {
 fn a_private_destination_is_shown_as_refused() {
     let snapshot = example();
     let source: IpAddr = "127.0.0.1".parse().unwrap();
-    let facts = |destination: &str| FlowFacts {
-        source,
-        user: None,
-        groups: &[],
-        port: None,
-        sni: None,
-        authority: None,
-        destination: Some(destination.parse().unwrap()),
-        tls: true,
-    };
+    let facts =
+        |destination: &str| FlowFacts { destination: Some(destination.parse().unwrap()), ..FlowFacts::of(source) };
     assert_eq!(explain(&snapshot, &facts("169.254.169.254")).destination_refused, Some("link_local"));
     assert_eq!(explain(&snapshot, &facts("20.190.151.7")).destination_refused, None);
 }

@@ -21,7 +21,7 @@ fn snapshot(mode: &str, more: &str) -> Snapshot {
 
 fn facts<'a>(authority: Option<&'a Sni>, port: u16) -> FlowFacts<'a> {
     let source = IpAddr::from([10, 0, 0, 1]);
-    FlowFacts { source, user: None, groups: &[], port: Some(port), sni: None, authority, destination: None, tls: false }
+    FlowFacts { port: Some(port), authority, tls: false, ..FlowFacts::of(source) }
 }
 
 fn outcome(decision: &Decision) -> (Verdict, Reason) {

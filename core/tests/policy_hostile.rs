@@ -76,14 +76,13 @@ fn decide(snapshot: &Snapshot, flow: Flow<'_>) -> Decision {
     let (sni, authority) = (flow.sni.map(name), flow.authority.map(name));
     let source: IpAddr = "192.0.2.7".parse().unwrap();
     let facts = FlowFacts {
-        source,
         user: flow.user,
         groups: &[],
         port: None,
         sni: sni.as_ref(),
         authority: authority.as_ref(),
-        destination: None,
         tls: !flow.not_tls,
+        ..FlowFacts::of(source)
     };
     snapshot.decide(&facts)
 }

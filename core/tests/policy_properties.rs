@@ -87,16 +87,7 @@ fn policy(first: &[String], second: &[String], excluded: &[String], denied: &[St
 fn decide(snapshot: &Snapshot, name: &str) -> (Verdict, Reason, Vec<String>) {
     let sni = Sni::parse(name.as_bytes()).unwrap();
     let source = IpAddr::from([192, 0, 2, 1]);
-    let facts = FlowFacts {
-        source,
-        user: None,
-        groups: &[],
-        port: None,
-        sni: Some(&sni),
-        authority: None,
-        destination: None,
-        tls: true,
-    };
+    let facts = FlowFacts { sni: Some(&sni), ..FlowFacts::of(source) };
     let decision = snapshot.decide(&facts);
     let set = decision.edit.set().iter().map(|header| header.name.to_string()).collect();
     (decision.verdict, decision.reason, set)
@@ -170,9 +161,7 @@ proptest! {
             let network = ipnet::Ipv4Net::new(Ipv4Addr::new(10, *octet, 0, 0), *bits).unwrap();
             network.contains(&address) && needed.is_none_or(|needed| user == Some(needed)) && *percent == 100
         });
-        let facts = FlowFacts {
-            source: address.into(), user: user_name.as_deref(), groups: &[], port: None, sni: None, authority: None, destination: None, tls: true,
-        };
+        let facts = FlowFacts { user: user_name.as_deref(), ..FlowFacts::of(address.into()) };
         let profile = snapshot.decide(&facts).profile().map(str::to_owned);
         prop_assert_eq!(profile, expected.map(|index| format!("p{index}")));
     }
@@ -200,16 +189,7 @@ fn a_rollout_is_sticky_and_proportional() {
     };
     let in_it = |snapshot: &Snapshot, source: [u8; 4], user: Option<&str>| {
         let source = IpAddr::from(source);
-        let facts = FlowFacts {
-            source,
-            user,
-            groups: &[],
-            port: None,
-            sni: None,
-            authority: None,
-            destination: None,
-            tls: true,
-        };
+        let facts = FlowFacts { user, ..FlowFacts::of(source) };
         snapshot.decide(&facts).profile().is_some()
     };
     let users: Vec<_> = (0..10_000).map(|number| format!("user{number}@contoso.com")).collect();

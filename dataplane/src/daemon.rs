@@ -18,10 +18,10 @@ use crate::auth::{Directory, Workers};
 use crate::config::{Config, IoEngineSetting};
 use crate::link::{self, Background};
 use crate::metrics::{ProcessCells, ShardCells};
-use crate::resolve::Lookups;
+use crate::resolve::{ConnectorAddresses, Lookups};
 use crate::ring::{self, IoEngine, Listener};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
-use crate::shard::{self, Seed, ShardSeed};
+use crate::shard::{self, PinnedClients, Seed, ShardSeed};
 use crate::tls::{RootsWatch, TlsShared};
 use crate::{audit, boot};
 
@@ -119,6 +119,8 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let auth = start_auth(&config, &background)?;
     background.handle().spawn(watch.run(Arc::clone(tls.roots())));
     let lookups = Lookups::start(background.handle(), &config.upstream.name_servers);
+    let addresses = ConnectorAddresses::start(background.handle(), lookups.clone());
+    let pinned = PinnedClients::default();
     let mut mailboxes = Vec::new();
     let mut shards = Vec::new();
     for (((index, listener), audit), cells) in (0..).zip(listeners).zip(rings).zip(&shard_cells) {
@@ -129,6 +131,8 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             cells: Arc::clone(cells),
             audit,
             lookups: lookups.clone(),
+            addresses: addresses.clone(),
+            pinned: pinned.clone(),
             tls: Arc::clone(&tls),
             auth: auth.clone(),
         };

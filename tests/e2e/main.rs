@@ -1,5 +1,5 @@
 //! End to end: the real binaries, real sockets, real clients. Each file is one part of what the product promises;
-//! `hostile_*` are the numbered cases of `tests/HOSTILE.md`.
+//! `hostile_*` and `evasion_*` are the numbered cases of `tests/HOSTILE.md`.
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,6 +11,10 @@ mod clients_http2;
 mod connect;
 mod daemons;
 mod deny;
+mod evasion_address;
+mod evasion_ech;
+mod evasion_pinned;
+mod evasion_retry;
 mod explain;
 mod explicit_auth;
 mod explicit_pac;

@@ -131,18 +131,23 @@ pub fn config(roots: &[&Path]) -> Arc<ClientConfig> {
     Arc::new(config_mut(roots, rustls::ALL_VERSIONS))
 }
 
-/// The same with chosen versions, to be changed further.
-pub fn config_mut(roots: &[&Path], versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+/// The certificates in these files, to be trusted.
+pub fn roots(files: &[&Path]) -> RootCertStore {
     let mut store = RootCertStore::empty();
-    for path in roots {
+    for path in files {
         for certificate in CertificateDer::pem_file_iter(path).unwrap() {
             store.add(certificate.unwrap()).unwrap();
         }
     }
+    store
+}
+
+/// The same with chosen versions, to be changed further.
+pub fn config_mut(certificates: &[&Path], versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(store)
+        .with_root_certificates(roots(certificates))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config

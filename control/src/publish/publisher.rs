@@ -245,7 +245,7 @@ impl Publisher {
     }
 
     fn prepare(&self, revision: Revision, snapshot: Snapshot) -> Result<Arc<Active>, PublishError> {
-        let mut hosts: Vec<String> = snapshot.inspected_hosts().map(|host| host.to_string()).collect();
+        let mut hosts: Vec<String> = snapshot.minted_hosts().map(|host| host.to_string()).collect();
         hosts.sort_unstable();
         hosts.dedup();
         let now_unix = (self.clock)();

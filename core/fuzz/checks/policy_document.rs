@@ -35,16 +35,7 @@ fn check_snapshot(snapshot: &Snapshot) {
 fn decide(snapshot: &Snapshot, name: &str) -> Verdict {
     let Ok(sni) = Sni::parse(name.as_bytes()) else { return Verdict::Pass };
     let source = IpAddr::from([10, 0, 0, 1]);
-    let facts = FlowFacts {
-        source,
-        user: Some("user"),
-        groups: &[],
-        port: None,
-        sni: Some(&sni),
-        authority: None,
-        destination: None,
-        tls: true,
-    };
+    let facts = FlowFacts { user: Some("user"), sni: Some(&sni), ..FlowFacts::of(source) };
     let decision = snapshot.decide(&facts);
     let set = decision.edit.set().iter().chain(decision.edit.would_set());
     for header in set {

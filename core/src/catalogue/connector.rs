@@ -213,6 +213,11 @@ pub fn never_inspect() -> impl Iterator<Item = &'static HostNote> {
     generated::NEVER_INSPECT.iter().chain(connectors().flat_map(|connector| connector.never_inspect))
 }
 
+/// Outer names of Encrypted ClientHello under which a provider hides the hosts that it serves.
+pub fn ech_public_names() -> impl Iterator<Item = &'static HostNote> {
+    generated::ECH_PUBLIC_NAMES.iter()
+}
+
 mod generated {
     use super::{Confidence::*, Encoding::*, FieldKind::*, *};
 

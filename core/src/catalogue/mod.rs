@@ -16,7 +16,7 @@ pub mod value;
 
 pub use connector::{
     Confidence, Conflict, Connector, Denial, Encoding, Field, FieldKind, Header, HeaderMark, HostNote, connector,
-    connectors, never_inspect,
+    connectors, ech_public_names, never_inspect,
 };
 pub use denial::{DenialCode, DenialScanner};
 pub use header_name::StripNames;

@@ -40,6 +40,7 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
         connects: plan.connects,
         pac: plan.pac.steering(steered),
         plain_http: plan.plain_http,
+        evasion: plan.evasion,
     }
 }
 

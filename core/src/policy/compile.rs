@@ -12,6 +12,7 @@ use super::assemble::assemble;
 use super::connect::{ConnectRule, read_ports};
 use super::document::{Document, Placed, Section};
 use super::engine::EngineRule;
+use super::evasion::Evasion;
 use super::findings::Findings;
 use super::host_rule;
 use super::lint;
@@ -23,9 +24,9 @@ use super::restriction::Restriction;
 use super::snapshot::{Assignment, Defaults, Stamp};
 use super::{Diagnostic, Snapshot, Verdict};
 use crate::limits::{
-    POLICY_ASSIGNMENTS_MAX, POLICY_CONNECT_RULES_MAX, POLICY_DOCUMENT_BYTES_MAX, POLICY_ENGINE_HOSTS_MAX,
-    POLICY_INNER_WILDCARDS_MAX, POLICY_INSPECTED_HOSTS_MAX, POLICY_PAC_GROUPS_MAX, POLICY_PROFILES_MAX,
-    POLICY_RESTRICTIONS_MAX,
+    POLICY_ASSIGNMENTS_MAX, POLICY_BYPASSES_MAX, POLICY_CONNECT_RULES_MAX, POLICY_DOCUMENT_BYTES_MAX,
+    POLICY_ENGINE_HOSTS_MAX, POLICY_INNER_WILDCARDS_MAX, POLICY_INSPECTED_HOSTS_MAX, POLICY_PAC_GROUPS_MAX,
+    POLICY_PROFILES_MAX, POLICY_RESTRICTIONS_MAX,
 };
 
 /// Compiles `text`. `file` names it in diagnostics; `seed` keeps clients from guessing where names fall in the table.
@@ -74,6 +75,7 @@ pub(super) struct Plan<'doc> {
     pub(super) connects: Vec<ConnectRule>,
     pub(super) pac: Pac,
     pub(super) plain_http: PlainHttp,
+    pub(super) evasion: Evasion,
 }
 
 impl<'doc> Plan<'doc> {
@@ -96,6 +98,7 @@ impl<'doc> Plan<'doc> {
         let connects = document.connects.iter().filter_map(|section| ConnectRule::read(section, findings)).collect();
         let pac = Pac::read(document.pac.as_ref(), findings);
         let plain_http = PlainHttp::read(document.plain_http.as_ref(), findings);
+        let evasion = Evasion::read(document, findings);
         let plan = Self {
             restrictions,
             profiles,
@@ -107,6 +110,7 @@ impl<'doc> Plan<'doc> {
             connects,
             pac,
             plain_http,
+            evasion,
         };
         plan.check_limits(document, findings);
         plan
@@ -124,6 +128,7 @@ impl<'doc> Plan<'doc> {
             ("hosts of engines", hosts_of_engines, POLICY_ENGINE_HOSTS_MAX),
             ("[[connect]] rules", document.connects.len(), POLICY_CONNECT_RULES_MAX),
             ("[[pac.group]] groups", self.pac.groups.len(), POLICY_PAC_GROUPS_MAX),
+            ("bypasses", document.bypasses.len(), POLICY_BYPASSES_MAX),
             ("hosts to inspect", inspected, POLICY_INSPECTED_HOSTS_MAX),
             ("rules with a wildcard inside a name", inner, POLICY_INNER_WILDCARDS_MAX),
         ] {

@@ -1,12 +1,14 @@
 //! What happens to a flow: one pure function for the data plane, `penstock explain` and every test.
 //!
-//! Order: who (assignment), how (mode), and then the names: denied, contradicting, excluded, inspected, not listed.
+//! Order: who (assignment), how (mode), and then the names: denied, hidden by ECH, contradicting, excluded, inspected, not
+//! listed. What a flow's address tells counts only where no name does.
 //! Nothing is allocated and nothing is read but the snapshot.
 
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::net::IpAddr;
 
+use super::evasion::{AddressMode, EchMode};
 use super::header_edit::ConnectorIds;
 use super::index::HostMarks;
 use super::snapshot::Profile;
@@ -31,8 +33,30 @@ pub struct FlowFacts<'facts> {
     /// The address that is or would be dialled, where known. The decision does not depend on it: whether it may be
     /// dialled is asked of [`destination`](super::destination) when it is resolved.
     pub destination: Option<IpAddr>,
+    /// Hosts that have that address, as far as the data plane has learned.
+    pub destination_hosts: &'facts [Sni],
     /// Whether the client began with a ClientHello.
     pub tls: bool,
+    /// Whether that offers Encrypted ClientHello, or seems to: GREASE looks the same (RFC 9849 section 6.2).
+    pub ech: bool,
+}
+
+impl FlowFacts<'_> {
+    /// A TLS flow of `source`, of which nothing else is known.
+    pub const fn of(source: IpAddr) -> Self {
+        Self {
+            source,
+            user: None,
+            groups: &[],
+            sni: None,
+            authority: None,
+            port: None,
+            destination: None,
+            destination_hosts: &[],
+            tls: true,
+            ech: false,
+        }
+    }
 }
 
 /// A verdict, and all that acting on it and recording it takes.
@@ -57,6 +81,14 @@ impl Decision {
     pub fn profile(&self) -> Option<&str> {
         self.edit.profile()
     }
+
+    /// What becomes of an inspection when a bypass covers the client, which has refused the minted leaf: it passes, and
+    /// is counted and recorded as a gap.
+    pub const fn bypassed(mut self) -> Self {
+        self.verdict = Verdict::Pass;
+        self.reason = Reason::PinnedClient;
+        self
+    }
 }
 
 impl Snapshot {
@@ -77,24 +109,67 @@ impl Snapshot {
         if [sni, authority].into_iter().flatten().any(|marks| marks.denied) {
             return self.refusal(Reason::DeniedHost, profile);
         }
+        if let Some(decision) = self.by_ech(facts, sni, authority, profile) {
+            return decision;
+        }
         match (sni, authority) {
             (Some(sni), Some(authority)) if profile.covers(sni) || profile.covers(authority) => {
                 self.refusal(Reason::NameMismatch, profile)
             }
-            (Some(marks), authority) => {
-                let excluded = marks.excluded || authority.is_some_and(|marks| marks.excluded);
-                self.by_name(facts.sni, marks, excluded, profile)
+            (Some(sni), authority) => {
+                let excluded = sni.excluded || authority.is_some_and(|marks| marks.excluded);
+                self.by_name(facts, sni, excluded, profile)
             }
             (None, authority) => self.without_name(facts, authority, profile),
         }
     }
 
-    pub(super) fn by_name(&self, name: Option<&Sni>, marks: HostMarks, excluded: bool, profile: &Profile) -> Decision {
+    /// A hello with ECH under a name that hides others. Under an inspected name it is inspected like any other: either the
+    /// extension is GREASE, or our own answer rejects it.
+    fn by_ech(
+        &self,
+        facts: &FlowFacts<'_>,
+        sni: Option<HostMarks>,
+        authority: Option<HostMarks>,
+        profile: &Profile,
+    ) -> Option<Decision> {
+        let (name, marks) = (facts.sni.filter(|_| facts.ech)?, sni?);
+        if marks.excluded || profile.covers(marks) {
+            return None;
+        }
+        let listed = self.evasion.is_ech_public_name(name.as_str());
+        let aims_at_inspected = authority.is_some_and(|marks| profile.covers(marks));
+        match self.evasion.ech {
+            EchMode::Reject if listed => Some(self.outcome(Verdict::Deny, Reason::EchRejected, Some(profile))),
+            EchMode::Deny if listed => Some(self.refusal(Reason::EchDenied, profile)),
+            // Nothing can be minted for a name that is not listed.
+            EchMode::Deny | EchMode::Reject if aims_at_inspected => Some(self.refusal(Reason::EchDenied, profile)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn by_name(
+        &self,
+        facts: &FlowFacts<'_>,
+        marks: HostMarks,
+        excluded: bool,
+        profile: &Profile,
+    ) -> Decision {
         if excluded {
             return self.outcome(Verdict::Pass, Reason::Excluded, Some(profile));
         }
         let Some(edit) = profile.edit_for(marks) else {
-            return self.outcome(Verdict::Pass, Reason::NotListed, Some(profile));
+            return match self.evasion.connector_addresses {
+                AddressMode::Deny if self.is_connector_address(facts, profile) => {
+                    self.refusal(Reason::ConnectorAddress, profile)
+                }
+                AddressMode::Report if self.is_connector_address(facts, profile) => {
+                    self.outcome(Verdict::Pass, Reason::ConnectorAddress, Some(profile))
+                }
+                AddressMode::Deny | AddressMode::Pass | AddressMode::Report => {
+                    self.outcome(Verdict::Pass, Reason::NotListed, Some(profile))
+                }
+            };
         };
         Decision {
             verdict: Verdict::Inspect,
@@ -102,11 +177,12 @@ impl Snapshot {
             mode: profile.mode,
             connectors: edit.connectors().into(),
             edit: Arc::clone(edit),
-            engines: name.map_or_else(Engines::default, |name| self.engines.find(name)),
+            engines: facts.sni.map_or_else(Engines::default, |name| self.engines.find(name)),
         }
     }
 
-    /// Without a name in a ClientHello nothing can be inspected: what aims at an inspected host is refused.
+    /// Without a name in a ClientHello nothing can be inspected: what aims at an inspected host, by name or by address,
+    /// is refused.
     fn without_name(&self, facts: &FlowFacts<'_>, authority: Option<HostMarks>, profile: &Profile) -> Decision {
         let is_opened = !facts.tls && self.opens(facts.authority, facts.port);
         let (reason, default) = if is_opened {
@@ -116,13 +192,22 @@ impl Snapshot {
         } else {
             (Reason::NotTls, self.defaults.not_tls)
         };
-        let excluded = authority.is_some_and(|marks| marks.excluded);
-        let inspected = authority.is_some_and(|marks| profile.covers(marks));
-        match (excluded, inspected || default == Verdict::Deny) {
-            (true, _) => self.outcome(Verdict::Pass, Reason::Excluded, Some(profile)),
-            (false, true) => self.refusal(reason, profile),
-            (false, false) => self.outcome(Verdict::Pass, reason, Some(profile)),
+        if authority.is_some_and(|marks| marks.excluded) {
+            return self.outcome(Verdict::Pass, Reason::Excluded, Some(profile));
         }
+        if authority.is_some_and(|marks| profile.covers(marks)) || default == Verdict::Deny {
+            return self.refusal(reason, profile);
+        }
+        let watches = self.evasion.connector_addresses != AddressMode::Pass && !is_opened;
+        if watches && self.is_connector_address(facts, profile) {
+            return self.refusal(Reason::ConnectorAddress, profile);
+        }
+        self.outcome(Verdict::Pass, reason, Some(profile))
+    }
+
+    /// Whether the flow goes to an address that a host inspected for this profile has.
+    fn is_connector_address(&self, facts: &FlowFacts<'_>, profile: &Profile) -> bool {
+        facts.destination_hosts.iter().any(|host| profile.covers(self.hosts.find(host.as_str())))
     }
 
     /// A refusal, or what report-only makes of it.

@@ -32,6 +32,9 @@ pub(super) struct Document<'doc> {
     pub(super) connects: Vec<Section<'doc>>,
     pub(super) pac: Option<Section<'doc>>,
     pub(super) plain_http: Option<Section<'doc>>,
+    pub(super) ech: Option<Section<'doc>>,
+    pub(super) evasion: Option<Section<'doc>>,
+    pub(super) bypasses: Vec<Section<'doc>>,
 }
 
 /// One table of the document.
@@ -44,8 +47,21 @@ pub(super) struct Section<'doc> {
     table: &'doc DeTable<'doc>,
 }
 
-const SECTIONS: [&str; 10] =
-    ["restriction", "profile", "assignment", "engine", "exclude", "deny", "defaults", "connect", "pac", "plain_http"];
+const SECTIONS: [&str; 13] = [
+    "restriction",
+    "profile",
+    "assignment",
+    "engine",
+    "exclude",
+    "deny",
+    "defaults",
+    "connect",
+    "pac",
+    "plain_http",
+    "ech",
+    "evasion",
+    "bypass",
+];
 
 impl<'doc> Document<'doc> {
     /// Sorts the top-level keys of `root` into sections.
@@ -60,6 +76,9 @@ impl<'doc> Document<'doc> {
                 "engine" => document.engines = sections(at, "[[engine]]", value, findings),
                 "exclude" => document.exclude = section(at, "[exclude]", value, findings),
                 "deny" => document.deny = section(at, "[deny]", value, findings),
+                "ech" => document.ech = section(at, "[ech]", value, findings),
+                "evasion" => document.evasion = section(at, "[evasion]", value, findings),
+                "bypass" => document.bypasses = sections(at, "[[bypass]]", value, findings),
                 "defaults" => document.defaults = section(at, "[defaults]", value, findings),
                 "connect" => document.connects = sections(at, "[[connect]]", value, findings),
                 "pac" => document.pac = section(at, "[pac]", value, findings),

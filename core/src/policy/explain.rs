@@ -39,6 +39,18 @@ pub struct Explanation {
     /// Why the destination, where one was given, is not dialled even so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_refused: Option<&'static str>,
+    /// For how long the client, whose fingerprint was given, is passed once it has refused the minted leaf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass_seconds: Option<u32>,
+}
+
+impl Explanation {
+    /// Adds what the policy's bypasses say of a client with this JA4 fingerprint.
+    pub fn with_client(mut self, snapshot: &Snapshot, facts: &FlowFacts<'_>, ja4: &str) -> Self {
+        let inspected = facts.sni.filter(|_| self.verdict == Verdict::Inspect.label());
+        self.bypass_seconds = inspected.and_then(|sni| snapshot.bypass_seconds(facts.source, ja4, sni));
+        self
+    }
 }
 
 /// Decides and tells why.
@@ -59,6 +71,7 @@ pub fn explain(snapshot: &Snapshot, facts: &FlowFacts<'_>) -> Explanation {
         would_set: decision.edit.would_set().to_vec(),
         would_strip: if in_mode(Mode::ReportOnly) { names() } else { Vec::new() },
         engines: (decision.engines != Engines::default()).then(|| decision.engines.into()),
+        bypass_seconds: None,
         destination_refused: facts.destination.and_then(destination::check).map(|forbidden| forbidden.label()),
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `document`, `findings` | the document as written, with the place of every value; what is wrong with it |
 //! | `restriction`, `profile`, `host_rule`, `lint` | the checks |
+//! | `evasion` | what is done about ECH, addresses of connectors' hosts, and clients that refuse the leaf |
 //! | `compile` | the way from document to snapshot |
 //! | `assemble`, `snapshot` | the snapshot and how it is put together |
 //! | `engine` | the TLS engines of inspected hosts |
@@ -23,6 +24,7 @@ pub mod destination;
 mod diagnostic;
 mod document;
 mod engine;
+mod evasion;
 mod explain;
 mod findings;
 mod header_edit;
@@ -44,6 +46,7 @@ pub use compile::compile;
 pub use decide::{Decision, FlowFacts};
 pub use diagnostic::{Diagnostic, Severity};
 pub use engine::{EngineKind, Engines, ShownEngines};
+pub use evasion::{AddressMode, EchMode};
 pub use explain::{Explanation, explain};
 pub use header_edit::{ConnectorIds, HeaderEdit, SetHeader};
 pub use snapshot::Snapshot;

@@ -65,7 +65,13 @@ impl Snapshot {
         let marks = facts.authority.map(|name| self.hosts.find(name.as_str())).unwrap_or_default();
         let decision = match marks.denied {
             true => return self.refusal(Reason::DeniedHost, profile),
-            false => self.by_name(facts.authority, marks, marks.excluded, profile),
+            // Addresses are learned for TLS; the request names its host, and is held to it.
+            false => self.by_name(
+                &FlowFacts { sni: facts.authority, destination_hosts: &[], ..*facts },
+                marks,
+                marks.excluded,
+                profile,
+            ),
         };
         let allowed =
             if decision.verdict == Verdict::Inspect { self.plain_http.inspected } else { self.plain_http.default };

@@ -136,7 +136,7 @@ pub(super) fn read_assignment(
 
 pub(super) fn read_sources(list: &Placed<Vec<Placed<&str>>>, findings: &mut Findings) -> SourceSet {
     if list.value.is_empty() {
-        findings.error(list.at, "\"sources\" is empty, so the assignment would cover nobody");
+        findings.error(list.at, "\"sources\" is empty, so nobody would be covered");
     }
     let networks: Vec<IpNet> = list.value.iter().filter_map(|&text| read_network(text, findings)).collect();
     SourceSet::new(&networks)

@@ -8,11 +8,13 @@ use core::net::IpAddr;
 
 use super::connect::ConnectRule;
 use super::engine::EngineTable;
+use super::evasion::Evasion;
 use super::index::HostIndex;
 use super::pac::Pac;
 use super::plain::PlainHttp;
 use super::source::{SourceSet, UserSet, in_rollout};
 use super::{Diagnostic, HeaderEdit, Mode, Verdict};
+use crate::sni::Sni;
 
 /// A compiled policy. Flows keep the one that they started with.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub struct Snapshot {
     pub(super) assignments: Vec<Assignment>,
     pub(super) hosts: HostIndex,
     pub(super) engines: EngineTable,
+    pub(super) evasion: Evasion,
     /// Patterns that some profile inspects, in order.
     pub(super) inspected_hosts: Vec<Box<str>>,
     pub(super) connects: Vec<ConnectRule>,
@@ -90,9 +93,33 @@ impl Snapshot {
     }
 
     /// The host patterns that any profile inspects, in enforce or report-only: names, and `*.suffix` for all names
-    /// below. The CA's issuer is constrained to these.
+    /// below.
     pub fn inspected_hosts(&self) -> impl Iterator<Item = &str> {
         self.inspected_hosts.iter().map(|pattern| &**pattern)
+    }
+
+    /// What the CA's issuer is constrained to: the inspected hosts, and the public names under which ECH is rejected.
+    pub fn minted_hosts(&self) -> impl Iterator<Item = &str> {
+        let inspects = !self.inspected_hosts.is_empty();
+        self.inspected_hosts().chain(self.evasion.rejected_names().filter(move |_| inspects))
+    }
+
+    /// Whether some profile inspects `name`.
+    pub fn inspects(&self, name: &Sni) -> bool {
+        let marks = self.hosts.find(name.as_str());
+        marks.inspected.is_some() && !marks.excluded
+    }
+
+    /// The seconds for which `client` is passed to `host` uninspected once it has refused the minted leaf; `None` when no
+    /// bypass covers it, which is the rule.
+    pub fn bypass_seconds(&self, source: IpAddr, ja4: &str, host: &Sni) -> Option<u32> {
+        self.evasion.bypass_seconds(source, ja4, host.as_str())
+    }
+
+    /// The inspected hosts that the document names exactly.
+    pub fn inspected_names(&self) -> impl Iterator<Item = Sni> {
+        let exact = |pattern: &str| Sni::parse(pattern.as_bytes()).ok();
+        self.inspected_hosts().filter(|pattern| !pattern.contains('*')).filter_map(exact)
     }
 
     /// The profiles by name, in the document's order.

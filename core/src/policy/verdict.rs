@@ -23,8 +23,14 @@ labelled! {
         ConnectRule = "connect_rule",
         /// The client has not said who it is, or not rightly.
         Credentials = "credentials",
+        /// The flow goes to an address of a connector's host, and no connector covers the name that it gives, if any.
+        ConnectorAddress = "connector_address",
         /// The name is on the policy's deny list.
         DeniedHost = "denied_host",
+        /// Encrypted ClientHello that hides a name, which policy does not let through.
+        EchDenied = "ech_denied",
+        /// Encrypted ClientHello under a public name is rejected under that name, so that the client tries again in clear.
+        EchRejected = "ech_rejected",
         /// The name is never inspected: the catalogue or the policy excludes it.
         Excluded = "excluded",
         /// The flow failed before a verdict could be carried out; its fault says how.
@@ -37,6 +43,8 @@ labelled! {
         MalformedHello = "malformed_hello",
         /// The profile's mode is off.
         ModeOff = "mode_off",
+        /// After a HelloRetryRequest the client named another host.
+        NameChanged = "name_changed",
         /// The CONNECT request and the ClientHello name different hosts, and one of them is inspected.
         NameMismatch = "name_mismatch",
         /// No assignment covers the source or user.
@@ -47,6 +55,8 @@ labelled! {
         NotListed = "not_listed",
         /// What the client sent is not TLS.
         NotTls = "not_tls",
+        /// The client has refused the minted leaf, and a bypass of the policy covers it for a while.
+        PinnedClient = "pinned_client",
         /// The policy refuses plain HTTP, to this host or to all.
         PlainHttp = "plain_http",
         /// The policy opens no tunnel to this port.

@@ -13,6 +13,8 @@ use penstock_core::sni::Sni;
 pub(crate) struct HostTable {
     entries: HashMap<Sni, SocketAddr>,
     otherwise: Option<SocketAddr>,
+    /// The entries the other way round.
+    names: HashMap<SocketAddr, Vec<Sni>>,
 }
 
 /// Why an entry of the table cannot be used.
@@ -45,6 +47,7 @@ impl HostTable {
             let Ok(sni) = Sni::parse(name.as_bytes()) else {
                 return Err(HostEntryError::Name(name.to_owned()));
             };
+            self.names.entry(address).or_default().push(sni.clone());
             self.entries.insert(sni, address)
         };
         if previous.is_some() { Err(HostEntryError::Duplicate(name.to_owned())) } else { Ok(()) }
@@ -53,6 +56,14 @@ impl HostTable {
     /// The address to dial for `name`: its own entry, else that of `*`.
     pub(crate) fn find(&self, name: &Sni) -> Option<SocketAddr> {
         self.entries.get(name).copied().or(self.otherwise)
+    }
+
+    /// The names that are listed with `address`, unless every other name is led there too.
+    pub(crate) fn names_at(&self, address: SocketAddr) -> &[Sni] {
+        if self.otherwise == Some(address) {
+            return &[];
+        }
+        self.names.get(&address).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the entry that [`Self::find`] takes for `name` has `port`: an operator who lists a name with a port lets
@@ -87,6 +98,17 @@ mod tests {
         assert!(!table.allows_port(&sni("login.example"), 4433), "the star does not speak for a listed name");
         assert!(table.allows_port(&sni("a.example"), 4433));
         assert!(!table.allows_port(&sni("a.example"), 443));
+    }
+
+    #[test]
+    fn an_address_knows_its_names_unless_all_names_lead_there() {
+        let listed = [("a.example", "127.0.0.1:4433"), ("b.example", "127.0.0.1:4433")];
+        let at = |table: &HostTable, port| table.names_at(SocketAddr::from(([127, 0, 0, 1], port))).to_vec();
+        let mut table = table(&listed);
+        assert_eq!(at(&table, 4433), [sni("a.example"), sni("b.example")]);
+        assert_eq!(at(&table, 4434), []);
+        table.insert("*", "127.0.0.1:4433").unwrap();
+        assert_eq!(at(&table, 4433), []);
     }
 
     #[test]

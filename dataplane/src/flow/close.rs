@@ -4,6 +4,7 @@ use penstock_core::audit::{self, Status};
 use penstock_core::flow::{Fault, Leg};
 use penstock_core::policy::{Reason, Verdict};
 
+use super::pinned;
 use super::record::Flow;
 use crate::audit::unix_now_ms;
 
@@ -39,24 +40,48 @@ pub(crate) fn close(flow: &Flow, closed: Closed) {
     if let Some(fault) = closed.fault {
         cells.faults.add(fault, 1);
     }
-    let learned = flow.learned.borrow();
-    let inspected = learned.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Inspect);
-    let would_deny = closed.reason == Reason::WouldDeny;
-    let status = match closed.fault {
-        Some(_) if inspected => Status::Fault,
-        Some(fault) if closed.verdict == Verdict::Deny && fault.leg == Leg::Downstream => Status::Fault,
-        // Every browser asks once without credentials.
-        _ if closed.reason == Reason::Credentials && !learned.presented => return,
-        _ if closed.verdict == Verdict::Deny && closed.reason != Reason::Fault => Status::Denied,
-        _ if would_deny => Status::WouldDeny,
-        _ => return,
-    };
-    drop(learned);
+    count_gap(flow, closed);
+    let Some(status) = status(flow, closed) else { return };
     let mut event = event(flow, status);
-    // Only a refusal has a code; how a flow failed stands in `fault`.
+    // Only a refusal or a gap has a code; how a flow failed stands in `fault`.
     event.code = (status != Status::Fault).then(|| closed.reason.label().to_owned());
     event.fault = closed.fault.map(|fault| fault.to_string());
+    if closed.fault.is_some_and(pinned::is_refusal) {
+        // What a bypass must name.
+        event.client = flow.learned.borrow().ja4.clone().or(event.client);
+    }
     flow.shard.audit.record(event);
+}
+
+/// What the audit says of the flow's end; `None` when it says nothing.
+fn status(flow: &Flow, closed: Closed) -> Option<Status> {
+    let inspected = flow.learned.borrow().decision.as_ref().is_some_and(|it| it.verdict == Verdict::Inspect);
+    match (closed.reason, closed.fault) {
+        (_, Some(_)) if inspected => Some(Status::Fault),
+        (_, Some(fault)) if closed.verdict == Verdict::Deny && fault.leg == Leg::Downstream => Some(Status::Fault),
+        // Every browser asks once without credentials.
+        (Reason::Credentials, _) if !flow.learned.borrow().presented => None,
+        (Reason::EchRejected, Some(_)) => Some(Status::Fault),
+        // The client comes back under its true name; that flow is the one that matters.
+        (Reason::EchRejected, None) => None,
+        (reason, _) if closed.verdict == Verdict::Deny && reason != Reason::Fault => Some(Status::Denied),
+        (Reason::PinnedClient, _) => Some(Status::Allowed),
+        (Reason::WouldDeny, _) => Some(Status::WouldDeny),
+        (Reason::ConnectorAddress, _) => {
+            // Thousands of hosts share a provider's addresses: each is told once in a while.
+            let key = (flow.control.source.ip(), flow.learned.borrow().sni.clone());
+            flow.shard.reported.borrow_mut().is_new(key, flow.control.now_ms()).then_some(Status::WouldDeny)
+        }
+        _ => None,
+    }
+}
+
+fn count_gap(flow: &Flow, closed: Closed) {
+    let learned = flow.learned.borrow();
+    let connector = learned.decision.as_ref().and_then(|decision| decision.connectors.first());
+    if let (Reason::PinnedClient, Some(connector)) = (closed.reason, connector) {
+        flow.shard.cells.coverage_gaps.add(*connector, 1);
+    }
 }
 
 /// An audit event with everything that is known about the flow.

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::limits;
@@ -12,7 +13,7 @@ use penstock_core::policy::destination;
 use penstock_core::proxy::{Authority, Host};
 
 use super::control::ConnectError;
-use super::record::Flow;
+use super::record::{Destination, Flow};
 use crate::ring::Socket;
 
 /// Connects to what `authority` names; the socket is registered as the flow's upstream leg.
@@ -22,7 +23,10 @@ pub(crate) async fn dial(flow: &Flow, authority: &Authority) -> Result<Rc<Socket
     for address in addresses.into_iter().take(limits::DIAL_ADDRESSES_MAX) {
         flow.control.set_deadline(flow.shard.config.deadlines.dial);
         match connect(flow, address).await {
-            Ok(socket) => return Ok(socket),
+            Ok(socket) => {
+                flow.learned.borrow_mut().destination = Some(destination_of(flow, address));
+                return Ok(socket);
+            }
             Err(kind) => fault = Fault::upstream(Phase::Dial, kind),
         }
         if flow.control.check().is_err() {
@@ -43,7 +47,12 @@ async fn addresses(flow: &Flow, authority: &Authority) -> Result<Vec<SocketAddr>
             }
             flow.control.set_deadline(flow.shard.config.deadlines.dial);
             match flow.shard.resolver.resolve(name).await {
-                Ok(found) => found.to_vec(),
+                Ok(found) => {
+                    if flow.installed.snapshot.inspects(name) {
+                        flow.shard.addresses.learn(name, &found, Instant::now());
+                    }
+                    found.to_vec()
+                }
                 Err(kind) => return fault(Phase::Resolve, kind),
             }
         }
@@ -54,6 +63,13 @@ async fn addresses(flow: &Flow, authority: &Authority) -> Result<Vec<SocketAddr>
         .map(|address| SocketAddr::new(address, authority.port))
         .collect();
     if allowed.is_empty() { fault(Phase::Dial, FaultKind::AddressForbidden) } else { Ok(allowed) }
+}
+
+/// The address with the inspected hosts that have it, as far as the table or DNS told.
+fn destination_of(flow: &Flow, address: SocketAddr) -> Destination {
+    let mut hosts = flow.shard.addresses.hosts_at(address.ip(), Instant::now());
+    hosts.extend_from_slice(flow.shard.config.upstream.hosts.names_at(address));
+    Destination { address: address.ip(), hosts }
 }
 
 async fn connect(flow: &Flow, address: SocketAddr) -> Result<Rc<Socket>, FaultKind> {

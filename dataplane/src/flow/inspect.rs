@@ -10,6 +10,7 @@ use penstock_core::tls::ClientHelloReader;
 use penstock_core::tls::alert::{self, Alert};
 
 use super::close::Closed;
+use super::pinned;
 use super::record::{Active, Flow};
 use super::requests::Requests;
 use crate::audit::unix_now_ms;
@@ -31,7 +32,10 @@ pub(crate) async fn inspect(flow: &Flow, decision: &Decision, upstream: &Socket,
     };
     match relay(flow, decision, &sni, upstream, received).await {
         Ok(()) => closed,
-        Err(fault) => closed.with_fault(fault),
+        Err(fault) => {
+            pinned::handle_fault(flow, fault);
+            closed.with_fault(fault)
+        }
     }
 }
 
@@ -59,7 +63,7 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
     EditRelay::new(flow, downstream, upstream, exchange, requests).run().await
 }
 
-async fn refuse(flow: &Flow, why: Alert) {
+pub(super) async fn refuse(flow: &Flow, why: Alert) {
     let _ = flow.control.downstream.try_send(&alert::record(why));
     flow.control.downstream.shutdown_write();
     super::deny::linger(flow).await;
@@ -68,7 +72,7 @@ async fn refuse(flow: &Flow, why: Alert) {
 /// What the ClientHello offers, or the alert that says why nothing in it will do. Said before the origin is asked for
 /// anything: nothing is ever downgraded for an old client. The downstream engine would refuse too, but only afterwards
 /// and with whichever alert it comes to first.
-fn read_offer(received: &[u8]) -> Result<Offer, Alert> {
+pub(super) fn read_offer(received: &[u8]) -> Result<Offer, Alert> {
     let mut reader = ClientHelloReader::new();
     let hello = reader.handle_bytes(received).complete().ok_or(Alert::InternalError)?;
     if hello.version_max() < TLS_1_2 {
@@ -78,7 +82,7 @@ fn read_offer(received: &[u8]) -> Result<Offer, Alert> {
 }
 
 /// The upstream handshake: its certificate is checked for `sni` before anything is minted.
-async fn dial_tls<'a>(
+pub(super) async fn dial_tls<'a>(
     flow: &Flow,
     sni: &Sni,
     offer: Offer,
@@ -98,7 +102,7 @@ async fn dial_tls<'a>(
 }
 
 /// Mints the leaf and takes the client's handshake, in the protocol that the origin chose.
-async fn accept_tls<'a>(
+pub(super) async fn accept_tls<'a>(
     flow: &'a Flow,
     sni: &Sni,
     verified: &VerifiedUpstream,

@@ -9,6 +9,8 @@
 //! | `dial` | resolving and connecting |
 //! | `pass`, `inspect`, `deny` | the three verdicts |
 //! | `plain`, `own` | requests for plain HTTP, and to the listener itself |
+//! | `ech` | the rejection of Encrypted ClientHello |
+//! | `pinned` | clients that refuse the minted leaf |
 //! | `requests` | what an inspected flow's requests leave in metrics and audit |
 //! | `close` | the one exit: metrics and audit, exactly once |
 
@@ -17,9 +19,11 @@ mod close;
 mod control;
 mod deny;
 mod dial;
+mod ech;
 mod inspect;
 mod own;
 mod pass;
+mod pinned;
 mod plain;
 mod record;
 mod requests;

@@ -1,19 +1,25 @@
 //! Pass: what was read is replayed, then the kernel joins the two sockets.
 
-use penstock_core::flow::{Fault, Phase};
-use penstock_core::policy::{Decision, Verdict};
+use penstock_core::flow::{Fault, FaultKind, Phase};
+use penstock_core::policy::{Decision, Reason, Verdict};
+use penstock_core::tls::alert::Alert;
 
 use super::close::Closed;
+use super::deny;
 use super::record::{Active, Flow};
-use crate::relay;
+use crate::relay::splice::{self, Opening};
 use crate::ring::Socket;
 
-/// Forwards `received` and relays until both directions have ended.
-pub(crate) async fn pass(flow: &Flow, decision: &Decision, upstream: &Socket, received: Vec<u8>) -> Closed {
+/// Forwards what the flow opened with and relays until both directions have ended.
+pub(crate) async fn pass(flow: &Flow, decision: &Decision, upstream: &Socket, opening: Opening) -> Closed {
     let _active = Active::enter(flow, Verdict::Pass);
     let closed = Closed::of(Verdict::Pass, decision.reason);
-    match relay::splice::relay(flow, upstream, received).await {
+    match splice::relay(flow, upstream, opening).await {
         Ok(()) => closed,
+        Err((_, FaultKind::NameChanged)) => {
+            let closed = deny::alert(flow, decision, Some(Alert::IllegalParameter));
+            Closed { reason: Reason::NameChanged, ..closed }
+        }
         Err((leg, kind)) => closed.with_fault(Fault { leg, phase: Phase::Relay, kind }),
     }
 }

@@ -2,6 +2,7 @@
 //! about it on the way, for metrics and audit.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use penstock_core::proxy::{Authority, Host};
 use penstock_core::sni::Sni;
 
 use super::FlowControl;
+use super::sniff::SniffedHello;
 use crate::auth::Who;
 use crate::shard::Shard;
 use crate::shard::mailbox::Installed;
@@ -26,6 +28,8 @@ pub(crate) struct Flow {
 #[derive(Default)]
 pub(crate) struct Learned {
     pub(crate) authority: Option<Authority>,
+    /// What was dialled; `None` before.
+    pub(crate) destination: Option<Destination>,
     /// The product token of the proxy request's User-Agent.
     pub(crate) agent: Option<String>,
     /// The user, when the listener asks for credentials.
@@ -36,6 +40,13 @@ pub(crate) struct Learned {
     /// Fingerprint of the ClientHello; read only for flows that reach the audit.
     pub(crate) ja4: Option<String>,
     pub(crate) decision: Option<Decision>,
+}
+
+/// An upstream's address, and the hosts that are known to have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) address: IpAddr,
+    pub(crate) hosts: Vec<Sni>,
 }
 
 /// Counts a flow as active for as long as it lives.
@@ -60,36 +71,36 @@ impl Drop for Active<'_> {
 impl Flow {
     /// Asks the flow's snapshot, with what is known so far; `sni` and `tls` are the sniffer's findings.
     pub(crate) fn decide(&self, sni: Option<&Sni>, tls: bool) -> Decision {
-        self.ask(sni, tls, Snapshot::decide)
+        self.ask(FlowFacts { sni, tls, ..FlowFacts::of(self.control.source.ip()) }, Snapshot::decide)
+    }
+
+    /// The same on a ClientHello.
+    pub(crate) fn decide_hello(&self, hello: &SniffedHello) -> Decision {
+        let facts = FlowFacts::of(self.control.source.ip());
+        self.ask(FlowFacts { sni: hello.sni.as_ref(), ech: hello.has_ech, ..facts }, Snapshot::decide)
     }
 
     /// The same about a request for plain HTTP.
     pub(crate) fn decide_plain(&self) -> Decision {
-        self.ask(None, false, Snapshot::decide_plain)
+        self.ask(FlowFacts { tls: false, ..FlowFacts::of(self.control.source.ip()) }, Snapshot::decide_plain)
     }
 
-    fn ask(
-        &self,
-        sni: Option<&Sni>,
-        tls: bool,
-        decide: impl FnOnce(&Snapshot, &FlowFacts<'_>) -> Decision,
-    ) -> Decision {
+    fn ask(&self, facts: FlowFacts<'_>, decide: impl FnOnce(&Snapshot, &FlowFacts<'_>) -> Decision) -> Decision {
         let learned = self.learned.borrow();
         let authority = learned.authority.as_ref();
-        let destination = match authority.map(|authority| &authority.host) {
+        let literal = match authority.map(|authority| &authority.host) {
             Some(Host::Address(address)) => Some(*address),
             Some(Host::Name(_)) | None => None,
         };
-        let who = learned.who.as_deref();
+        let (who, destination) = (learned.who.as_deref(), learned.destination.as_ref());
         let facts = FlowFacts {
-            source: self.control.source.ip(),
             user: who.map(|who| who.user.as_str()),
             groups: who.map_or(&[], |who| &who.groups),
             port: authority.map(|authority| authority.port),
-            sni,
             authority: authority.and_then(|authority| authority.host.name()),
-            destination,
-            tls,
+            destination: destination.map(|destination| destination.address).or(literal),
+            destination_hosts: destination.map_or(&[], |destination| &destination.hosts),
+            ..facts
         };
         decide(&self.installed.snapshot, &facts)
     }

@@ -3,6 +3,7 @@
 use penstock_core::flow::{Fault, Phase};
 use penstock_core::policy::{Decision, Mode, Reason, Verdict};
 use penstock_core::proxy::{ConnectHead, ProxyRequest};
+use penstock_core::tls::RetryWatch;
 use penstock_core::tls::alert::Alert;
 
 use super::admit::{self, Admitted};
@@ -11,8 +12,9 @@ use super::deny::{self, Refusal};
 use super::plain::{Next, Visit};
 use super::record::Flow;
 use super::sniff::{self, Sniffed};
-use super::{close, dial, inspect, own, pass, plain};
+use super::{close, dial, ech, inspect, own, pass, pinned, plain};
 use crate::ingress::explicit;
+use crate::relay::splice::Opening;
 
 /// Serves one flow of the explicit proxy listener and records its end, exactly once.
 pub(crate) async fn serve(flow: Flow) {
@@ -80,6 +82,7 @@ async fn tunnel(flow: &Flow, request: ConnectHead, mut received: Vec<u8>) -> Clo
     {
         let mut learned = flow.learned.borrow_mut();
         learned.decision = None;
+        learned.destination = None;
         learned.authority = Some(request.authority);
         learned.agent = request.agent;
     }
@@ -94,46 +97,79 @@ async fn tunnel(flow: &Flow, request: ConnectHead, mut received: Vec<u8>) -> Clo
         return Closed::fault(fault);
     }
     let sniffed = sniff::sniff(flow, &upstream, &mut received).await;
-    let (decision, alert) = match sniffed {
+    let Decided { decision, alert, hello_bytes } = match sniffed {
         Ok(sniffed) => decide(flow, sniffed),
         Err(fault) => return Closed::fault(fault),
     };
-    {
-        let mut learned = flow.learned.borrow_mut();
-        learned.decision = Some(decision.clone());
-        if decision.verdict != Verdict::Pass {
-            learned.ja4 = sniff::fingerprint(&received);
-        }
-    }
+    let decision = learn(flow, decision, &received);
     match decision.verdict {
+        Verdict::Deny if decision.reason == Reason::EchRejected => {
+            ech::reject(flow, &decision, &upstream, received).await
+        }
         Verdict::Deny => deny::alert(flow, &decision, alert),
         Verdict::Inspect => inspect::inspect(flow, &decision, &upstream, received).await,
-        Verdict::Pass => pass::pass(flow, &decision, &upstream, received).await,
+        Verdict::Pass => pass::pass(flow, &decision, &upstream, opening(flow, &decision, received, hello_bytes)).await,
     }
 }
 
-/// The decision on what was sniffed, and the alert that a client would understand should it be a denial.
-fn decide(flow: &Flow, sniffed: Sniffed) -> (Decision, Option<Alert>) {
-    match sniffed {
-        Sniffed::Hello(sni) => {
-            let decision = flow.decide(sni.as_ref(), true);
-            flow.learned.borrow_mut().sni = sni;
+/// Keeps the decision and, where the flow is not simply passed, the client's fingerprint. A client that a bypass covers
+/// passes after all.
+fn learn(flow: &Flow, decision: Decision, received: &[u8]) -> Decision {
+    let ja4 = if decision.verdict == Verdict::Pass { None } else { sniff::fingerprint(received) };
+    flow.learned.borrow_mut().ja4 = ja4;
+    let decision =
+        if decision.verdict == Verdict::Inspect && pinned::passes(flow) { decision.bypassed() } else { decision };
+    flow.learned.borrow_mut().decision = Some(decision.clone());
+    decision
+}
+
+/// What a passed flow begins with. Where policy is enforced, the name that was decided on may not change afterwards.
+fn opening(flow: &Flow, decision: &Decision, received: Vec<u8>, hello_bytes: Option<usize>) -> Opening {
+    match hello_bytes {
+        Some(hello_bytes) if decision.mode == Mode::Enforce => {
+            let watch = RetryWatch::new(flow.learned.borrow().sni.clone());
+            Opening { hello_bytes, received, watch }
+        }
+        _ => Opening { hello_bytes: received.len(), received, watch: RetryWatch::open() },
+    }
+}
+
+/// A decision on what was sniffed.
+struct Decided {
+    decision: Decision,
+    /// What a client would understand should it be a denial.
+    alert: Option<Alert>,
+    /// Where the ClientHello ends, if there is one that can be read.
+    hello_bytes: Option<usize>,
+}
+
+fn decide(flow: &Flow, sniffed: Sniffed) -> Decided {
+    let hello_bytes = match &sniffed {
+        Sniffed::Hello(hello) | Sniffed::HelloBehindServer(hello) => Some(hello.bytes),
+        Sniffed::NotTls | Sniffed::Rejected(_) => None,
+    };
+    let (decision, alert) = match sniffed {
+        Sniffed::Hello(hello) => {
+            let decision = flow.decide_hello(&hello);
+            flow.learned.borrow_mut().sni = hello.sni;
             (decision, Some(Alert::AccessDenied))
         }
-        Sniffed::HelloBehindServer(sni) => {
-            let decision = flow.decide(sni.as_ref(), true);
-            flow.learned.borrow_mut().sni = sni;
-            if decision.verdict == Verdict::Inspect {
-                return (refuse(decision), Some(Alert::UnexpectedMessage));
+        Sniffed::HelloBehindServer(hello) => {
+            let decision = flow.decide_hello(&hello);
+            flow.learned.borrow_mut().sni = hello.sni;
+            if decision.verdict == Verdict::Inspect || decision.reason == Reason::EchRejected {
+                (refuse(decision), Some(Alert::UnexpectedMessage))
+            } else {
+                (decision, Some(Alert::AccessDenied))
             }
-            (decision, Some(Alert::AccessDenied))
         }
         Sniffed::Rejected(reject) => {
             flow.shard.cells.faults.add(Fault::downstream(Phase::Sniff, reject.fault_kind()), 1);
             (refuse(flow.decide(None, true)), reject.alert())
         }
         Sniffed::NotTls => (flow.decide(None, false), None),
-    }
+    };
+    Decided { decision, alert, hello_bytes }
 }
 
 /// A hello that a server may read otherwise than we do is refused whatever it names, to all whom a profile governs.

@@ -18,14 +18,24 @@ use crate::ring::Socket;
 
 /// What the client's first bytes are.
 pub(crate) enum Sniffed {
-    /// A ClientHello, with its host name if it has one.
-    Hello(Option<Sni>),
+    /// A ClientHello.
+    Hello(SniffedHello),
     /// A ClientHello behind words of the server: TLS inside something else, which cannot be inspected.
-    HelloBehindServer(Option<Sni>),
+    HelloBehindServer(SniffedHello),
     /// Another protocol.
     NotTls,
     /// TLS, but not a ClientHello that every server would read the same way.
     Rejected(HelloReject),
+}
+
+/// What matters of a ClientHello.
+pub(crate) struct SniffedHello {
+    /// The host name, if it has one.
+    pub(crate) sni: Option<Sni>,
+    /// Whether it offers Encrypted ClientHello, or GREASE in its place.
+    pub(crate) has_ech: bool,
+    /// Where in the bytes received it ends.
+    pub(crate) bytes: usize,
 }
 
 /// Reads into `received` until the first bytes can be judged. The deadline is absolute: a drip does not extend it.
@@ -37,12 +47,13 @@ pub(crate) async fn sniff(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>
     loop {
         if !received.is_empty() {
             match reader.handle_bytes(received) {
-                Parsed::Complete { value: hello, .. } if server_spoke => {
-                    return Ok(Sniffed::HelloBehindServer(hello.sni));
-                }
-                Parsed::Complete { value: hello, .. } => {
+                Parsed::Complete { value: hello, consumed } => {
+                    let hello = SniffedHello { has_ech: hello.ech.is_some(), sni: hello.sni, bytes: consumed };
+                    if server_spoke {
+                        return Ok(Sniffed::HelloBehindServer(hello));
+                    }
                     flow.shard.cells.sniff_seconds.observe((), started.elapsed().as_secs_f64());
-                    return Ok(Sniffed::Hello(hello.sni));
+                    return Ok(Sniffed::Hello(hello));
                 }
                 Parsed::Incomplete { .. } => {}
                 Parsed::Reject(HelloReject::NotTls) => return Ok(Sniffed::NotTls),

@@ -204,8 +204,8 @@ fn issuer(delivered: &Delivered, snapshot: &Snapshot, may_have_ended: MayHaveEnd
         let (start, end) = (sent.not_before, sent.not_after);
         return refuse(format!("it is valid from {start} to {end}, and this node's clock says {now}"));
     }
-    if !issuer.covers(snapshot.inspected_hosts()) {
-        return refuse("its name constraints do not cover every inspected host".to_owned());
+    if !issuer.covers(snapshot.minted_hosts()) {
+        return refuse("its name constraints do not cover every host that it must mint for".to_owned());
     }
     Ok(issuer)
 }

@@ -22,6 +22,7 @@ pub(crate) fn collect(shards: &[Arc<ShardCells>], process: &ProcessCells) -> Vec
     samples.counter(&catalogue::REQUESTS_TOTAL, |cells| &cells.requests);
     samples.counter(&catalogue::DENIALS_TOTAL, |cells| &cells.denials);
     samples.counter(&catalogue::HEADERS_STRIPPED_TOTAL, |cells| &cells.headers_stripped);
+    samples.counter(&catalogue::COVERAGE_GAPS_TOTAL, |cells| &cells.coverage_gaps);
     samples.counter(&catalogue::FAULTS_TOTAL, |cells| &cells.faults);
     samples.counter(&catalogue::LEAF_CACHE_HITS_TOTAL, |cells| &cells.leaf_cache_hits);
     samples.counter(&catalogue::LEAF_MINTED_TOTAL, |cells| &cells.leaf_minted);
@@ -144,6 +145,7 @@ mod tests {
         cells.requests.add((ConnectorId::Slack, Http::One, Mode::Enforce), 1);
         cells.denials.add(DenialCode::Aadsts500021, 1);
         cells.headers_stripped.add(ConnectorId::Slack, 2);
+        cells.coverage_gaps.add(ConnectorId::Slack, 1);
         cells.faults.add(Fault::upstream(Phase::Dial, FaultKind::Deadline), 1);
         cells.leaf_cache_hits.add((), 1);
         cells.leaf_minted.add((), 1);

@@ -13,6 +13,9 @@ use std::io::ErrorKind;
 use penstock_core::flow::{Direction, FaultKind, Leg, RelayPath};
 use penstock_core::limits;
 use penstock_core::relay::{HalfState, Relay, Step};
+use penstock_core::tls::RetryWatch;
+use penstock_core::tls::retry::Wait;
+use tokio::sync::Notify;
 
 use crate::flow::{Flow, Stop};
 use crate::ring::{Pipe, Socket};
@@ -20,23 +23,39 @@ use crate::ring::{Pipe, Socket};
 /// Which leg failed, and how.
 pub(crate) type RelayFault = (Leg, FaultKind);
 
-/// Writes `received` upstream, then relays both directions to their ends.
-pub(crate) async fn relay(flow: &Flow, upstream: &Socket, received: Vec<u8>) -> Result<(), RelayFault> {
+/// What a passed flow begins with.
+pub(crate) struct Opening {
+    /// All that the client has sent.
+    pub(crate) received: Vec<u8>,
+    /// So much of it goes on at once: the ClientHello, or all of it.
+    pub(crate) hello_bytes: usize,
+    /// Judges what follows.
+    pub(crate) watch: RetryWatch,
+}
+
+/// Writes what was received upstream, then relays both directions to their ends.
+pub(crate) async fn relay(flow: &Flow, upstream: &Socket, opening: Opening) -> Result<(), RelayFault> {
+    let Opening { mut received, hello_bytes, watch } = opening;
     let downstream = &*flow.control.downstream;
-    let state = &RefCell::new(Relay::new(flow.control.now_ms()));
-    let egress = Lane { flow, state, direction: Direction::Egress, from: downstream, to: upstream };
-    let ingress = Lane { flow, state, direction: Direction::Ingress, from: upstream, to: downstream };
+    let shared = &Shared {
+        relay: RefCell::new(Relay::new(flow.control.now_ms())),
+        watch: RefCell::new(watch),
+        answered: Notify::new(),
+    };
+    let egress = Lane { flow, shared, direction: Direction::Egress, from: downstream, to: upstream };
+    let ingress = Lane { flow, shared, direction: Direction::Ingress, from: upstream, to: downstream };
     let forward = async {
+        let held = received.split_off(hello_bytes.min(received.len()));
         egress.read(received.len());
         let replayed = egress.write(received.as_slice(), RelayPath::Copy).await;
         drop(received);
         match replayed {
-            Ok(()) => egress.pump().await,
+            Ok(()) => egress.pump(held).await,
             Err(fault) => Err(fault),
         }
         .inspect_err(|_fault| abort(flow))
     };
-    let backward = async { ingress.pump().await.inspect_err(|_fault| abort(flow)) };
+    let backward = async { ingress.pump(Vec::new()).await.inspect_err(|_fault| abort(flow)) };
     let (forward, backward) = tokio::join!(forward, backward);
     let result = match (forward, backward) {
         // The half that was only told to stop is not the cause.
@@ -54,24 +73,37 @@ fn abort(flow: &Flow) {
     flow.control.stop(Stop::Aborted);
 }
 
+/// What both directions know; borrowed between awaits only.
+struct Shared {
+    relay: RefCell<Relay>,
+    watch: RefCell<RetryWatch>,
+    /// Wakes what waits for the server's first message.
+    answered: Notify,
+}
+
 /// One direction of a passed flow.
 struct Lane<'a> {
     flow: &'a Flow,
-    /// Shared by both directions; borrowed between awaits only.
-    state: &'a RefCell<Relay>,
+    shared: &'a Shared,
     direction: Direction,
     from: &'a Socket,
     to: &'a Socket,
 }
 
 impl Lane<'_> {
-    /// Copies, then splices, until the end of the stream; then shuts the other leg's writing side down.
-    async fn pump(&self) -> Result<(), RelayFault> {
-        let busy = self.copy().await?;
+    /// Copies, then splices, until the end of the stream; then shuts the other leg's writing side down. `held` was
+    /// received before.
+    async fn pump(&self, held: Vec<u8>) -> Result<(), RelayFault> {
+        let watched = self.direction == Direction::Egress && !self.shared.watch.borrow().is_open();
+        let busy = if watched { self.copy_watched(held).await? } else { self.copy_held(held).await? };
         if busy {
             self.splice().await?;
         }
-        let step = self.state.borrow_mut().handle_end(self.direction, self.flow.control.now_ms());
+        if self.direction == Direction::Ingress {
+            self.shared.watch.borrow_mut().handle_ingress_end();
+            self.shared.answered.notify_one();
+        }
+        let step = self.shared.relay.borrow_mut().handle_end(self.direction, self.flow.control.now_ms());
         self.obey(step);
         Ok(())
     }
@@ -83,11 +115,53 @@ impl Lane<'_> {
             // Both pumps return by themselves; closing the sockets ends what is open.
             Step::Continue | Step::Finish | Step::Reset(_) => {}
         }
-        let state = self.state.borrow();
+        let state = self.shared.relay.borrow();
         let both_open =
             [Direction::Egress, Direction::Ingress].iter().all(|half| state.state(*half) == HalfState::Open);
         let deadlines = &self.flow.shard.config.deadlines;
         self.flow.control.set_deadline(if both_open { deadlines.idle } else { deadlines.half_close });
+    }
+
+    async fn copy_held(&self, held: Vec<u8>) -> Result<bool, RelayFault> {
+        if !held.is_empty() {
+            self.read(held.len());
+            self.write(&held, RelayPath::Copy).await?;
+        }
+        drop(held);
+        self.copy().await
+    }
+
+    /// Copies what the watch allows, until it has seen enough; then as [`Self::copy`]. What it does not allow yet stays
+    /// in `held`, which its own bounds limit.
+    async fn copy_watched(&self, mut held: Vec<u8>) -> Result<bool, RelayFault> {
+        self.read(held.len());
+        loop {
+            let judged = self.shared.watch.borrow_mut().handle_egress(&held);
+            let allowed = judged.map_err(|_changed| (Leg::Downstream, FaultKind::NameChanged))?;
+            self.write(held.get(..allowed.bytes).unwrap_or_default(), RelayPath::Copy).await?;
+            held.drain(..allowed.bytes);
+            if allowed.wait == Some(Wait::Server) {
+                let answered = self.flow.control.notified(&self.shared.answered).await;
+                answered.map_err(|stop| (self.reading_leg(), stop.kind()))?;
+                continue;
+            }
+            if held.is_empty() {
+                held = Vec::new();
+                self.wait_readable().await?;
+                if self.shared.watch.borrow().is_open() {
+                    return self.copy().await;
+                }
+            }
+            let before = held.len();
+            held.reserve(WATCHED_READ_BYTES);
+            match self.from.try_recv_spare(&mut held) {
+                Ok(0) => return Ok(false),
+                Ok(_) => self.read(held.len() - before),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_readable().await?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err((self.reading_leg(), FaultKind::ConnectionReset)),
+            }
+        }
     }
 
     /// Copies until the end of the stream (`false`) or until the direction is worth a pipe (`true`).
@@ -102,6 +176,7 @@ impl Lane<'_> {
                     Ok(count) => {
                         self.read(count);
                         let bytes = scratch.get(..count).unwrap_or_default();
+                        self.watch_answer(bytes);
                         let sent = self.send(bytes, RelayPath::Copy)?;
                         (count, bytes.get(sent..).unwrap_or_default().to_vec())
                     }
@@ -116,9 +191,17 @@ impl Lane<'_> {
             }
             self.write(&unsent, RelayPath::Copy).await?;
             copied_bytes += received;
-            if copied_bytes >= PROMOTE_BYTES && received >= self.flow.shard.scratch.borrow().len() / 2 {
+            let may_splice = copied_bytes >= PROMOTE_BYTES && self.shared.watch.borrow().is_settled();
+            if may_splice && received >= self.flow.shard.scratch.borrow().len() / 2 {
                 return Ok(true);
             }
+        }
+    }
+
+    /// Shows the watch what the server sends, before the client can see it.
+    fn watch_answer(&self, bytes: &[u8]) {
+        if self.direction == Direction::Ingress && self.shared.watch.borrow_mut().handle_ingress(bytes) {
+            self.shared.answered.notify_one();
         }
     }
 
@@ -198,11 +281,11 @@ impl Lane<'_> {
     }
 
     fn read(&self, bytes: usize) {
-        self.state.borrow_mut().handle_read(self.direction, bytes, self.flow.control.now_ms());
+        self.shared.relay.borrow_mut().handle_read(self.direction, bytes, self.flow.control.now_ms());
     }
 
     fn written(&self, bytes: usize, path: RelayPath) {
-        let step = self.state.borrow_mut().handle_written(self.direction, bytes, self.flow.control.now_ms());
+        let step = self.shared.relay.borrow_mut().handle_written(self.direction, bytes, self.flow.control.now_ms());
         self.obey(step);
         self.flow.shard.cells.relay_bytes.add((self.direction, path), bytes as u64);
     }
@@ -222,6 +305,8 @@ impl Lane<'_> {
     }
 }
 
+/// Room for one read while a second ClientHello may come.
+const WATCHED_READ_BYTES: usize = 4 * 1024;
 /// Copied bytes after which a direction that fills its reads is promoted to `splice(2)`.
 const PROMOTE_BYTES: usize = 32 * 1024;
 /// Most that one `splice(2)` call moves: the pipe's capacity bounds it anyway.

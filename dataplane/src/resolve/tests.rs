@@ -12,7 +12,7 @@ use penstock_core::flow::FaultKind;
 use penstock_core::limits;
 use penstock_core::sni::Sni;
 
-use super::{Lookups, Resolver};
+use super::{ConnectorAddresses, Lookups, Resolver};
 
 /// How the server treats every question.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,7 @@ fn answer(question: &[u8], mood: u8) -> Option<Vec<u8>> {
         (_, "mute6", false) => return None,
         (_, "many", true) => (0, (0..60).map(|last| IpAddr::from([192, 0, 2, last])).collect()),
         (_, "both", false) => (0, vec!["2001:db8::1".parse().unwrap()]),
+        (_, "public", true) => (0, vec!["8.8.8.8".parse().unwrap()]),
         (_, "empty", _) | (_, _, false) => (0, vec![]),
         (_, _, true) => (0, vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]),
     };
@@ -238,4 +239,24 @@ async fn without_a_server_it_says_so() {
     let resolver = Resolver::new(Lookups::start(&tokio::runtime::Handle::current(), &[closed]));
     let kind = resolver.resolve(&sni("both.example")).await.unwrap_err();
     assert!(matches!(kind, FaultKind::Unreachable | FaultKind::Deadline), "{kind}");
+}
+
+#[tokio::test]
+async fn addresses_of_followed_names_are_known_ahead() {
+    let server = Server::start();
+    let runtime = tokio::runtime::Handle::current();
+    let known = ConnectorAddresses::start(&runtime, Lookups::start(&runtime, &[server.address]));
+    let names = ["missing.example", "public.example", "plain.example"];
+    known.follow(names.into_iter().map(sni));
+    let public = IpAddr::from([8, 8, 8, 8]);
+    while known.hosts_at(public, Instant::now()).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(known.hosts_at(public, Instant::now()), [sni("public.example")]);
+    assert!(known.hosts_at(IpAddr::from([192, 0, 2, 1]), Instant::now()).is_empty(), "never dialled, never learned");
+    // The same names again are no new question.
+    let asked = server.questions();
+    known.follow(names.into_iter().map(sni));
+    tokio::task::yield_now().await;
+    assert_eq!(server.questions(), asked);
 }

@@ -6,16 +6,21 @@
 //! | `state` | what the flows of one shard share |
 //! | `flow_table` | the flows now open, and their deadlines |
 //! | `pools` | pipes |
+//! | `pinned` | clients that have refused the leaf and may pass |
+//! | `recent` | what was told lately |
 //! | `clock` | coarse time for deadlines |
 //! | `mailbox` | messages from the link to the shard |
 
 mod clock;
 mod flow_table;
 pub(crate) mod mailbox;
+mod pinned;
 mod pools;
+mod recent;
 mod run;
 mod state;
 
 pub(crate) use clock::Clock;
+pub(crate) use pinned::{PinnedClient, PinnedClients};
 pub(crate) use run::{Seed, run};
 pub(crate) use state::{Shard, ShardSeed};

@@ -1,17 +1,23 @@
 //! What the flows of one shard share. It belongs to one thread; nothing in it is locked.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use penstock_core::limits;
+use penstock_core::sni::Sni;
+
 use super::Clock;
 use super::flow_table::FlowTable;
+use super::pinned::PinnedClients;
 use super::pools::PipePool;
+use super::recent::Recent;
 use crate::audit::AuditRing;
 use crate::auth::{Gate, Workers};
 use crate::config::Config;
 use crate::metrics::ShardCells;
-use crate::resolve::{Lookups, Resolver};
+use crate::resolve::{ConnectorAddresses, Lookups, Resolver};
 use crate::shard::mailbox::Installed;
 use crate::tls::{TlsShard, TlsShared};
 
@@ -22,6 +28,8 @@ pub(crate) struct ShardSeed {
     pub(crate) cells: Arc<ShardCells>,
     pub(crate) audit: AuditRing,
     pub(crate) lookups: Lookups,
+    pub(crate) addresses: ConnectorAddresses,
+    pub(crate) pinned: PinnedClients,
     pub(crate) tls: Arc<TlsShared>,
     pub(crate) auth: Option<Workers>,
 }
@@ -33,6 +41,10 @@ pub(crate) struct Shard {
     pub(crate) cells: Arc<ShardCells>,
     pub(crate) audit: AuditRing,
     pub(crate) resolver: Resolver,
+    pub(crate) addresses: ConnectorAddresses,
+    pub(crate) pinned: PinnedClients,
+    /// Sources and names of flows that the audit hears of once in a while.
+    pub(crate) reported: RefCell<Recent<(IpAddr, Option<Sni>)>>,
     pub(crate) tls: RefCell<TlsShard>,
     /// Of a listener that asks for credentials.
     pub(crate) gate: Option<Gate>,
@@ -54,6 +66,9 @@ impl Shard {
             config: seed.config,
             audit: seed.audit,
             resolver: Resolver::new(seed.lookups),
+            addresses: seed.addresses,
+            pinned: seed.pinned,
+            reported: RefCell::new(Recent::new(limits::REPORTED_FLOWS_MAX, REPORT_SPAN_MS)),
             tls: RefCell::new(tls),
             gate: seed.auth.map(Gate::new).transpose().map_err(anyhow::Error::msg)?,
             flows: FlowTable::new(seed.index, Rc::clone(&clock)),
@@ -73,6 +88,11 @@ impl Shard {
 
     /// Puts a snapshot and its issuer in force for flows that start from now on.
     pub(super) fn install(&self, installed: Arc<Installed>) {
+        if self.index == 0 {
+            // One shard speaks for all. Names of the operator's table need no DNS.
+            let hosts = &self.config.upstream.hosts;
+            self.addresses.follow(installed.snapshot.inspected_names().filter(|name| hosts.find(name).is_none()));
+        }
         let epoch = installed.snapshot.epoch().unwrap_or(0);
         self.tls.borrow_mut().install_issuer(Arc::clone(&installed.issuer), epoch);
         self.cells.policy_epoch.set((), epoch);
@@ -80,5 +100,7 @@ impl Shard {
     }
 }
 
+/// Between two audit events on flows of one source under one name that only have a suspicious address.
+const REPORT_SPAN_MS: u64 = 3_600_000;
 /// One read of a copied flow: large enough to show that a flow is busy, small enough to stay in the cache.
 const SCRATCH_BYTES: usize = 32 * 1024;

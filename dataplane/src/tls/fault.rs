@@ -46,6 +46,7 @@ pub(super) fn alerted(leg: Leg, alert: AlertDescription) -> FaultKind {
     );
     match (leg, alert) {
         (Leg::Downstream, _) if about_certificate => FaultKind::Untrusted,
+        (Leg::Downstream, AlertDescription::EncryptedClientHelloRequired) => FaultKind::EchRequired,
         // Only after a request for one, which we never answer.
         (Leg::Upstream, AlertDescription::CertificateRequired) => FaultKind::ClientCertificate,
         _ => FaultKind::Tls,

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Host name that the client asks for.
-    #[arg(long, value_name = "NAME", required_unless_present = "destination")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["destination", "destination_host"])]
     sni: Option<String>,
     /// Address of the inside host.
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
@@ -33,6 +33,18 @@ pub(crate) struct Arguments {
     /// Address that the client asks for.
     #[arg(long, value_name = "IP")]
     destination: Option<IpAddr>,
+    /// Host name in the CONNECT request, where it is another than in the ClientHello.
+    #[arg(long, value_name = "NAME")]
+    authority: Option<String>,
+    /// A host whose address the client asks for: what then becomes of another name, or of none.
+    #[arg(long, value_name = "NAME")]
+    destination_host: Option<String>,
+    /// The client offers Encrypted ClientHello (or GREASE); --sni is its outer name.
+    #[arg(long, requires = "sni")]
+    ech: bool,
+    /// JA4 fingerprint of the client: says whether a bypass would cover it.
+    #[arg(long, value_name = "JA4")]
+    ja4: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +56,8 @@ const EXAMPLES: &str = "\
 Examples:
   penstock explain --policy policy.toml --sni login.microsoftonline.com
   penstock explain --policy policy.toml --sni login.live.com --source 10.20.0.1 --json
+  penstock explain --policy policy.toml --sni cloudflare-ech.com --ech --authority claude.ai
+  penstock explain --policy policy.toml --sni www.example.org --destination-host claude.ai
   penstock explain --sni claude.ai --user alice --group finance            (asks the daemon)";
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -53,6 +67,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         user: arguments.user,
         groups: arguments.group,
         destination: arguments.destination,
+        authority: arguments.authority,
+        destination_host: arguments.destination_host,
+        ech: arguments.ech,
+        ja4: arguments.ja4,
         policy: None,
     };
     let explanation = match &arguments.policy {
@@ -75,7 +93,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn show(question: &Question, explanation: &Value) -> anyhow::Result<()> {
-    let flow = question.sni.clone().or_else(|| question.destination.map(|address| address.to_string()));
+    let named = question.sni.clone().or_else(|| question.destination_host.clone());
+    let flow = named.or_else(|| question.destination.map(|address| address.to_string()));
     let source = question.source.map(|source| source.to_string()).unwrap_or_default();
     let field = |name| output::cell(explanation, name);
     output::line(&format!("{} from {source}: {} ({})", flow.unwrap_or_default(), field("verdict"), field("reason")))?;
@@ -101,6 +120,9 @@ fn show(question: &Question, explanation: &Value) -> anyhow::Result<()> {
         if !names.is_empty() {
             rows.push(vec![name.replace('_', " "), names.join(", ")]);
         }
+    }
+    if let Some(seconds) = explanation.get("bypass_seconds").and_then(Value::as_u64) {
+        rows.push(vec!["bypass".to_owned(), format!("for {seconds} s from its refusal of the certificate")]);
     }
     rows.retain(|row| row.get(1).is_some_and(|cell| !cell.is_empty()));
     for row in rows {

@@ -137,7 +137,7 @@ pub(super) fn state(epoch: u64) -> State {
 /// An issuer for the hosts of [`POLICY`], from `start` for `days`.
 pub(super) fn issuer(start: i64, days: i64) -> Issuer {
     let snapshot = penstock_core::policy::compile("policy", POLICY, None, 0).unwrap();
-    let hosts: Vec<&str> = snapshot.inspected_hosts().collect();
+    let hosts: Vec<&str> = snapshot.minted_hosts().collect();
     issuer_for(&hosts, start, days)
 }
 
