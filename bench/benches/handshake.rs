@@ -1,6 +1,8 @@
 //! What our side of a TLS handshake costs, both legs, and what a record costs after it: CPU time of the thread, without
 //! the peer's work.
 //!
+//! The legs are by our rustls engine, and under `boring/` by the second one, which keeps no upstream sessions.
+//!
 //! `rustls/…` is the same handshake by rustls alone with its own verifier, as a measure of the machine in the same run.
 //! The upstream shows a leaf and an intermediate, all P-256. Floors to compare with (rustls 0.23 in memory, one core):
 //! upstream full 203 us, resumed 68 us; downstream full 108 us, resumed 95 us; about 20 us more each with
@@ -19,6 +21,7 @@ use penstock_bench::processor::thread_time;
 use penstock_core::mint::{
     AuthorityRequest, CertificateFacts, PermittedNames, SignError, Signer, Validity, encode_issuer, encode_root,
 };
+use penstock_core::policy::EngineKind;
 use penstock_core::sni::Sni;
 use penstock_dataplane::bench_support::{EngineBench, LeafBench, TlsBench};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -300,6 +303,29 @@ fn handshakes(criterion: &mut Criterion) {
     });
     group.finish();
     leaves(criterion, &mut bed);
+    by_boring(criterion, &mut bed, &leaf);
+}
+
+/// The same by the second engine, as far as it does the same.
+fn by_boring(criterion: &mut Criterion, bed: &mut Bed, leaf: &LeafBench) {
+    bed.tls.choose(EngineKind::Boring);
+    let mut group = criterion.benchmark_group("handshake/boring");
+    group.bench_function("upstream/full/chain-new", |bencher| {
+        bencher.iter_custom(|iterations| {
+            total(iterations, || {
+                bed.tls.forget_all();
+                must_be(false, bed.upstream()?)
+            })
+        });
+    });
+    group.bench_function("upstream/full/chain-known", |bencher| {
+        bencher.iter_custom(|iterations| total(iterations, || must_be(false, bed.upstream()?)));
+    });
+    group.bench_function("downstream/full", |bencher| {
+        bencher.iter_custom(|iterations| total(iterations, || must_be(false, bed.downstream(leaf, &bed.client)?)));
+    });
+    group.finish();
+    bed.tls.choose(EngineKind::Rustls);
 }
 
 fn leaves(criterion: &mut Criterion, bed: &mut Bed) {
@@ -325,9 +351,15 @@ fn leaves(criterion: &mut Criterion, bed: &mut Bed) {
 
 /// After the handshake: a request of 1 KiB as a gather of four pieces, and full records.
 fn records(criterion: &mut Criterion) {
-    let Ok(bed) = Bed::new() else { return };
+    records_by(criterion, EngineKind::Rustls, "record");
+    records_by(criterion, EngineKind::Boring, "record/boring");
+}
+
+fn records_by(criterion: &mut Criterion, engine: EngineKind, group: &str) {
+    let Ok(mut bed) = Bed::new() else { return };
+    bed.tls.choose(engine);
     let Ok((_, mut engine)) = bed.upstream() else { return };
-    let mut group = criterion.benchmark_group("record");
+    let mut group = criterion.benchmark_group(group);
     for bytes in [1024, 16_384] {
         let piece = vec![b'a'; bytes / 4];
         let pieces = [IoSlice::new(&piece); 4];

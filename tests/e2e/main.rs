@@ -11,6 +11,7 @@ mod clients_http2;
 mod connect;
 mod daemons;
 mod deny;
+mod engines;
 mod evasion_address;
 mod evasion_ech;
 mod evasion_pinned;

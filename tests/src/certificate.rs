@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, PKCS_RSA_SHA256, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -73,6 +73,14 @@ impl TestAuthority {
     /// The root in DER.
     pub fn root_der(&self) -> &CertificateDer<'static> {
         &self.root_der
+    }
+
+    /// A good leaf for `name` with an RSA key, and the key, both in PEM: for servers that know nothing newer.
+    pub fn certify_rsa(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+        let mut params = leaf_params(name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        (params.signed_by(&key, &self.root).unwrap().pem(), key.serialize_pem())
     }
 
     /// A chain and its key for `name`.

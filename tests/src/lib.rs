@@ -13,6 +13,7 @@
 //! | [`forwarder`] | a plain port into the appliance, for clients that cannot speak CONNECT |
 //! | [`http`] | a strict reader of HTTP/1.1 messages, for both ends |
 //! | [`http2`] | a client through the appliance that speaks HTTP/2 |
+//! | [`openssl`] | OpenSSL's own server and client |
 //! | [`place`] | where binaries, corpora and interpreters are |
 //! | [`plain`] | an origin in the clear |
 //! | [`process`] | a child process that announces itself by a line of JSON and dies with its owner |
@@ -38,6 +39,7 @@ pub mod client;
 pub mod forwarder;
 pub mod http;
 pub mod http2;
+pub mod openssl;
 pub mod place;
 pub mod plain;
 pub mod process;
