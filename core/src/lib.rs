@@ -12,6 +12,7 @@
 //! | [`flow`] | ids, legs, phases, faults and their labels |
 //! | [`relay`] | half-close and idle state of two directions |
 //! | [`tls`] | records, the ClientHello, alerts |
+//! | [`quic`] | Initial packets and the ClientHello in them |
 //! | [`proxy`] | the explicit proxy's request head |
 //! | [`users`] | the file of users and their groups |
 //! | [`http`] | what both versions of HTTP share: events, faults, pieces |
@@ -44,6 +45,7 @@ pub mod metrics;
 pub mod mint;
 pub mod policy;
 pub mod proxy;
+pub mod quic;
 pub mod relay;
 pub mod sni;
 pub mod tls;

@@ -22,6 +22,20 @@ pub const HOST_NAME_BYTES_MAX: usize = 253;
 /// Longest label of a host name.
 pub const HOST_LABEL_BYTES_MAX: usize = 63;
 
+/// Most bytes of a QUIC connection's handshake that are kept to read its ClientHellos. The longest captured is 2,540 bytes.
+pub const QUIC_CRYPTO_BYTES_MAX: usize = 16 * 1024;
+/// Pieces of them that stand apart from each other. Browsers cut a ClientHello into about ten.
+pub const QUIC_CRYPTO_PIECES_MAX: usize = 64;
+/// Datagrams of one connection that bring parts of a ClientHello without making it whole, duplicates included.
+pub const QUIC_DATAGRAMS_MAX: usize = 32;
+/// Connections of one QUIC flow whose beginning is remembered; with one more, the flow is refused. A client that has one
+/// socket for all its connections opens one for each host at the same address.
+pub const QUIC_CONNECTIONS_MAX: usize = 16;
+/// Packets in one datagram: three kinds with a long header, one without, and room.
+pub const QUIC_PACKETS_MAX: usize = 8;
+/// Shortest datagram whose Initial packets count (RFC 9000 section 14.1).
+pub const QUIC_INITIAL_DATAGRAM_BYTES_MIN: usize = 1_200;
+
 /// Longest head of a request to the explicit proxy listener.
 pub const CONNECT_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Longest `Basic` credentials, as they stand in the header.

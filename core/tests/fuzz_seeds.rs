@@ -21,6 +21,8 @@ mod mint_facts;
 mod policy_document;
 #[path = "../fuzz/checks/proxy_connect.rs"]
 mod proxy_connect;
+#[path = "../fuzz/checks/quic_initial.rs"]
+mod quic_initial;
 #[path = "../fuzz/checks/sni.rs"]
 mod sni;
 #[path = "../fuzz/checks/tls_client_hello.rs"]
@@ -42,6 +44,7 @@ const TARGETS: &[(&str, Check)] = &[
     ("mint_facts", mint_facts::check),
     ("policy_document", policy_document::check),
     ("proxy_connect", proxy_connect::check),
+    ("quic_initial", quic_initial::check),
     ("sni", sni::check),
     ("tls_client_hello", tls_client_hello::check),
     ("tls_retry", tls_retry::check),
