@@ -165,6 +165,8 @@ labelled! {
         NotReady = "not_ready",
         /// The operating system refused (descriptors, memory).
         Resource = "resource",
+        /// The peer kept the other side waiting in the middle of something: did not read, granted no room, did not end a frame.
+        Stalled = "stalled",
         /// A named bound of the product was reached.
         TooLarge = "too_large",
         /// Too many of something at once.

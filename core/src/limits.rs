@@ -121,6 +121,11 @@ pub const HTTP2_RESETS_MAX: usize = 50;
 pub const HTTP2_IDLE_FRAMES_MAX: usize = 1_000;
 /// How many such frames one is worth that moves something on.
 pub const HTTP2_IDLE_FRAMES_FORGIVEN: usize = 64;
+/// Room for an answer below which its reader keeps the origin waiting. Readers that are served grant more, long before.
+pub const HTTP2_ROOM_BYTES_MIN: u32 = 1024;
+/// Bytes of content that have moved on when a stalled connection gets another stall deadline; a whole answer counts for as
+/// many. With the default deadline, less than 55 bytes a second are a stall.
+pub const HTTP2_STALL_BYTES: u64 = 16 * 1024;
 /// Frames of the editor's own that wait for their turn.
 pub const HTTP2_TRANSMIT_FRAMES_MAX: usize = 1_024;
 /// Bytes of a request path that an audit event keeps.
@@ -173,8 +178,12 @@ pub const DIAL_ADDRESSES_MAX: usize = 4;
 pub const HANDSHAKE_DEADLINE_MS: u64 = 10_000;
 /// Time without a byte in either direction after which a flow is closed.
 pub const IDLE_DEADLINE_MS: u64 = 15 * 60 * 1000;
-/// Time from the first byte of an inspected request head to its end.
-pub const HTTP1_HEAD_DEADLINE_MS: u64 = 30_000;
+/// Time from the first byte of an inspected request head to its end; over HTTP/2 that of the preface, of a header block and
+/// of any other frame than DATA.
+pub const REQUEST_HEAD_DEADLINE_MS: u64 = 30_000;
+/// Time that one side of an inspected flow may keep the other waiting in the middle of something: it does not read, or
+/// grants no room, or does not end a frame.
+pub const STALL_DEADLINE_MS: u64 = 5 * 60 * 1000;
 /// Time that one direction may stay open without a byte after the other has ended.
 pub const HALF_CLOSE_DEADLINE_MS: u64 = 5 * 60 * 1000;
 /// Time that flows get to finish when a shard drains.

@@ -189,7 +189,7 @@ fn whatever_may_be_refused_is_refused_before_a_byte_goes_upstream() {
         println!("{id}: {} -> {:?}", case["expected"], drive.fault);
         let is_whole = drive.fault.is_none() && drive.egress_waiting().is_empty();
         if RIGHT.contains(&id) || SAFE.iter().any(|(safe, _)| *safe == id) {
-            assert!(is_whole && !drive.exchange.request_in_head(), "{id}: {:?}", drive.fault);
+            assert!(is_whole && drive.exchange.request_in_head().is_none(), "{id}: {:?}", drive.fault);
         } else if UNFINISHED.contains(&id) {
             let mut drive = drive;
             let ended = drive.exchange.handle_egress_end();

@@ -66,10 +66,10 @@ fn h093_what_does_not_begin_as_http_2() {
     let mut drive = Drive::fresh(header_edit(Mode::Enforce));
     let input = [wire::PREFACE, &wire::settings(&[(4, 100)])].concat();
     for byte in &input {
-        assert!(drive.exchange.request_in_head());
+        assert!(drive.exchange.request_in_head().is_some());
         drive.egress([*byte]);
     }
-    assert!(!drive.exchange.request_in_head());
+    assert!(drive.exchange.request_in_head().is_none());
     // An origin that speaks something else.
     let mut drive = Drive::fresh(header_edit(Mode::Enforce));
     drive.egress(&input).ingress("HTTP/1.1 400 Bad Request\r\n\r\n");

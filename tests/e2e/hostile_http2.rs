@@ -9,29 +9,29 @@ use penstock_tests::tunnel::STAFF;
 use penstock_tests::upstream::{Then, Upstream};
 
 const ENTRA: &str = "login.microsoftonline.com";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
-const GOAWAY: u8 = 7;
+pub(crate) const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 const PROTOCOL_ERROR: u32 = 1;
 const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-struct Frame {
-    kind: u8,
-    stream: u32,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) stream: u32,
     payload: Vec<u8>,
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -42,16 +42,16 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }
 
-fn request(more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn request(more: &[(&str, &str)]) -> Vec<u8> {
     let start = [(":method", "GET"), (":scheme", "https"), (":authority", ENTRA), (":path", "/")];
     block(&[&start[..], more].concat())
 }
 
-fn get(stream: u32) -> Vec<u8> {
+pub(crate) fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &request(&[]))
 }
 
-fn frames(mut bytes: &[u8]) -> Vec<Frame> {
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let [high, middle, low, kind, _flags, a, b, c, d, rest @ ..] = bytes {
         let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
@@ -67,14 +67,14 @@ fn word(bytes: &[u8]) -> u32 {
 }
 
 /// A connection that has agreed on h2, and nothing more.
-fn connect(appliance: &Appliance) -> Client {
+pub(crate) fn connect(appliance: &Appliance) -> Client {
     let mut config = client::config_mut(&[&appliance.root()], rustls::ALL_VERSIONS);
     config.alpn_protocols = vec![b"h2".to_vec()];
     appliance.client_with(STAFF, ENTRA, Arc::new(config)).unwrap()
 }
 
 /// One whose prefaces have been exchanged.
-fn begin(appliance: &Appliance) -> Client {
+pub(crate) fn begin(appliance: &Appliance) -> Client {
     let mut client = connect(appliance);
     client.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
     assert_eq!(frames(&client.some())[0].kind, SETTINGS);

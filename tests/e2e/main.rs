@@ -26,6 +26,7 @@ mod hostile_framing;
 mod hostile_header;
 mod hostile_hello;
 mod hostile_http2;
+mod hostile_http2_stall;
 mod hostile_name;
 mod hostile_upstream;
 mod http2;

@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use rustls::ClientConfig;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::admin::Admin;
 use crate::client::{self, Client};
 use crate::http2::Http2Client;
 use crate::place;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::saas::Saas;
 use crate::tunnel::{self, STAFF};
 use crate::upstream::Upstream;
+use crate::wait;
 
 /// What an appliance is started with.
 pub struct Setup {
@@ -28,6 +31,7 @@ pub struct Setup {
     listen: String,
     users: Option<String>,
     arguments: Vec<String>,
+    deadlines: Option<String>,
 }
 
 /// A running appliance. Its state directory lives as long as it does.
@@ -47,6 +51,7 @@ impl Default for Setup {
             listen: "127.0.0.1:0".to_owned(),
             users: None,
             arguments: Vec::new(),
+            deadlines: None,
         }
     }
 }
@@ -92,6 +97,12 @@ impl Setup {
         self
     }
 
+    /// Other deadlines than the defaults, as lines of the data plane's configuration.
+    pub fn deadlines(mut self, lines: &str) -> Self {
+        self.deadlines = Some(lines.to_owned());
+        self
+    }
+
     /// Another number of shards than two.
     pub fn shards(mut self, shards: u16) -> Self {
         self.shards = shards;
@@ -116,7 +127,11 @@ impl Setup {
         }
         let mut command = self.command(directory.path());
         let process = Process::try_start("penstock up", &mut command, &directory.path().join("penstock.log"))?;
-        Ok(Appliance { process, setup: self, directory })
+        let appliance = Appliance { process, setup: self, directory };
+        if let Some(lines) = &appliance.setup.deadlines {
+            appliance.set_deadlines(lines);
+        }
+        Ok(appliance)
     }
 
     fn command(&self, directory: &Path) -> Command {
@@ -169,10 +184,27 @@ impl Appliance {
         Admin::new(self.process.text("admin"), &place::read(self.process.text("admin_token_file")))
     }
 
-    /// Process id of `control` or `dataplane`.
+    /// Process id of `control` or `dataplane` as they were started at first.
     pub fn pid(&self, daemon: &str) -> u32 {
         let pid = self.process.ready["pids"][daemon].as_u64().and_then(|pid| pid.try_into().ok());
         pid.unwrap_or_else(|| panic!("no pid of {daemon} in {}", self.process.ready))
+    }
+
+    /// Process id of `control` or `dataplane` that run now.
+    pub fn running(&self, daemon: &str) -> Option<u32> {
+        let pids: Value = serde_json::from_str(&place::read(self.state().join("penstock.pids"))).ok()?;
+        pids[daemon].as_u64().and_then(|pid| pid.try_into().ok())
+    }
+
+    /// `penstock up` has no argument for deadlines: they are written into the file that it starts the data plane from, and
+    /// the data plane is started again.
+    fn set_deadlines(&self, lines: &str) {
+        let file = self.state().join("dataplane.toml");
+        fs::write(&file, format!("{}\n[deadlines]\n{lines}\n", place::read(&file))).unwrap();
+        let before = self.pid("dataplane");
+        process::signal(before, Signal::KILL);
+        wait::until("another data plane", || self.running("dataplane").filter(|pid| *pid != before));
+        wait::until("the data plane to serve", || tunnel::try_open(self.proxy(), "login.microsoftonline.com:443"));
     }
 
     /// The process of `penstock up`.
@@ -189,7 +221,7 @@ impl Appliance {
     pub fn restart(self) -> Self {
         let Self { mut process, setup, directory } = self;
         process.terminate();
-        process.ended(crate::wait::LIMIT).expect("penstock up ends on SIGTERM");
+        process.ended(wait::LIMIT).expect("penstock up ends on SIGTERM");
         drop(process);
         setup.start_in(directory)
     }

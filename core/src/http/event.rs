@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::fault::EditFault;
 use crate::catalogue::DenialCode;
+use crate::flow::Leg;
 use crate::limits::AUDIT_TOKEN_BYTES_MAX;
 
 /// Something that the audit wants to know.
@@ -50,6 +51,16 @@ pub struct Response {
     pub denial: Option<DenialCode>,
     /// The vendor's own id of the request.
     pub vendor_request_id: Option<String>,
+}
+
+/// One side keeps the other waiting in the middle of something: within a frame, or for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// The side that is to go on.
+    pub leg: Leg,
+    /// Grows with what moves on. Frames that move nothing on, and a few bytes, leave it as it is: a deadline is to begin anew
+    /// only when this has changed.
+    pub progress: u64,
 }
 
 /// The first product of a `User-Agent` value (RFC 9110 section 10.1.5).

@@ -16,6 +16,6 @@ pub(crate) mod fault;
 pub(crate) mod gather;
 pub(crate) mod token;
 
-pub use event::{Event, Request, Response};
+pub use event::{Event, Request, Response, Stall};
 pub use fault::EditFault;
 pub use gather::Gather;

@@ -161,9 +161,9 @@ impl Exchange {
         self.ledger.is_closing() || self.fault.is_some()
     }
 
-    /// Whether a request head has begun but not ended.
-    pub const fn request_in_head(&self) -> bool {
-        self.egress.is_in_head()
+    /// Which request's head has begun but not ended, by its number.
+    pub fn request_in_head(&self) -> Option<u64> {
+        self.egress.is_in_head().then(|| self.ledger.count())
     }
 
     /// Whether an answer made here would be read as what it is: the answer to the request that went wrong, or to the oldest

@@ -73,6 +73,11 @@ impl Ledger {
         self.count += 1;
     }
 
+    /// How many requests went upstream.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Takes back the request that was entered last: it did not go upstream after all.
     pub(crate) fn take_back(&mut self) {
         self.waiting.pop_back();

@@ -1,9 +1,8 @@
 //! The state of one connection pair, and what both directions do alike.
 //!
-//! Owns settings, windows as far as they can overflow, and the guards against floods. Written by `egress` and `ingress`.
+//! Owns settings and the guards against floods. Written by `egress` and `ingress`.
 //!
-//! Flow control stays end to end: what a side grants reaches the other as granted, and DATA that is dropped here is given
-//! back at once. No clock lives here, so floods are counted against what moves on: a frame that does forgives some that do not.
+//! No clock lives here, so floods are counted against what moves on: a frame that does forgives some that do not.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -15,6 +14,7 @@ use super::codec::Codec;
 use super::frame::{self, FRAME_HEADER_BYTES, FrameHeader, Kind};
 use super::hpack::Summary;
 use super::pieces::{Part, Pieces};
+use super::room::WINDOW_INITIAL;
 use super::settings::Settings;
 use super::streams::{Ended, Place, Streams};
 use super::transmit::{Own, Transmit, WINDOW_MAX};
@@ -23,7 +23,9 @@ use super::violation::{Violation, code};
 use crate::flow::Direction;
 use crate::http::authority::Origin;
 use crate::http::{EditFault, Event};
-use crate::limits::{HTTP2_IDLE_FRAMES_FORGIVEN, HTTP2_IDLE_FRAMES_MAX, HTTP2_RESETS_MAX, HTTP2_SETTINGS_PENDING_MAX};
+use crate::limits::{
+    HTTP2_IDLE_FRAMES_FORGIVEN, HTTP2_IDLE_FRAMES_MAX, HTTP2_RESETS_MAX, HTTP2_SETTINGS_PENDING_MAX, HTTP2_STALL_BYTES,
+};
 use crate::policy::{HeaderEdit, Mode};
 
 /// One connection pair.
@@ -46,6 +48,8 @@ pub(super) struct Connection {
     /// The last stream that the origin serves, once it has said so.
     pub(super) served_last: Option<u32>,
     reset_count: usize,
+    /// Content that has moved on, and what whole answers count for.
+    pub(super) moved_bytes: u64,
 }
 
 /// What one leg sends.
@@ -56,25 +60,27 @@ pub(super) struct Side {
     pub(super) is_begun: bool,
     /// Part of a unit has come.
     pub(super) in_unit: bool,
+    /// How many units, and parts of payloads, were taken.
+    pub(super) unit_count: u64,
     /// DATA of which not all has come.
     pub(super) payload: Option<Payload>,
     /// A header block of several frames.
     pub(super) joined: Vec<u8>,
     /// Of its SETTINGS that the other side has not acknowledged, oldest first.
-    pending: VecDeque<Pending>,
+    pub(super) pending: VecDeque<Pending>,
     /// The room that it grants each stream at first, beyond the default.
-    initial_room: i64,
+    pub(super) initial_room: i64,
     /// Room that it has granted on the connection beyond the first, less what was filled.
-    room: i64,
+    pub(super) room: i64,
     /// Frames that moved nothing on.
     idle_count: usize,
 }
 
 /// What of a SETTINGS frame comes into force when it is acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    header_table_size: Option<usize>,
-    initial_room: Option<i64>,
+pub(super) struct Pending {
+    pub(super) header_table_size: Option<usize>,
+    pub(super) initial_room: Option<i64>,
 }
 
 /// The payload of a DATA frame, on its way.
@@ -118,6 +124,7 @@ impl Connection {
             is_draining: false,
             served_last: None,
             reset_count: 0,
+            moved_bytes: 0,
         }
     }
 
@@ -212,43 +219,6 @@ impl Connection {
         Ok(())
     }
 
-    /// The sender of `direction` grants room for DATA of the other side; whether the other side is to know.
-    ///
-    /// What would pass 2^31 - 1 is refused here: on a stream, an origin would reset it and go on working for an answer that
-    /// nobody gets (CVE-2025-8671).
-    fn grant(&mut self, direction: Direction, stream: u32, increment: u32) -> Result<bool, Violation> {
-        let increment = i64::from(increment);
-        if increment == 0 {
-            return Err(Violation::FrameMalformed);
-        }
-        let lowest = self.side(direction).lowest_initial_room();
-        let (room, initial) = match self.streams.place(stream) {
-            _ if stream == 0 => (&mut self.side(direction).room, 0),
-            Place::Idle => return Err(Violation::FrameMalformed),
-            Place::Ended(_) | Place::Forgotten => return Ok(false),
-            Place::Open(stream) if direction == Direction::Egress => (&mut stream.ingress_room, lowest),
-            Place::Open(stream) => (&mut stream.egress_room, lowest),
-        };
-        *room += increment;
-        if WINDOW_INITIAL + initial + *room > i64::from(WINDOW_MAX) { Err(Violation::FlowControl) } else { Ok(true) }
-    }
-
-    /// DATA of `direction` goes on and fills room.
-    pub(super) fn fill(&mut self, direction: Direction, stream: u32, bytes: usize) {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let granting = match direction {
-            Direction::Egress => &mut self.ingress,
-            Direction::Ingress => &mut self.egress,
-        };
-        granting.room -= bytes;
-        if let Place::Open(stream) = self.streams.place(stream) {
-            match direction {
-                Direction::Egress => stream.egress_room -= bytes,
-                Direction::Ingress => stream.ingress_room -= bytes,
-            }
-        }
-    }
-
     /// Takes what there is of a payload, and ends the stream with its last byte if that is due. How many bytes it took.
     pub(super) fn handle_payload(
         &mut self,
@@ -269,6 +239,7 @@ impl Connection {
         }
         let taken = data_bytes + padding_bytes;
         if is_forwarded {
+            self.moved_bytes = self.moved_bytes.saturating_add(data_bytes as u64);
             pieces.keep(at, at + taken);
             if direction == Direction::Ingress {
                 self.scan(stream, rest.get(..data_bytes).unwrap_or_default());
@@ -296,8 +267,9 @@ impl Connection {
     }
 
     /// An answer is whole.
-    pub(super) const fn forgive_reset(&mut self) {
+    pub(super) const fn count_answer(&mut self) {
         self.reset_count = self.reset_count.saturating_sub(1);
+        self.moved_bytes = self.moved_bytes.saturating_add(HTTP2_STALL_BYTES);
     }
 
     /// Ends a stream that is open upstream, on both legs.
@@ -355,11 +327,6 @@ impl Side {
         self.idle_count = self.idle_count.saturating_sub(HTTP2_IDLE_FRAMES_FORGIVEN);
     }
 
-    /// Room that a stream has at first, whichever of the SETTINGS on their way counts.
-    fn lowest_initial_room(&self) -> i64 {
-        self.pending.iter().filter_map(|pending| pending.initial_room).fold(self.initial_room, i64::min)
-    }
-
     /// Puts a decoded block on its way: as it came, with fields left out and added, or encoded anew.
     pub(super) fn forward_block(&mut self, outgoing: &Outgoing<'_>, pieces: &mut Pieces) {
         let Outgoing { block, at, cuts, cut_spans, added, lead: (lead_count, lead_end), .. } = *outgoing;
@@ -396,6 +363,3 @@ impl Side {
         pieces.headers(block.stream, flags, parts.into_iter());
     }
 }
-
-/// The room that there is at first on every connection and, without SETTINGS, every stream (RFC 9113 section 6.9.2).
-const WINDOW_INITIAL: i64 = 65_535;

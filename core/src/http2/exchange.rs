@@ -17,7 +17,8 @@ use super::unit::{self, Unit};
 use super::violation::{Violation, code};
 use crate::flow::{Direction, Leg};
 use crate::http::authority::Origin;
-use crate::http::{EditFault, Event, Gather};
+use crate::http::{EditFault, Event, Gather, Stall};
+use crate::limits::HTTP2_STALL_BYTES;
 use crate::policy::HeaderEdit;
 use crate::sni::Sni;
 
@@ -143,9 +144,27 @@ impl Exchange {
         self.connection.is_draining || self.fault.is_some()
     }
 
-    /// Whether the preface, a header block or another frame than DATA has begun but not ended.
-    pub const fn request_in_head(&self) -> bool {
-        !self.connection.egress.is_begun || self.connection.egress.in_unit
+    /// Which of the client's units has begun but not ended, by its number: the preface with the first SETTINGS, a header
+    /// block, or another frame than DATA.
+    pub const fn request_in_head(&self) -> Option<u64> {
+        let egress = &self.connection.egress;
+        if !egress.is_begun {
+            return Some(0);
+        }
+        if egress.in_unit { Some(egress.unit_count) } else { None }
+    }
+
+    /// Whether one side keeps the other waiting in the middle of something, however much it sends besides.
+    pub fn stall(&self) -> Option<Stall> {
+        let Connection { egress, ingress, .. } = &self.connection;
+        let leg = if egress.payload.is_some() || self.connection.holds_an_answer_back() {
+            Leg::Downstream
+        } else if ingress.payload.is_some() || ingress.in_unit {
+            Leg::Upstream
+        } else {
+            return None;
+        };
+        Some(Stall { leg, progress: self.connection.moved_bytes / HTTP2_STALL_BYTES })
     }
 
     /// Whether the caller may write an answer of its own making: never, [`Self::poll_transmit`] has them.
@@ -167,7 +186,10 @@ impl Exchange {
             let mark = pieces.mark();
             match self.step(direction, rest, at, &mut pieces) {
                 Ok(0) => break Ok(()),
-                Ok(count) => at += count,
+                Ok(count) => {
+                    at += count;
+                    self.connection.side(direction).unit_count += 1;
+                }
                 Err(violation) => {
                     pieces.restore(mark);
                     break Err(violation);

@@ -75,7 +75,7 @@ impl Connection {
             if stream.egress_ended {
                 self.streams.end(id, Ended::Both);
             }
-            self.forgive_reset();
+            self.count_answer();
         }
     }
 

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `exchange` | the object that the data plane drives |
 //! | `egress`, `ingress` | what becomes of each unit of either side |
-//! | `connection` | the state that both share: settings, windows, guards |
+//! | `connection` | the state that both share: settings, guards |
+//! | `room` | windows: what each side grants for DATA |
 //! | `streams` | which streams are open, and how others ended |
 //! | `request`, `answer` | judging the fields of a request, of an answer |
 //! | `codec`, `fields` | compression of one direction, and the fields of a block |
@@ -28,6 +29,7 @@ pub mod hpack;
 mod ingress;
 mod pieces;
 mod request;
+mod room;
 mod settings;
 mod streams;
 mod transmit;
@@ -36,4 +38,4 @@ mod violation;
 
 pub use exchange::Exchange;
 
-pub use crate::http::{EditFault, Event, Gather, Request, Response};
+pub use crate::http::{EditFault, Event, Gather, Request, Response, Stall};

@@ -120,6 +120,11 @@ impl Streams {
         self.open.is_empty()
     }
 
+    /// Those whose answer has begun and not ended.
+    pub(super) fn in_answer(&self) -> impl Iterator<Item = &Stream> {
+        self.open.values().filter(|stream| stream.is_answered && !stream.ingress_ended)
+    }
+
     /// Whether every answer is whole.
     pub(super) fn are_answered(&self) -> bool {
         self.open.values().all(|stream| stream.ingress_ended)

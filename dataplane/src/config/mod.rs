@@ -8,4 +8,4 @@ mod hosts;
 mod raw;
 mod typed;
 
-pub(crate) use typed::{Config, IoEngineSetting};
+pub(crate) use typed::{Config, Deadlines, IoEngineSetting};

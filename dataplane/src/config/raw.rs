@@ -60,7 +60,10 @@ pub(super) struct RawDeadlines {
     pub(super) sniff_ms: Option<Spanned<u64>>,
     pub(super) dial_ms: Option<Spanned<u64>>,
     pub(super) handshake_ms: Option<Spanned<u64>>,
-    pub(super) http1_head_ms: Option<Spanned<u64>>,
+    /// `http1_head_ms` was its name before HTTP/2.
+    #[serde(alias = "http1_head_ms")]
+    pub(super) request_head_ms: Option<Spanned<u64>>,
+    pub(super) stall_ms: Option<Spanned<u64>>,
     pub(super) idle_ms: Option<Spanned<u64>>,
     pub(super) half_close_ms: Option<Spanned<u64>>,
     pub(super) drain_ms: Option<Spanned<u64>>,

@@ -99,8 +99,12 @@ pub(crate) struct Deadlines {
     pub(crate) dial: Duration,
     /// For one TLS handshake.
     pub(crate) handshake: Duration,
-    /// From the first byte of an inspected request head to its end.
-    pub(crate) http1_head: Duration,
+    /// From the first byte of an inspected request head to its end, in either version of HTTP; over HTTP/2 also that of the
+    /// preface and of frames that hold no content.
+    pub(crate) request_head: Duration,
+    /// For which one side of an inspected flow may keep the other waiting in the middle of something. A connection that
+    /// stalls holds at most about 1 MiB.
+    pub(crate) stall: Duration,
     /// Without a byte in either direction.
     pub(crate) idle: Duration,
     /// For one direction after the other has ended.
@@ -145,7 +149,8 @@ impl Default for Deadlines {
             sniff: Duration::from_millis(limits::SNIFF_DEADLINE_MS),
             dial: Duration::from_millis(limits::DIAL_DEADLINE_MS),
             handshake: Duration::from_millis(limits::HANDSHAKE_DEADLINE_MS),
-            http1_head: Duration::from_millis(limits::HTTP1_HEAD_DEADLINE_MS),
+            request_head: Duration::from_millis(limits::REQUEST_HEAD_DEADLINE_MS),
+            stall: Duration::from_millis(limits::STALL_DEADLINE_MS),
             idle: Duration::from_millis(limits::IDLE_DEADLINE_MS),
             half_close: Duration::from_millis(limits::HALF_CLOSE_DEADLINE_MS),
             drain: Duration::from_millis(limits::DRAIN_DEADLINE_MS),
@@ -260,7 +265,8 @@ impl Source<'_> {
             ("sniff_ms", raw.sniff_ms, &mut deadlines.sniff),
             ("dial_ms", raw.dial_ms, &mut deadlines.dial),
             ("handshake_ms", raw.handshake_ms, &mut deadlines.handshake),
-            ("http1_head_ms", raw.http1_head_ms, &mut deadlines.http1_head),
+            ("request_head_ms", raw.request_head_ms, &mut deadlines.request_head),
+            ("stall_ms", raw.stall_ms, &mut deadlines.stall),
             ("idle_ms", raw.idle_ms, &mut deadlines.idle),
             ("half_close_ms", raw.half_close_ms, &mut deadlines.half_close),
             ("drain_ms", raw.drain_ms, &mut deadlines.drain),
@@ -321,7 +327,7 @@ mod tests {
     fn hosts_and_deadlines_are_read() {
         let text = format!(
             "shards = 2\n{SHORTEST}[upstream]\nnative_roots = false\nca_files = [\"a.pem\"]\nname_servers = [\"[::1]:53\"]\n\
-             [upstream.hosts]\n\"*\" = \"127.0.0.1:4433\"\n[deadlines]\nidle_ms = 5\n"
+             [upstream.hosts]\n\"*\" = \"127.0.0.1:4433\"\n[deadlines]\nidle_ms = 5\nhttp1_head_ms = 6\nstall_ms = 7\n"
         );
         let config = Config::parse("dataplane.toml", &text).unwrap();
         assert_eq!(config.shards.get(), 2);
@@ -330,6 +336,8 @@ mod tests {
         assert_eq!(config.upstream.name_servers, ["[::1]:53".parse().unwrap()]);
         assert_ne!(config.upstream.hosts, HostTable::default());
         assert_eq!(config.deadlines.idle, Duration::from_millis(5));
+        assert_eq!(config.deadlines.request_head, Duration::from_millis(6), "under its former name");
+        assert_eq!(config.deadlines.stall, Duration::from_millis(7));
     }
 
     #[test]

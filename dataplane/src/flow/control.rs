@@ -77,8 +77,13 @@ impl FlowControl {
 
     /// Gives the next step `span` from now.
     pub(crate) fn set_deadline(&self, span: Duration) {
+        self.set_deadline_at(self.after(span));
+    }
+
+    /// When `span` from now has passed, on the shard's clock.
+    pub(crate) fn after(&self, span: Duration) -> u64 {
         let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        self.deadline_ms.set(self.clock.now_ms().saturating_add(span_ms));
+        self.clock.now_ms().saturating_add(span_ms)
     }
 
     /// The shard's coarse clock.
@@ -90,8 +95,8 @@ impl FlowControl {
         self.deadline_ms.get()
     }
 
-    /// Sets the deadline on the shard's clock: puts back what [`Self::deadline_ms`] gave.
-    pub(crate) fn restore_deadline(&self, deadline_ms: u64) {
+    /// Sets the deadline on the shard's clock.
+    pub(crate) fn set_deadline_at(&self, deadline_ms: u64) {
         self.deadline_ms.set(deadline_ms);
     }
 

@@ -117,7 +117,7 @@ async fn wait_briefly(flow: &Flow, downstream: &Socket, span: std::time::Duratio
     let deadline_ms = flow.control.deadline_ms();
     flow.control.set_deadline(span);
     let waited = flow.control.readable(downstream).await;
-    flow.control.restore_deadline(deadline_ms);
+    flow.control.set_deadline_at(deadline_ms);
     match waited {
         Err(Stop::Deadline) if flow.control.now_ms() < deadline_ms => {
             flow.control.forgive_deadline();

@@ -20,6 +20,7 @@ use penstock_core::proxy;
 use tokio::sync::Notify;
 
 use super::exchange::Exchange;
+use super::patience::{Patience, Waits};
 use super::transport::Transport;
 use crate::flow::{Flow, Requests, Stop};
 use crate::metrics::Http;
@@ -41,8 +42,7 @@ pub(crate) struct EditRelay<'a> {
     egress_ended: Cell<bool>,
     /// The exchange knows that the shard drains.
     drained: Cell<bool>,
-    /// On the shard's clock, while a request head has begun but not ended.
-    head_deadline_ms: Cell<Option<u64>>,
+    patience: Patience,
 }
 
 /// How many bytes the exchange took.
@@ -74,7 +74,7 @@ impl<'a> EditRelay<'a> {
             refused: Cell::new(None),
             egress_ended: Cell::new(false),
             drained: Cell::new(false),
-            head_deadline_ms: Cell::new(None),
+            patience: Patience::default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl<'a> EditRelay<'a> {
             _ if finished => Ok(()),
             // The half that was only told to stop is not the cause.
             (Err(Fault { kind: FaultKind::Closed, .. }), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => {
-                Err(cause)
+                Err(self.explain(cause))
             }
             (Ok(()), Ok(())) => Ok(()),
         }
@@ -341,22 +341,20 @@ impl<'a> EditRelay<'a> {
         exchange.is_idle() && (exchange.must_close() || self.egress_ended.get())
     }
 
-    /// Pushes the deadline back; a request head that has begun keeps its own.
+    /// Something has happened: puts the deadline off as far as it may be.
     fn touch(&self) {
-        let control = &self.flow.control;
-        if !self.exchange.borrow().request_in_head() {
-            self.head_deadline_ms.set(None);
-            let deadlines = &self.flow.shard.config.deadlines;
-            control.set_deadline(if self.egress_ended.get() { deadlines.half_close } else { deadlines.idle });
-            return;
-        }
-        match self.head_deadline_ms.get() {
-            Some(deadline_ms) => control.restore_deadline(deadline_ms),
-            None => {
-                control.set_deadline(self.flow.shard.config.deadlines.http1_head);
-                self.head_deadline_ms.set(Some(control.deadline_ms()));
-            }
-        }
+        let exchange = self.exchange.borrow();
+        let waits =
+            Waits { head: exchange.request_in_head(), stall: exchange.stall(), half_closed: self.egress_ended.get() };
+        let deadlines = &self.flow.shard.config.deadlines;
+        self.patience.touch(&self.flow.control, deadlines, &waits, [&self.downstream, &self.upstream]);
+    }
+
+    /// A deadline that has passed is the fault of the side that was to go on, where there is one.
+    fn explain(&self, fault: Fault) -> Fault {
+        let late = (fault.kind == FaultKind::Deadline)
+            .then(|| self.patience.blame(self.flow.control.now_ms(), [&self.downstream, &self.upstream]));
+        late.flatten().unwrap_or(fault)
     }
 
     /// Hands what the exchange has seen to metrics and audit.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use penstock_core::flow::Direction;
-use penstock_core::http::{EditFault, Event, Gather};
+use penstock_core::http::{EditFault, Event, Gather, Stall};
 use penstock_core::policy::HeaderEdit;
 use penstock_core::sni::Sni;
 use penstock_core::{http1, http2};
@@ -101,8 +101,16 @@ impl Exchange {
         either!(self, exchange => exchange.must_close())
     }
 
-    pub(super) fn request_in_head(&self) -> bool {
+    pub(super) fn request_in_head(&self) -> Option<u64> {
         either!(self, exchange => exchange.request_in_head())
+    }
+
+    /// Whether one side keeps the other waiting: over HTTP/1.1 only by not reading, which the transport sees.
+    pub(super) fn stall(&self) -> Option<Stall> {
+        match self {
+            Self::One(_) => None,
+            Self::Two(exchange) => exchange.stall(),
+        }
     }
 
     pub(super) fn may_answer(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The engine never sees a socket: it reads and writes through [`Wire`], whose calls are inline and non-blocking.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use penstock_core::flow::{FaultKind, Leg};
@@ -21,11 +21,13 @@ pub(crate) struct Transport<'a> {
     /// Plaintext that the engine had no room for. Two pumps write to a leg, and neither may overtake the other within a
     /// frame, so what waits here goes first. Each adds the outcome of one read and then waits in [`Self::finish`].
     pending: RefCell<Vec<u8>>,
+    /// On the shard's clock, while the peer takes nothing of what is written to it: when that is a stall.
+    stalls_at_ms: Cell<Option<u64>>,
 }
 
 impl<'a> Transport<'a> {
     pub(crate) fn new(leg: Leg, socket: &'a Socket, engine: Box<dyn Engine>) -> Self {
-        Self { leg, socket, engine: RefCell::new(engine), pending: RefCell::default() }
+        Self { leg, socket, engine: RefCell::new(engine), pending: RefCell::default(), stalls_at_ms: Cell::new(None) }
     }
 
     /// Drives the handshake to its end. `received` is what was read from the socket before.
@@ -81,11 +83,27 @@ impl<'a> Transport<'a> {
                     }
                 }
                 if !engine.wants_write() {
+                    self.stalls_at_ms.set(None);
                     return Ok(());
                 }
             }
+            self.expect_reader(flow);
             flow.control.writable(self.socket).await.map_err(Stop::kind)?;
         }
+    }
+
+    /// The peer has a stall deadline from the moment on when it takes no more, whatever comes from it meanwhile.
+    fn expect_reader(&self, flow: &Flow) {
+        if self.stalls_at_ms.get().is_none() {
+            let stalls_at_ms = flow.control.after(flow.shard.config.deadlines.stall);
+            self.stalls_at_ms.set(Some(stalls_at_ms));
+            flow.control.set_deadline_at(flow.control.deadline_ms().min(stalls_at_ms));
+        }
+    }
+
+    /// When the peer's not reading is a stall, while it takes nothing.
+    pub(crate) const fn stalls_at_ms(&self) -> Option<u64> {
+        self.stalls_at_ms.get()
     }
 
     /// Encrypts `pieces` as one unit, behind all that was given before; what the engine has no room for waits.
