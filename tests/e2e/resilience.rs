@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use penstock_tests::appliance::{Appliance, Setup};
 use penstock_tests::client::{self, Client};
 use penstock_tests::process::{self, Process};
 use penstock_tests::tunnel::{self, STAFF};
-use penstock_tests::upstream::{self, Upstream};
+use penstock_tests::upstream::{self, Then, Upstream};
 use penstock_tests::{place, wait};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -124,6 +124,34 @@ fn a_data_plane_without_a_policy_passes_nothing() {
     let heard = String::from_utf8_lossy(&tunnel::drain(&mut stream).0).into_owned();
     assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 50"), "{heard}");
     assert_eq!(upstream.seen().len(), before);
+}
+
+/// The answer that is due comes whole and says that it is the last; an idle connection ends.
+#[test]
+fn a_drain_ends_kept_connections_of_http_1() {
+    let (arrived, arrival) = mpsc::channel::<()>();
+    let (go_on, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let plan = Upstream::plan().answering(move |request, out| {
+        if request.target() == "/slow" {
+            arrived.send(()).unwrap();
+            held.lock().unwrap().recv().unwrap();
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nfine";
+        out.write_all(answer).map_or(Then::Reset, |()| Then::Keep)
+    });
+    let upstream = plan.start();
+    let appliance = Setup::default().upstream(&upstream).shards(1).start();
+    let (mut idle, mut busy) = (appliance.client(ENTRA), appliance.client(ENTRA));
+    assert_eq!(idle.get(ENTRA, "/").header("connection"), Some("keep-alive"));
+    busy.send(format!("GET /slow HTTP/1.1\r\nHost: {ENTRA}\r\n\r\n"));
+    arrival.recv_timeout(wait::LIMIT).unwrap();
+    process::signal(appliance.pid("dataplane"), Signal::TERM);
+    assert!(idle.rest().is_empty());
+    go_on.send(()).unwrap();
+    let answer = busy.answer();
+    assert_eq!((answer.body.as_slice(), answer.header("connection")), (&b"fine"[..], Some("close")));
+    assert!(busy.rest().is_empty());
 }
 
 #[test]

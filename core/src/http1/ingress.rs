@@ -5,7 +5,7 @@
 use super::body::{Body, ChunkReject, Step};
 use super::ledger::Ledger;
 use super::line;
-use super::response_head::{Next, ResponseHead};
+use super::response_head::{Cut, Next, ResponseHead};
 use crate::catalogue::DenialScanner;
 use crate::http::event::{self, Response};
 use crate::http::fault::EditFault;
@@ -132,6 +132,7 @@ impl Ingress {
         let head = rest.get(..length).unwrap_or_default();
         let read = core::mem::take(&mut self.head);
         self.skipped_line = false;
+        let mut closes = false;
         match read.next(waiting.terms)? {
             Next::Head if ledger.count_interim() => {}
             Next::Head => return Err(EditFault::ResponseInterim),
@@ -140,12 +141,17 @@ impl Ingress {
                 ledger.upgrade();
             }
             Next::Body { body, is_last } => {
+                closes = ledger.ends_with(waiting.terms);
                 let judge = Judge::new(&read, read.describe(head, waiting.number), head, edit);
                 let current = self.current.insert(Current { body, is_last, judge: Some(judge) });
                 current.judge_if_settled(read.is_encoded, ledger);
             }
         }
-        read.splice(at, length, edit.mode() == Mode::Enforce, splicer);
+        if edit.mode() == Mode::Enforce {
+            read.splice(at, length, closes, splicer);
+        } else {
+            splicer.keep(at, at + length);
+        }
         Ok(length)
     }
 
@@ -228,12 +234,20 @@ impl ResponseHead {
         Response { number, status: Some(self.status), denial: None, vendor_request_id }
     }
 
-    /// Forwards the head, of `length` bytes from `start` on, without the lines that must go.
-    fn splice(&self, start: usize, length: usize, is_edited: bool, splicer: &mut Splicer<'_, '_>) {
+    /// Forwards the head, of `length` bytes from `start` on, without the lines that must go; it says that the connection
+    /// closes if it is to.
+    fn splice(&self, start: usize, length: usize, closes: bool, splicer: &mut Splicer<'_, '_>) {
+        let closes = closes && !self.closes;
         let mut kept = 0;
-        for &(cut_start, cut_end) in self.cuts.iter().filter(|_| is_edited) {
+        for &Cut { span: (cut_start, cut_end), .. } in self.cuts.iter().filter(|cut| closes || !cut.is_of_connection) {
             splicer.keep(start + kept, start + cut_start);
             kept = cut_end;
+        }
+        if closes {
+            let end = length - b"\r\n".len();
+            splicer.keep(start + kept, start + end);
+            splicer.insert(b"Connection: close\r\n");
+            kept = end;
         }
         splicer.keep(start + kept, start + length);
     }

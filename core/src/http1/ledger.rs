@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     count_max: u64,
     /// Nothing more may come on this connection.
     closing: bool,
+    /// The next request that comes is the last.
+    draining: bool,
     upgraded: bool,
 }
 
@@ -39,6 +41,7 @@ impl Default for Ledger {
             count: 0,
             count_max: u64::MAX,
             closing: false,
+            draining: false,
             upgraded: false,
         }
     }
@@ -68,6 +71,7 @@ impl Ledger {
 
     /// Enters a request whose head goes upstream.
     pub(crate) fn open(&mut self, terms: Terms, request: Request) {
+        let terms = Terms { is_last: terms.is_last || self.draining, ..terms };
         self.waiting.push_back(Waiting { number: self.count, terms, interim_count: 0 });
         self.events.push_back(Event::Request(Request { number: self.count, ..request }));
         self.count += 1;
@@ -122,6 +126,19 @@ impl Ledger {
             Some(last) => last.terms.is_last = true,
             None => self.closing = true,
         }
+    }
+
+    /// The connection ends behind the last request that has gone upstream, or behind the one whose head has begun.
+    pub(crate) fn drain(&mut self, head_has_begun: bool) {
+        self.draining = true;
+        if !head_has_begun {
+            self.end_requests();
+        }
+    }
+
+    /// Whether the client is to be told that the answer to a request on `terms` is the last.
+    pub(crate) const fn ends_with(&self, terms: Terms) -> bool {
+        self.draining && terms.is_last
     }
 
     /// Nothing more may come: requests that still wait will have no answer.

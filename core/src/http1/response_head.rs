@@ -25,15 +25,24 @@ pub(crate) struct ResponseHead {
     pub(crate) fields_start: usize,
     content_length: Option<u64>,
     is_chunked: bool,
-    closes: bool,
+    pub(crate) closes: bool,
     keeps_alive: bool,
     /// The content is as the client will see it.
     pub(crate) is_encoded: bool,
     upgrades_to_websocket: bool,
     /// The best field that carries the vendor's id of the request, by its place among those, and its value.
     request_id: Option<(usize, Span)>,
-    /// `Alt-Svc` lines: a browser that follows one leaves this connection for QUIC, which is not inspected.
-    pub(crate) cuts: SmallVec<[Span; 2]>,
+    /// In order.
+    pub(crate) cuts: SmallVec<[Cut; 2]>,
+}
+
+/// A line that may have to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) span: Span,
+    /// `Connection` or `Keep-Alive`: it goes where the connection is said to close. Else it is `Alt-Svc`, which always goes:
+    /// a browser that follows it leaves this connection for QUIC, which is not inspected.
+    pub(crate) is_of_connection: bool,
 }
 
 /// What follows the head.
@@ -112,14 +121,16 @@ impl ResponseHead {
         }
         let is = |lower| token::is_name(field.name, lower);
         match field.name.len() {
-            7 if is(b"alt-svc") => self.cuts.push((start, self.at)),
+            7 if is(b"alt-svc") => self.cuts.push(Cut { span: (start, self.at), is_of_connection: false }),
             7 if is(b"upgrade") => self.upgrades_to_websocket = token::is_name(token::trim(field.value), b"websocket"),
             10 if is(b"connection") => {
+                self.cuts.push(Cut { span: (start, self.at), is_of_connection: true });
                 for option in token::elements(field.value) {
                     self.closes |= token::is_name(option, b"close");
                     self.keeps_alive |= token::is_name(option, b"keep-alive");
                 }
             }
+            10 if is(b"keep-alive") => self.cuts.push(Cut { span: (start, self.at), is_of_connection: true }),
             14 if is(b"content-length") => {
                 let bytes = length(token::trim(field.value)).filter(|_| self.content_length.is_none());
                 self.content_length = Some(bytes.ok_or(EditFault::ResponseFramingMalformed)?);

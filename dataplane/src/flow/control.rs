@@ -126,8 +126,8 @@ impl FlowControl {
     }
 
     /// Whether a drain wakes what waits on the downstream leg: only where it looks again and goes on waiting.
-    pub(crate) fn wake_for_drain(&self, wakes: bool) {
-        self.wakes_for_drain.set(wakes);
+    pub(crate) fn wake_for_drain(&self) {
+        self.wakes_for_drain.set(true);
     }
 
     /// Called by the shard's reaper.

@@ -81,7 +81,7 @@ impl<'a> EditRelay<'a> {
     /// Relays until the exchange is over, and says goodbye on both legs.
     pub(crate) async fn run(self) -> Result<(), Fault> {
         self.touch();
-        self.flow.control.wake_for_drain(self.exchange.borrow().version() == Http::Two);
+        self.flow.control.wake_for_drain();
         let (egress, ingress) = tokio::join!(self.run_pump(Direction::Egress), self.run_pump(Direction::Ingress));
         self.exchange.borrow_mut().handle_abort();
         self.record();

@@ -66,11 +66,9 @@ impl Exchange {
         either!(self, exchange => exchange.handle_abort());
     }
 
-    /// The shard drains. HTTP/1.1 has no word for it that a client would not take for an error.
+    /// The shard drains.
     pub(super) fn handle_drain(&mut self) {
-        if let Self::Two(exchange) = self {
-            exchange.handle_drain();
-        }
+        either!(self, exchange => exchange.handle_drain());
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
