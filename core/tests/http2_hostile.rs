@@ -146,6 +146,35 @@ fn h039_connect_and_extended_connect() {
     assert_eq!(drive.refusals, [EditFault::MethodNotAllowed]);
 }
 
+/// What looks like a request behind a WebSocket request is content of that stream, whatever the answer.
+#[test]
+fn h040_what_follows_a_websocket_request_stays_on_its_stream() {
+    let websocket = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":path", "/"),
+        (":authority", HOST),
+    ];
+    let smuggled = frame(wire::HEADERS, wire::END_HEADERS | 1, 3, b"\x82\x87\x84\x41\x0dlogin.example");
+    // Not allowed: neither the request nor what follows goes upstream.
+    let mut drive = Drive::with(header_edit(Mode::Enforce), &[], &[(8, 1)]);
+    let before = drive.upstream.len();
+    drive.head(1, &websocket, Shape::Plain, false).egress(data(1, &smuggled, false));
+    assert_eq!((drive.upstream.len(), drive.refusals.as_slice()), (before, &[EditFault::MethodNotAllowed][..]));
+    // Allowed: before the answer, behind a refusal, behind a 200.
+    for status in ["200", "403"] {
+        let mut drive = Drive::with(header_edit(Mode::Enforce).with_websocket(true), &[], &[(8, 1)]);
+        drive.head(1, &websocket, Shape::Plain, false).egress(data(1, &smuggled, false));
+        drive.answer(1, &[(":status", status)], status == "403").egress(data(1, &smuggled, false));
+        drive.get(5, &[]);
+        assert_eq!(drive.origin.content(1).0, smuggled.repeat(2));
+        let streams: Vec<u32> = drive.origin.heads().iter().map(|head| head.0).collect();
+        assert_eq!(streams, [1, 5]);
+        assert_eq!((&drive.origin.heads()[1].1, drive.fault), (&edited(GET, &[]), None));
+    }
+}
+
 #[test]
 fn h045_copies_are_replaced_by_one_of_each() {
     let copies = vec![("restrict-access-to-tenants", "evil"); 100];
