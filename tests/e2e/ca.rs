@@ -60,19 +60,24 @@ fn chromium_believes_the_chain() {
     let appliance = Setup::default().saas(&saas).start();
     let home = TempDir::new().unwrap();
     let url = format!("https://{ENTRA}/contoso.com/v2.0/.well-known/openid-configuration");
-    let page = browse(&chromium, home.path(), &appliance, &url);
+    let page = browse(&chromium, home.path(), &appliance, &url, &["--dump-dom"]);
     assert!(!page.contains("jwks_uri"), "an unknown root must not be believed: {page}");
     import_root(&certutil, home.path(), &appliance.root());
-    let page = browse(&chromium, home.path(), &appliance, &url);
+    let page = browse(&chromium, home.path(), &appliance, &url, &["--dump-dom"]);
     assert!(page.contains("jwks_uri"), "{page}\n{}", appliance.log());
 }
 
 /// What a Chromium that trusts the appliance makes of `url`; `None` when it is not installed.
 pub(crate) fn browse_trusting(appliance: &Appliance, url: &str) -> Option<String> {
+    browse_trusting_with(appliance, url, &["--dump-dom"])
+}
+
+/// The same, with what the browser is to do there.
+pub(crate) fn browse_trusting_with(appliance: &Appliance, url: &str, arguments: &[&str]) -> Option<String> {
     let (chromium, certutil) = (place::program("chromium")?, place::program("certutil")?);
     let home = TempDir::new().unwrap();
     import_root(&certutil, home.path(), &appliance.root());
-    Some(browse(&chromium, home.path(), appliance, url))
+    Some(browse(&chromium, home.path(), appliance, url, arguments))
 }
 
 /// Makes the database that Chromium reads below a home directory, with the root as an authority for web sites.
@@ -89,7 +94,7 @@ fn import_root(certutil: &Path, home: &Path, root: &Path) {
     }
 }
 
-fn browse(chromium: &Path, home: &Path, appliance: &Appliance, url: &str) -> String {
+fn browse(chromium: &Path, home: &Path, appliance: &Appliance, url: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(chromium);
     command.env("HOME", home).args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
     command.args([
@@ -100,8 +105,7 @@ fn browse(chromium: &Path, home: &Path, appliance: &Appliance, url: &str) -> Str
     ]);
     command.arg(format!("--user-data-dir={}", home.join("profile").display()));
     command.arg(format!("--proxy-server=http://{}", appliance.proxy()));
-    command.args(["--virtual-time-budget=10000", "--dump-dom"]);
-    command.arg(url);
+    command.arg("--virtual-time-budget=10000").args(arguments).arg(url);
     said(&command.stdin(Stdio::null()).output().unwrap())
 }
 

@@ -1,5 +1,7 @@
 //! Real clients over HTTP/2: curl, nghttp2's tools, Python's h2, browsers' handshakes, and a browser.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use penstock_tests::appliance::{Appliance, Setup};
@@ -70,12 +72,12 @@ fn curl_moves_bulk_over_http_2() {
     let bytes = if place::quick() { 4_000_003 } else { 100_000_007_usize };
     let (sent, received) = (appliance.state().join("sent"), appliance.state().join("received"));
     let content: Vec<u8> = (0..bytes).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    std::fs::write(&sent, &content).unwrap();
+    fs::write(&sent, &content).unwrap();
     let url = format!("https://{ENTRA}/echo");
     let (from, to) = (sent.to_str().unwrap(), received.to_str().unwrap());
     let output = curl(&appliance, &["--http2", "-T", from, "-o", to, "-w", "%{http_version} %{http_code}", &url]);
     assert_eq!(text(&output), "2 200", "{}", appliance.log());
-    assert!(std::fs::read(&received).unwrap() == content);
+    assert!(fs::read(&received).unwrap() == content);
     assert!(upstream.requests()[0].body == content);
     assert_http2(&upstream.seen());
 }
@@ -142,7 +144,7 @@ fn nghttp_pads_depends_and_sends_trailers() {
     let appliance = Appliance::before(&upstream);
     let port = forwarder::forward(appliance.proxy(), &format!("{ENTRA}:443"));
     let file = appliance.state().join("body");
-    std::fs::write(&file, vec![7; 300_000]).unwrap();
+    fs::write(&file, vec![7; 300_000]).unwrap();
     let (authority, url) = (format!(":authority: {ENTRA}"), format!("https://{port}/upload"));
     let body = file.to_str().unwrap();
     let arguments = [
@@ -174,4 +176,27 @@ fn chromium_signs_in_over_http_2() {
     let events = appliance.admin().await_events("connector=microsoft-entra", 1);
     let page = events.iter().find(|event| event["path"] == path).unwrap_or_else(|| panic!("{events:?}"));
     assert_eq!((&page["http"], &page["status"]), (&json!("2"), &json!("allowed")));
+}
+
+/// What the user of a foreign tenant sees: the vendor's refusal, as a page and as a picture.
+#[test]
+fn chromium_shows_the_refusal_of_a_foreign_tenant() {
+    let saas = Saas::start();
+    let appliance = Setup::default().saas(&saas).start();
+    let path = "/evil.example/oauth2/v2.0/authorize";
+    let url = format!("https://{ENTRA}{path}?client_id=a&response_type=code");
+    let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("refusal.png");
+    let _ = fs::remove_file(&picture);
+    let shoot = format!("--screenshot={}", picture.display());
+    let Some(page) = crate::ca::browse_trusting(&appliance, &url) else { return };
+    assert!(page.contains("Your network administrator has blocked access"), "{page}\n{}", appliance.log());
+    assert!(page.contains("AADSTS500021"), "{page}");
+    crate::ca::browse_trusting_with(&appliance, &url, &["--window-size=900,600", "--hide-scrollbars", &shoot]);
+    let events = appliance.admin().await_events("status=denied&connector=microsoft-entra", 2);
+    assert!(events.iter().all(|event| event["http"] == "2" && event["path"] == path), "{events:?}");
+    let Some(seen) = python(&appliance, &appliance.root(), "picture.py", &[picture.to_str().unwrap()]) else { return };
+    assert_eq!(seen["size"], json!([900, 600]), "{seen}");
+    // Text on a plain ground: neither blank nor noise.
+    let drawn = seen["drawn"].as_f64().unwrap();
+    assert!(seen["colours"].as_u64() > Some(8) && (0.005..0.5).contains(&drawn), "{seen}");
 }
