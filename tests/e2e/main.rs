@@ -8,6 +8,7 @@ mod ca;
 mod ca_life;
 mod clients;
 mod clients_http2;
+mod clients_peers;
 mod connect;
 mod daemons;
 mod deny;
