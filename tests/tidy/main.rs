@@ -8,6 +8,7 @@
 //! | [`imports`] | the import directions |
 //! | [`layout`] | top level, file names, lengths, headings |
 //! | [`manifests`] | dependencies are used, wrapped and allowed |
+//! | [`scripts`] | shell scripts are sound and say what they do |
 //! | [`source`] | reading the tree for the others |
 #![forbid(unsafe_code)]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
@@ -17,4 +18,5 @@ mod documents;
 mod imports;
 mod layout;
 mod manifests;
+mod scripts;
 mod source;
