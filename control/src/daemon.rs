@@ -7,6 +7,7 @@ use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixListener as PassedListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::lock::{Lock, LockError};
 use crate::metrics::Exporter;
 use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
+use crate::service;
 use crate::store::{SqliteStore, StoreError};
 
 /// A daemon that has everything it needs and listens.
@@ -31,7 +33,8 @@ pub struct Daemon {
     listener: TcpListener,
     address: SocketAddr,
     link: UnixListener,
-    link_socket: PathBuf,
+    /// The link's file, where this process made it.
+    link_socket: Option<PathBuf>,
     /// The state directory is ours until this is dropped.
     _lock: Lock,
 }
@@ -85,8 +88,9 @@ pub enum DaemonError {
 }
 
 impl Daemon {
-    /// Opens the state, puts the stored policy in force, imports the policy file, binds both listeners.
-    pub async fn start(config: Config) -> Result<Self, DaemonError> {
+    /// Opens the state, puts the stored policy in force, imports the policy file, binds both listeners. The link's is
+    /// `link` where a service manager holds it.
+    pub async fn start(config: Config, link: Option<PassedListener>) -> Result<Self, DaemonError> {
         let state = &config.state_directory;
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
         made.map_err(|source| DaemonError::Io { path: state.clone(), source })?;
@@ -103,7 +107,12 @@ impl Daemon {
         if let Some(path) = &config.policy_file {
             import(&publisher, path).await?;
         }
-        let link = publish::bind(&config.link_socket)?;
+        let link_socket = link.is_none().then(|| config.link_socket.clone());
+        let link = match link {
+            Some(passed) => UnixListener::from_std(passed)
+                .map_err(|source| DaemonError::Io { path: config.link_socket.clone(), source })?,
+            None => publish::bind(&config.link_socket)?,
+        };
         let listen = |source| DaemonError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -114,7 +123,7 @@ impl Daemon {
             exporter: Arc::new(Exporter::new()?),
             authority,
         };
-        Ok(Self { admin, token, store, listener, address, link, link_socket: config.link_socket, _lock: lock })
+        Ok(Self { admin, token, store, listener, address, link, link_socket, _lock: lock })
     }
 
     /// The admin listener's address, as bound.
@@ -133,20 +142,25 @@ impl Daemon {
             .into_future();
         let mut api = tokio::spawn(api);
         let address = self.address;
+        service::ready(address);
         let ended = |source| DaemonError::Listen { address, source };
         tokio::select! {
             () = stop => {}
             result = link => result?,
             result = &mut api => return result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ended),
             () = renew(&publisher) => {}
+            () = service::keep_alive() => {}
         }
+        service::stopping();
         tracing::info!("stopping");
         let _ = drain.send(());
         if tokio::time::timeout(STOP_PATIENCE, &mut api).await.is_err() {
             api.abort();
         }
         // The next start would remove it too; this keeps the folder honest.
-        drop(fs::remove_file(&self.link_socket));
+        if let Some(file) = &self.link_socket {
+            drop(fs::remove_file(file));
+        }
         Ok(())
     }
 }

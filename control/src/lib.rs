@@ -14,6 +14,7 @@ pub mod explain;
 pub mod lock;
 mod metrics;
 mod publish;
+pub mod service;
 mod store;
 
 pub use admin::TokenError;

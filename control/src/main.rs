@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use penstock_control::config::Config;
 use penstock_control::daemon::{Daemon, stop_signal};
+use penstock_control::service;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -36,6 +37,7 @@ Examples:
   penstock-control --config control.toml --check
 
 Prints one line of JSON on standard output when it serves: {\"admin\":\"127.0.0.1:7080\"}. Logs go to standard error.
+Under systemd it takes the link's socket from a socket unit, says when it serves, and answers the watchdog.
 Ends with 0 after SIGTERM or SIGINT, with 1 when it cannot start or go on, with 2 on misuse.";
 
 fn main() -> ExitCode {
@@ -58,9 +60,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.check {
         return Ok(());
     }
+    let link = service::link_listener()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let daemon = Daemon::start(config).await?;
+        let daemon = Daemon::start(config, link).await?;
         let ready = serde_json::json!({ "admin": daemon.address().to_string() });
         let mut stdout = std::io::stdout();
         writeln!(stdout, "{ready}")?;

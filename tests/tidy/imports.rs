@@ -35,7 +35,7 @@ const CONTROL: &[(&str, &[&str])] = &[
 const ROOTS: &[&str] = &["bin", "daemon", "lib", "main"];
 
 /// Rooms of control that any may name.
-const CONTROL_LEAVES: &[&str] = &["config", "explain", "lock"];
+const CONTROL_LEAVES: &[&str] = &["config", "explain", "lock", "service"];
 
 #[test]
 fn rooms_of_the_data_plane() {

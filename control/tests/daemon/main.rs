@@ -10,3 +10,4 @@ mod life;
 mod metrics;
 mod node;
 mod policy;
+mod service;
