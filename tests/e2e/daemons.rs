@@ -26,11 +26,15 @@ fn the_example_configurations_start_both_daemons() {
     let upstream = Upstream::plan().start();
     let directory = TempDir::new().unwrap();
     let root = directory.path();
-    fs::copy(place::example_policy(), root.join("policy.toml")).unwrap();
+    // Everything that the examples put elsewhere is here, or beside it by a longer name.
+    let here = root.join("here");
+    fs::create_dir(&here).unwrap();
+    fs::copy(place::example_policy(), here.join("policy.toml")).unwrap();
     let adapt = |name: &str, changes: &[(&str, &str)]| {
         let mut text = place::read(place::workspace().join("deploy/config").join(name));
-        text =
-            text.replace("/var/lib/penstock", root.to_str().unwrap()).replace("/etc/penstock", root.to_str().unwrap());
+        for folder in ["/var/lib/penstock", "/run/penstock", "/etc/penstock"] {
+            text = text.replace(folder, here.to_str().unwrap());
+        }
         for (from, to) in changes {
             assert!(text.contains(from), "{name} has no {from}");
             text = text.replace(from, to);
@@ -53,7 +57,7 @@ fn the_example_configurations_start_both_daemons() {
     let process =
         Process::start("penstock-dataplane", command.arg("--config").arg(dataplane), &root.join("dataplane.log"));
     let proxy = process.text("listening").parse().unwrap();
-    let root_file = root.join("ca/root.pem");
+    let root_file = here.join("ca/root.pem");
     // The listener is open before the first policy has come; until then it answers that it is not ready.
     let mut client = wait::until("the first policy", || {
         let mut stream = tunnel::dial(STAFF, proxy);

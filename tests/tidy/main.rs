@@ -10,6 +10,7 @@
 //! | [`manifests`] | dependencies are used, wrapped and allowed |
 //! | [`scripts`] | shell scripts are sound and say what they do |
 //! | [`source`] | reading the tree for the others |
+//! | [`units`] | systemd units are hardened, container files can be read |
 #![forbid(unsafe_code)]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
@@ -20,3 +21,4 @@ mod layout;
 mod manifests;
 mod scripts;
 mod source;
+mod units;

@@ -1,0 +1,81 @@
+//! systemd units and container files under `deploy`: hardened as promised, and readable for what reads them.
+
+use std::process::Command;
+
+use penstock_tests::place;
+
+use crate::source;
+
+/// Highest exposure that `systemd-analyze security` may find, in tenths.
+const EXPOSURE_MAX: u32 = 20;
+
+#[test]
+fn units_are_hardened() {
+    let Some(analyze) = place::program("systemd-analyze") else { return };
+    for name in ["penstock-control.service", "penstock-dataplane.service"] {
+        let unit = place::workspace().join("deploy/systemd").join(name);
+        let output =
+            Command::new(&analyze).args(["security", "--offline=true", "--no-pager"]).arg(&unit).output().unwrap();
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        let level = report.split("Overall exposure level for ").nth(1).unwrap_or_else(|| {
+            panic!("{name}: {report}{}", String::from_utf8_lossy(&output.stderr));
+        });
+        let level = level.split_whitespace().nth(1).unwrap().replace('.', "");
+        assert!(level.parse::<u32>().unwrap() <= EXPOSURE_MAX, "{name}: {report}");
+    }
+}
+
+/// The units start what the package installs, from the configuration that it installs, in folders that they own.
+#[test]
+fn units_fit_the_configuration() {
+    let read = |path: &str| place::read(place::workspace().join("deploy").join(path));
+    let [control, dataplane] = ["control", "dataplane"].map(|name| {
+        let unit = read(&format!("systemd/penstock-{name}.service"));
+        let config: toml::Table = read(&format!("config/{name}.toml")).parse().unwrap();
+        assert!(unit.contains(&format!("ExecStart=/usr/bin/penstock-{name} ")), "{name}");
+        assert!(unit.contains(&format!("--config /etc/penstock/{name}.toml")), "{name}");
+        let state = config["state_directory"].as_str().unwrap().strip_prefix("/var/lib/").unwrap().to_owned();
+        assert!(unit.lines().any(|line| line == format!("StateDirectory={state}")), "{name}: {state}");
+        assert!(read("systemd/penstock.sysusers").contains(&format!("u penstock-{name} ")), "{name}");
+        config
+    });
+    assert_eq!(control["link"]["socket"], dataplane["link"]["socket"]);
+    let socket = control["link"]["socket"].as_str().unwrap();
+    assert!(read("systemd/penstock-control.socket").lines().any(|line| line == format!("ListenStream={socket}")));
+}
+
+#[test]
+fn container_files_can_be_read() {
+    let folder = place::workspace().join("deploy/container");
+    let file = place::read(folder.join("Containerfile"));
+    let stages = file.lines().filter(|line| line.starts_with("FROM ")).count();
+    assert_eq!(stages, 2, "a build and what runs");
+    let last = file.rsplit("FROM ").next().unwrap();
+    assert!(last.lines().any(|line| line.starts_with("USER ") && line != "USER root"), "it would run as root");
+    assert!(last.contains("ENTRYPOINT [") && !last.contains(":latest"), "{last}");
+    // What is copied exists: in the tree, or by the stage before.
+    for line in file.lines().filter(|line| line.starts_with("COPY ") && !line.contains("--from=")) {
+        for source in line.split_whitespace().skip(1).filter(|word| !word.starts_with("--")).take(1) {
+            assert!(place::workspace().join(source).exists(), "{line}");
+        }
+    }
+    let yaml = "import json, sys, yaml; print(json.dumps([yaml.safe_load(open(name)) for name in sys.argv[1:]]))";
+    if !std::path::Path::new("/usr/lib/python3/dist-packages/yaml").exists() {
+        assert!(!place::strict(), "python3-yaml is missing (tests/run installs it)");
+        return;
+    }
+    let files: Vec<_> =
+        source::paths(&folder).into_iter().filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    let output = Command::new("/usr/bin/python3").args(["-c", yaml]).args(&files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let compose: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let services = compose[0]["services"].as_object().unwrap();
+    assert!(services.len() >= 2, "{services:?}");
+    for (name, service) in services {
+        assert_eq!(service["read_only"], true, "{name}");
+        assert_eq!(service["cap_drop"][0], "ALL", "{name}");
+        for port in service["ports"].as_array().into_iter().flatten() {
+            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{name}: {port} is open to the network");
+        }
+    }
+}
