@@ -8,6 +8,7 @@
 //! | [`imports`] | the import directions |
 //! | [`layout`] | top level, file names, lengths, headings |
 //! | [`manifests`] | dependencies are used, wrapped and allowed |
+//! | [`monitoring`] | rules and dashboards name metrics that exist |
 //! | [`scripts`] | shell scripts are sound and say what they do |
 //! | [`source`] | reading the tree for the others |
 //! | [`units`] | systemd units are hardened, container files can be read |
@@ -19,6 +20,7 @@ mod documents;
 mod imports;
 mod layout;
 mod manifests;
+mod monitoring;
 mod scripts;
 mod source;
 mod units;
