@@ -12,6 +12,7 @@ mod clients_peers;
 mod connect;
 mod daemons;
 mod deny;
+mod deploy_package;
 mod engines;
 mod evasion_address;
 mod evasion_ech;
