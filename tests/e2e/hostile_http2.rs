@@ -7,6 +7,7 @@ use penstock_tests::client::{self, Client};
 use penstock_tests::http2::Ask;
 use penstock_tests::tunnel::STAFF;
 use penstock_tests::upstream::{Then, Upstream};
+use penstock_tests::wait;
 
 const ENTRA: &str = "login.microsoftonline.com";
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -17,11 +18,15 @@ const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 pub(crate) const GOAWAY: u8 = 7;
+const PRIORITY: u8 = 2;
+pub(crate) const PING: u8 = 6;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
 const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
 const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -45,6 +50,10 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 pub(crate) fn request(more: &[(&str, &str)]) -> Vec<u8> {
     let start = [(":method", "GET"), (":scheme", "https"), (":authority", ENTRA), (":path", "/")];
     block(&[&start[..], more].concat())
+}
+
+fn post() -> Vec<u8> {
+    block(&[(":method", "POST"), (":scheme", "https"), (":authority", ENTRA), (":path", "/")])
 }
 
 pub(crate) fn get(stream: u32) -> Vec<u8> {
@@ -130,6 +139,60 @@ fn h078_a_flood_of_continuations_ends_the_connection() {
     let full = frame(CONTINUATION, 0, 1, &block(&[("x-long", &"a".repeat(120))]).repeat(120)).repeat(10);
     assert_eq!(goaway(&appliance, &[begun, full].concat()), ENHANCE_YOUR_CALM);
     assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn h079_a_bomb_of_references_is_refused_and_the_tables_stay_right() {
+    let upstream = Upstream::plan().start();
+    let appliance = Appliance::before(&upstream);
+    let mut client = begin(&appliance);
+    // A field that enters the table, then a reference of one byte to it, thousands of times.
+    let entry = [&[0x40, 1, b'x', 120][..], &[b'a'; 120]].concat();
+    let bomb = [request(&[]), entry, vec![0xbe; 10_000]].concat();
+    let again = [request(&[]), vec![0xbe]].concat();
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &bomb));
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 3, &again));
+    let mut received = Vec::new();
+    while !frames(&received).iter().any(|frame| frame.stream == 3 && frame.kind == DATA) {
+        received.extend(client.some());
+    }
+    assert!(frames(&received).iter().all(|frame| frame.stream != 1 || frame.kind == HEADERS));
+    // The origin notes a request behind its answer.
+    let requests = wait::until("the request to be noted", || Some(upstream.requests()).filter(|all| !all.is_empty()));
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].values("x").eq(["a".repeat(120)]));
+}
+
+#[test]
+fn h081_floods_of_frames_that_move_nothing_on_end_the_connection() {
+    let upstream = Upstream::plan().start();
+    let appliance = Appliance::before(&upstream);
+    let post = frame(HEADERS, END_HEADERS, 1, &post());
+    for flood in [
+        frame(PING, 0, 0, &[0; 8]),
+        frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]),
+        frame(DATA, 0, 1, &[]),
+        frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
+        frame(SETTINGS, 0, 0, &[]),
+    ] {
+        assert_eq!(goaway(&appliance, &[post.clone(), flood.repeat(2_000)].concat()), ENHANCE_YOUR_CALM, "{flood:?}");
+    }
+}
+
+#[test]
+fn h082_room_that_cannot_be_ends_the_connection() {
+    let upstream = Upstream::plan().start();
+    let appliance = Appliance::before(&upstream);
+    let post = frame(HEADERS, END_HEADERS, 1, &post());
+    for (unlawful, code) in [
+        (frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes()), FLOW_CONTROL_ERROR),
+        (frame(WINDOW_UPDATE, 0, 1, &0x7fff_ffff_u32.to_be_bytes()), FLOW_CONTROL_ERROR),
+        (frame(SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0]), FLOW_CONTROL_ERROR),
+        (frame(WINDOW_UPDATE, 0, 0, &[0; 4]), PROTOCOL_ERROR),
+        (frame(WINDOW_UPDATE, 0, 1, &[0; 4]), PROTOCOL_ERROR),
+    ] {
+        assert_eq!(goaway(&appliance, &[post.clone(), unlawful.clone()].concat()), code, "{unlawful:?}");
+    }
 }
 
 #[test]

@@ -10,12 +10,11 @@ use penstock_tests::upstream::{Then, Upstream};
 use penstock_tests::{place, wait};
 
 use crate::hostile_http2::{
-    END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, begin, connect, frame, frames, get, request,
+    END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, WINDOW_UPDATE, begin, connect, frame, frames, get,
+    request,
 };
 
 const ENTRA: &str = "login.microsoftonline.com";
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
 
 /// Ends what owes something within a second, and nothing else for a quarter of an hour.
 const IMPATIENT: &str = "stall_ms = 1000\nrequest_head_ms = 1000";
