@@ -38,6 +38,13 @@ pub const QUIC_INITIAL_DATAGRAM_BYTES_MIN: usize = 1_200;
 
 /// Longest head of a request to the explicit proxy listener.
 pub const CONNECT_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Longest header of the PROXY protocol's version 1, its end included (`doc/proxy-protocol.txt` section 2.1).
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+/// Longest header of version 2. The addresses and what senders tell in TLVs are a few hundred bytes, with a client's whole
+/// certificate two thousand; the field could say 65,535.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
+/// Longest unique id in it (`doc/proxy-protocol.txt` section 2.2.5).
+pub const PROXY_UNIQUE_ID_BYTES_MAX: usize = 128;
 /// Longest `Basic` credentials, as they stand in the header.
 pub const CREDENTIALS_BYTES_MAX: usize = 2 * 1024;
 /// Longest name of a user or group.
@@ -166,6 +173,8 @@ pub const POLICY_INSPECTED_HOSTS_MAX: usize = 4_096;
 /// Host rules with a wildcard inside a label: each costs a look when its literal part occurs in a name.
 pub const POLICY_INNER_WILDCARDS_MAX: usize = 4_096;
 
+/// Time from accept to the end of a PROXY protocol header: a balancer sends it at once.
+pub const PROXY_HEADER_DEADLINE_MS: u64 = 5_000;
 /// Time from accept to the end of the proxy request head.
 pub const CONNECT_HEAD_DEADLINE_MS: u64 = 10_000;
 /// Time from accept (or from the 200 to a CONNECT) to a whole ClientHello; absolute, not per read.
@@ -301,6 +310,7 @@ const _: () = assert!(HTTP2_TABLE_BYTES_INITIAL <= HTTP2_TABLE_BYTES_MAX);
 const _: () = assert!(HTTP2_TABLE_BYTES_MAX + HTTP2_HEADER_LIST_BYTES_MAX <= HTTP2_TABLE_CHURN_BYTES_MAX);
 const _: () =
     assert!(HTTP2_HEADER_LIST_BYTES_MAX < 1 << (7 * HTTP2_INTEGER_OCTETS_MAX) && HTTP2_INTEGER_OCTETS_MAX <= 4);
+const _: () = assert!(PROXY_LINE_BYTES_MAX < PROXY_HEADER_BYTES_MAX && PROXY_HEADER_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX >= TLS_RECORD_BYTES_MAX);
 const _: () = assert!(CLIENT_HELLO_INPUT_BYTES_MAX > CLIENT_HELLO_BYTES_MAX);
 const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);

@@ -21,6 +21,8 @@ mod mint_facts;
 mod policy_document;
 #[path = "../fuzz/checks/proxy_connect.rs"]
 mod proxy_connect;
+#[path = "../fuzz/checks/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "../fuzz/checks/quic_initial.rs"]
 mod quic_initial;
 #[path = "../fuzz/checks/sni.rs"]
@@ -44,6 +46,7 @@ const TARGETS: &[(&str, Check)] = &[
     ("mint_facts", mint_facts::check),
     ("policy_document", policy_document::check),
     ("proxy_connect", proxy_connect::check),
+    ("proxy_protocol", proxy_protocol::check),
     ("quic_initial", quic_initial::check),
     ("sni", sni::check),
     ("tls_client_hello", tls_client_hello::check),
