@@ -158,6 +158,8 @@ pub const POLICY_ASSIGNMENTS_MAX: usize = 1_024;
 pub const POLICY_ENGINE_HOSTS_MAX: usize = 1_024;
 /// Rules of `[[connect]]`: they are tried one after the other for each CONNECT to a port that is not open to all.
 pub const POLICY_CONNECT_RULES_MAX: usize = 256;
+/// Sources of all `[[site]]` sections of a policy together, and of all `[[user]]` sections.
+pub const POLICY_NAMED_NETWORKS_MAX: usize = 65_536;
 /// Groups of `[[pac.group]]`.
 pub const POLICY_PAC_GROUPS_MAX: usize = 64;
 /// Bypasses for pinned clients in a policy.

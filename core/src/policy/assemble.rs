@@ -41,6 +41,8 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
         pac: plan.pac.steering(steered),
         plain_http: plan.plain_http,
         evasion: plan.evasion,
+        sites: plan.sites,
+        users: plan.users,
     }
 }
 

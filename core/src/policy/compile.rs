@@ -16,6 +16,7 @@ use super::evasion::Evasion;
 use super::findings::Findings;
 use super::host_rule;
 use super::lint;
+use super::named::NamedNetworks;
 use super::pac::Pac;
 use super::pattern::{HostPattern, Scope};
 use super::plain::PlainHttp;
@@ -76,6 +77,8 @@ pub(super) struct Plan<'doc> {
     pub(super) pac: Pac,
     pub(super) plain_http: PlainHttp,
     pub(super) evasion: Evasion,
+    pub(super) sites: NamedNetworks,
+    pub(super) users: NamedNetworks,
 }
 
 impl<'doc> Plan<'doc> {
@@ -89,8 +92,10 @@ impl<'doc> Plan<'doc> {
             .filter_map(|section| ProfilePlan::read(section, &restrictions, findings))
             .collect();
         refuse_duplicates("profile", profiles.iter().map(|profile| profile.name), findings);
-        let assignments: Vec<_> =
-            document.assignments.iter().filter_map(|section| read_assignment(section, &profiles, findings)).collect();
+        let sites = NamedNetworks::read(&document.sites, findings);
+        let users = NamedNetworks::read(&document.users, findings);
+        let read = |section| read_assignment(section, &profiles, &sites, findings);
+        let assignments: Vec<_> = document.assignments.iter().filter_map(read).collect();
         let engines = document.engines.iter().map(|section| EngineRule::read(section, findings)).collect();
         let excluded = read_rules(document.exclude.as_ref(), "never_inspect", findings);
         let denied = read_rules(document.deny.as_ref(), "hosts", findings);
@@ -111,6 +116,8 @@ impl<'doc> Plan<'doc> {
             pac,
             plain_http,
             evasion,
+            sites,
+            users,
         };
         plan.check_limits(document, findings);
         plan

@@ -35,6 +35,8 @@ pub(super) struct Document<'doc> {
     pub(super) ech: Option<Section<'doc>>,
     pub(super) evasion: Option<Section<'doc>>,
     pub(super) bypasses: Vec<Section<'doc>>,
+    pub(super) sites: Vec<Section<'doc>>,
+    pub(super) users: Vec<Section<'doc>>,
 }
 
 /// One table of the document.
@@ -47,7 +49,7 @@ pub(super) struct Section<'doc> {
     table: &'doc DeTable<'doc>,
 }
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 15] = [
     "restriction",
     "profile",
     "assignment",
@@ -61,6 +63,8 @@ const SECTIONS: [&str; 13] = [
     "ech",
     "evasion",
     "bypass",
+    "site",
+    "user",
 ];
 
 impl<'doc> Document<'doc> {
@@ -79,6 +83,8 @@ impl<'doc> Document<'doc> {
                 "ech" => document.ech = section(at, "[ech]", value, findings),
                 "evasion" => document.evasion = section(at, "[evasion]", value, findings),
                 "bypass" => document.bypasses = sections(at, "[[bypass]]", value, findings),
+                "site" => document.sites = sections(at, "[[site]]", value, findings),
+                "user" => document.users = sections(at, "[[user]]", value, findings),
                 "defaults" => document.defaults = section(at, "[defaults]", value, findings),
                 "connect" => document.connects = sections(at, "[[connect]]", value, findings),
                 "pac" => document.pac = section(at, "[pac]", value, findings),

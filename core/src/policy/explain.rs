@@ -15,6 +15,12 @@ pub struct Explanation {
     pub verdict: &'static str,
     /// A [`Reason`](super::Reason).
     pub reason: &'static str,
+    /// The `[[site]]` of the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Who the user is: as asked, else the `[[user]]` of the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The profile in force, if any.
     pub profile: Option<String>,
     /// enforce, report-only or off.
@@ -62,6 +68,8 @@ pub fn explain(snapshot: &Snapshot, facts: &FlowFacts<'_>) -> Explanation {
     Explanation {
         verdict: decision.verdict.label(),
         reason: decision.reason.label(),
+        site: snapshot.site_of(facts.source).map(ToString::to_string),
+        user: facts.user.or_else(|| snapshot.user_of(facts.source)).map(ToString::to_string),
         profile: decision.profile().map(ToString::to_string),
         mode: decision.mode.label(),
         epoch: snapshot.epoch(),

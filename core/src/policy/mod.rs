@@ -7,6 +7,7 @@
 //! | `evasion` | what is done about ECH, addresses of connectors' hosts, and clients that refuse the leaf |
 //! | `compile` | the way from document to snapshot |
 //! | `assemble`, `snapshot` | the snapshot and how it is put together |
+//! | `named` | the names of sites and users by their networks |
 //! | `engine` | the TLS engines of inspected hosts |
 //! | `index` | which rules cover a host name |
 //! | `decide` | the decision itself |
@@ -32,6 +33,7 @@ mod host_rule;
 mod index;
 mod inner;
 mod lint;
+mod named;
 mod pac;
 mod pattern;
 mod plain;

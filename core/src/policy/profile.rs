@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::Mode;
 use super::document::{Placed, Section};
 use super::findings::Findings;
+use super::named::NamedNetworks;
 use super::pattern::HostPattern;
 use super::restriction::Restriction;
 use super::snapshot::Assignment;
@@ -112,15 +113,21 @@ fn shared_host<'set>(new: &'set Restriction<'_>, other: &Restriction<'_>) -> Opt
 pub(super) fn read_assignment(
     section: &Section<'_>,
     profiles: &[ProfilePlan<'_>],
+    sites: &NamedNetworks,
     findings: &mut Findings,
 ) -> Option<Assignment> {
-    section.refuse_unknown_keys(&["profile", "sources", "users", "rollout_percent"], section.title(), findings);
-    if !section.has("sources") && !section.has("users") {
+    section.refuse_unknown_keys(
+        &["profile", "sources", "sites", "users", "rollout_percent"],
+        section.title(),
+        findings,
+    );
+    if !["sources", "sites", "users"].iter().any(|key| section.has(key)) {
         findings
-            .error(section.at, "[[assignment]] has neither \"sources\" nor \"users\"")
+            .error(section.at, "[[assignment]] has neither \"sources\" nor \"sites\" nor \"users\"")
             .help("for everybody, write sources = [\"0.0.0.0/0\", \"::/0\"]");
     }
     let sources = section.strings("sources", findings).map(|list| read_sources(&list, findings));
+    let sites = section.strings("sites", findings).map(|list| read_sites(&list, sites, findings));
     let users = section.strings("users", findings).map(|list| read_users(&list, findings));
     let rollout_percent = read_percent(section, findings);
     let word = section.required_string("profile", findings)?;
@@ -131,7 +138,7 @@ pub(super) fn read_assignment(
             .error(word.at, format!("there is no profile {:?}", word.value))
             .help_if(did_you_mean(word.value, known));
     }
-    Some(Assignment { profile: profile?, sources, users, rollout_percent })
+    Some(Assignment { profile: profile?, sources, sites, users, rollout_percent })
 }
 
 pub(super) fn read_sources(list: &Placed<Vec<Placed<&str>>>, findings: &mut Findings) -> SourceSet {
@@ -143,7 +150,7 @@ pub(super) fn read_sources(list: &Placed<Vec<Placed<&str>>>, findings: &mut Find
 }
 
 /// A network, or an address as a network of one.
-fn read_network(text: Placed<&str>, findings: &mut Findings) -> Option<IpNet> {
+pub(super) fn read_network(text: Placed<&str>, findings: &mut Findings) -> Option<IpNet> {
     if let Ok(address) = text.value.parse::<IpAddr>() {
         return Some(IpNet::from(address));
     }
@@ -161,6 +168,22 @@ fn read_network(text: Placed<&str>, findings: &mut Findings) -> Option<IpNet> {
         return None;
     }
     Some(network)
+}
+
+fn read_sites(list: &Placed<Vec<Placed<&str>>>, sites: &NamedNetworks, findings: &mut Findings) -> Vec<usize> {
+    if list.value.is_empty() {
+        findings.error(list.at, "\"sites\" is empty, so the assignment would cover nobody");
+    }
+    let mut places = Vec::new();
+    for word in &list.value {
+        match sites.place_of(word.value) {
+            Some(place) => places.push(place),
+            None => findings
+                .error(word.at, format!("there is no [[site]] {:?}", word.value))
+                .help_if(did_you_mean(word.value, sites.names())),
+        }
+    }
+    places
 }
 
 fn read_users(list: &Placed<Vec<Placed<&str>>>, findings: &mut Findings) -> UserSet {

@@ -10,6 +10,7 @@ use super::connect::ConnectRule;
 use super::engine::EngineTable;
 use super::evasion::Evasion;
 use super::index::HostIndex;
+use super::named::NamedNetworks;
 use super::pac::Pac;
 use super::plain::PlainHttp;
 use super::source::{SourceSet, UserSet, in_rollout};
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub(super) connects: Vec<ConnectRule>,
     pub(super) pac: Pac,
     pub(super) plain_http: PlainHttp,
+    pub(super) sites: NamedNetworks,
+    pub(super) users: NamedNetworks,
     /// The edit of flows without a profile.
     pub(super) no_edit: Arc<HeaderEdit>,
 }
@@ -71,6 +74,8 @@ pub(super) struct Assignment {
     pub(super) profile: usize,
     /// `None` for all sources.
     pub(super) sources: Option<SourceSet>,
+    /// Places in [`Snapshot::sites`]; `None` for all sites and for sources without one.
+    pub(super) sites: Option<Vec<usize>>,
     /// `None` for all users and for flows without one.
     pub(super) users: Option<UserSet>,
     pub(super) rollout_percent: u8,
@@ -137,13 +142,17 @@ impl Snapshot {
         &self.stamp.warnings
     }
 
-    /// The profile of the first assignment that covers the source and user.
+    /// The profile of the first assignment that covers the source and user. A source of a `[[user]]` is that user's where
+    /// nothing better tells who it is.
     pub(super) fn profile_for(&self, source: IpAddr, user: Option<&str>, groups: &[String]) -> Option<&Profile> {
+        let user = user.or_else(|| self.users.find(source));
+        let site = self.sites.find(source).and_then(|name| self.sites.place_of(name));
         let covers = |assignment: &&Assignment| {
             let Some(profile) = self.profiles.get(assignment.profile) else {
                 return false;
             };
             assignment.sources.as_ref().is_none_or(|sources| sources.contains(source))
+                && assignment.sites.as_ref().is_none_or(|sites| site.is_some_and(|site| sites.contains(&site)))
                 && assignment.users.as_ref().is_none_or(|users| user.is_some_and(|user| users.covers(user, groups)))
                 && in_rollout(assignment.rollout_percent, &profile.name, user, source)
         };

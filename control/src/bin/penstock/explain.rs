@@ -99,6 +99,11 @@ fn show(question: &Question, explanation: &Value) -> anyhow::Result<()> {
     let field = |name| output::cell(explanation, name);
     output::line(&format!("{} from {source}: {} ({})", flow.unwrap_or_default(), field("verdict"), field("reason")))?;
     let mut rows = vec![vec!["profile".to_owned(), format!("{} ({})", field("profile"), field("mode"))]];
+    for name in ["site", "user"] {
+        if explanation.get(name).is_some() {
+            rows.push(vec![name.to_owned(), field(name)]);
+        }
+    }
     if explanation.get("epoch").is_some_and(|epoch| !epoch.is_null()) {
         rows.push(vec!["epoch".to_owned(), field("epoch")]);
     }
