@@ -115,6 +115,8 @@ labelled! {
         Handshake = "handshake",
         /// Minting a leaf.
         Mint = "mint",
+        /// Reading a PROXY protocol header.
+        ProxyHeader = "proxy_header",
         /// The explicit proxy's request head.
         Request = "request",
         /// Moving bytes.
@@ -155,6 +157,8 @@ labelled! {
         Draining = "draining",
         /// The client takes note that Encrypted ClientHello was rejected, and tries again without (RFC 9849 section 6.1.6).
         EchRequired = "ech_required",
+        /// A PROXY protocol header that must be there is not.
+        HeaderMissing = "header_missing",
         /// A field of the message is not what it must be.
         Malformed = "malformed",
         /// The second ClientHello after a HelloRetryRequest names another host.
@@ -165,6 +169,8 @@ labelled! {
         NotReady = "not_ready",
         /// The operating system refused (descriptors, memory).
         Resource = "resource",
+        /// The peer is none of those that a PROXY protocol header is taken from.
+        SourceForbidden = "source_forbidden",
         /// The peer kept the other side waiting in the middle of something: did not read, granted no room, did not end a frame.
         Stalled = "stalled",
         /// A named bound of the product was reached.

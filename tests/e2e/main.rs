@@ -37,4 +37,5 @@ mod metrics;
 mod oracle;
 mod pass;
 mod policy;
+mod proxy_protocol;
 mod resilience;

@@ -30,6 +30,7 @@ pub struct Setup {
     shards: u16,
     listen: String,
     users: Option<String>,
+    dataplane: Option<String>,
     arguments: Vec<String>,
     deadlines: Option<String>,
 }
@@ -50,6 +51,7 @@ impl Default for Setup {
             shards: 2,
             listen: "127.0.0.1:0".to_owned(),
             users: None,
+            dataplane: None,
             arguments: Vec::new(),
             deadlines: None,
         }
@@ -91,6 +93,12 @@ impl Setup {
         self
     }
 
+    /// More of the data plane's configuration.
+    pub fn dataplane(mut self, text: &str) -> Self {
+        self.dataplane = Some(text.to_owned());
+        self
+    }
+
     /// More arguments of `penstock up`.
     pub fn arguments(mut self, arguments: Vec<String>) -> Self {
         self.arguments = arguments;
@@ -125,6 +133,9 @@ impl Setup {
         if let Some(users) = &self.users {
             fs::write(directory.path().join("users"), users).unwrap();
         }
+        if let Some(text) = &self.dataplane {
+            fs::write(directory.path().join("more.toml"), text).unwrap();
+        }
         let mut command = self.command(directory.path());
         let process = Process::try_start("penstock up", &mut command, &directory.path().join("penstock.log"))?;
         let appliance = Appliance { process, setup: self, directory };
@@ -145,6 +156,9 @@ impl Setup {
         }
         if self.users.is_some() {
             command.arg("--users").arg(directory.join("users"));
+        }
+        if self.dataplane.is_some() {
+            command.arg("--dataplane-config").arg(directory.join("more.toml"));
         }
         for (name, address) in &self.hosts {
             command.arg("--host").arg(format!("{name}={address}"));

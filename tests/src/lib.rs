@@ -11,6 +11,7 @@
 //! | [`certificate`] | certificates of the tests' own authority, good and bad |
 //! | [`client`] | a TLS client through the appliance, speaking HTTP/1.1 as told |
 //! | [`forwarder`] | a plain port into the appliance, for clients that cannot speak CONNECT |
+//! | [`haproxy`] | HAProxy in front of the appliance |
 //! | [`http`] | a strict reader of HTTP/1.1 messages, for both ends |
 //! | [`http2`] | a client through the appliance that speaks HTTP/2 |
 //! | [`openssl`] | OpenSSL's own server and client |
@@ -37,6 +38,7 @@ pub mod appliance;
 pub mod certificate;
 pub mod client;
 pub mod forwarder;
+pub mod haproxy;
 pub mod http;
 pub mod http2;
 pub mod openssl;

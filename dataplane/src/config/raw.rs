@@ -25,6 +25,9 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawListen {
     pub(super) proxy: Spanned<String>,
+    pub(super) proxy_protocol: Option<Spanned<String>>,
+    pub(super) trusted: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) proxy_protocol_user: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +59,7 @@ pub(super) struct RawUpstream {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDeadlines {
+    pub(super) proxy_header_ms: Option<Spanned<u64>>,
     pub(super) connect_head_ms: Option<Spanned<u64>>,
     pub(super) sniff_ms: Option<Spanned<u64>>,
     pub(super) dial_ms: Option<Spanned<u64>>,

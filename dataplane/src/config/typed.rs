@@ -10,7 +10,8 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::hosts::HostTable;
-use super::raw::{RawAuth, RawConfig, RawDeadlines, RawUpstream};
+use super::proxy_protocol::{ProxyProtocol, Written};
+use super::raw::{RawAuth, RawConfig, RawDeadlines, RawListen, RawUpstream};
 
 /// Everything that the process is told when it starts.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub(crate) enum IoEngineSetting {
 pub(crate) struct Listen {
     /// The explicit proxy's address; port 0 is any free port.
     pub(crate) proxy: SocketAddr,
+    /// Whether connections there begin with a PROXY protocol header.
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
 /// Who may use the explicit proxy.
@@ -91,6 +94,8 @@ pub(crate) struct Upstream {
 /// How long each step of a flow may take; the defaults are those of `penstock_core::limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadlines {
+    /// From accept to the end of a PROXY protocol header.
+    pub(crate) proxy_header: Duration,
     /// From accept to the end of the proxy request head.
     pub(crate) connect_head: Duration,
     /// From accept, or from the answer to CONNECT, to a whole ClientHello.
@@ -133,7 +138,7 @@ impl Config {
             shards: source.shards(raw.shards)?,
             io_engine: source.io_engine(raw.io_engine)?,
             state_directory: source.path("state_directory", &raw.state_directory)?,
-            listen: Listen { proxy: source.address("listen.proxy", &raw.listen.proxy)? },
+            listen: source.listen(raw.listen)?,
             auth: raw.auth.map(|auth| source.auth(auth)).transpose()?,
             link: Link { socket: source.path("link.socket", &raw.link.socket)? },
             upstream: source.upstream(raw.upstream)?,
@@ -145,6 +150,7 @@ impl Config {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
+            proxy_header: Duration::from_millis(limits::PROXY_HEADER_DEADLINE_MS),
             connect_head: Duration::from_millis(limits::CONNECT_HEAD_DEADLINE_MS),
             sniff: Duration::from_millis(limits::SNIFF_DEADLINE_MS),
             dial: Duration::from_millis(limits::DIAL_DEADLINE_MS),
@@ -159,13 +165,13 @@ impl Default for Deadlines {
 }
 
 /// The text under check: turns a value with its place into a typed one, or into an error that names the place.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     file: &'a str,
     text: &'a str,
 }
 
 impl Source<'_> {
-    fn refuse<T, V>(&self, value: &Spanned<T>, reason: impl Into<String>) -> Result<V, ConfigError> {
+    pub(super) fn refuse<T, V>(&self, value: &Spanned<T>, reason: impl Into<String>) -> Result<V, ConfigError> {
         Err(ConfigError::at(self.file, self.text, value.span(), reason))
     }
 
@@ -220,6 +226,12 @@ impl Source<'_> {
         }
     }
 
+    fn listen(&self, raw: RawListen) -> Result<Listen, ConfigError> {
+        let proxy = self.address("listen.proxy", &raw.proxy)?;
+        let written = Written { mode: raw.proxy_protocol, trusted: raw.trusted, user: raw.proxy_protocol_user };
+        Ok(Listen { proxy, proxy_protocol: self.proxy_protocol("listen", written)? })
+    }
+
     fn auth(&self, raw: RawAuth) -> Result<Auth, ConfigError> {
         let users_file = self.path("auth.users_file", &raw.users_file)?;
         let is_plain = |realm: &str| {
@@ -261,6 +273,7 @@ impl Source<'_> {
     fn deadlines(&self, raw: RawDeadlines) -> Result<Deadlines, ConfigError> {
         let mut deadlines = Deadlines::default();
         for (key, written, deadline) in [
+            ("proxy_header_ms", raw.proxy_header_ms, &mut deadlines.proxy_header),
             ("connect_head_ms", raw.connect_head_ms, &mut deadlines.connect_head),
             ("sniff_ms", raw.sniff_ms, &mut deadlines.sniff),
             ("dial_ms", raw.dial_ms, &mut deadlines.dial),

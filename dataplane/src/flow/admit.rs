@@ -58,7 +58,7 @@ fn note(flow: &Flow, proof: &Proof, credentials: &Credentials, authority: &Autho
 async fn prove(flow: &Flow, gate: &Gate, credentials: &Credentials) -> Proof {
     match credentials {
         Credentials::Absent | Credentials::Unreadable => Proof::Wrong,
-        Credentials::Basic(basic) => gate.verify(flow.control.source.ip(), basic).await,
+        Credentials::Basic(basic) => gate.verify(flow.source(), basic).await,
     }
 }
 

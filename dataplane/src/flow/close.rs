@@ -69,7 +69,7 @@ fn status(flow: &Flow, closed: Closed) -> Option<Status> {
         (Reason::WouldDeny, _) => Some(Status::WouldDeny),
         (Reason::ConnectorAddress, _) => {
             // Thousands of hosts share a provider's addresses: each is told once in a while.
-            let key = (flow.control.source.ip(), flow.learned.borrow().sni.clone());
+            let key = (flow.source(), flow.learned.borrow().sni.clone());
             flow.shard.reported.borrow_mut().is_new(key, flow.control.now_ms()).then_some(Status::WouldDeny)
         }
         _ => None,
@@ -88,20 +88,24 @@ fn count_gap(flow: &Flow, closed: Closed) {
 pub(crate) fn event(flow: &Flow, status: Status) -> audit::Event {
     let learned = flow.learned.borrow();
     let decision = learned.decision.as_ref();
+    let source = flow.source();
+    let snapshot = &flow.installed.snapshot;
+    let user = learned.who.as_ref().map(|who| who.user.as_str()).or_else(|| snapshot.user_of(source));
     let name = learned.sni.as_ref().map(|sni| sni.as_str().to_owned());
     audit::Event {
         time: audit::timestamp(unix_now_ms()),
         node: flow.shard.config.node.clone(),
+        site: snapshot.site_of(source).map(str::to_owned),
         shard: flow.control.id.shard,
         flow: flow.control.id.to_string(),
-        source: flow.control.source.ip().to_string(),
-        user: learned.who.as_ref().map(|who| who.user.clone()),
-        username: learned.who.as_ref().map(|who| username(flow, &who.user)),
+        source: source.to_string(),
+        user: user.map(str::to_owned),
+        username: user.map(|user| username(flow, user)),
         client: learned.agent.clone().or_else(|| learned.ja4.clone()),
         connector: decision.and_then(|decision| decision.connectors.first()).map(|id| id.label().to_owned()),
         profile: decision.and_then(|decision| decision.profile()).map(str::to_owned),
         mode: decision.map(|decision| decision.mode.label().to_owned()),
-        epoch: flow.installed.snapshot.epoch(),
+        epoch: snapshot.epoch(),
         sni: name.or_else(|| learned.authority.as_ref().map(|authority| authority.host.to_string())),
         status: status.label().to_owned(),
         ..audit::Event::default()

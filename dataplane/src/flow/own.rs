@@ -19,7 +19,7 @@ pub(super) async fn serve(flow: &Flow, request: &OwnHead) -> Closed {
     let Some(host) = &request.host else {
         return deny::answer(flow, Refusal::request(400, "host_malformed", FaultKind::Malformed)).await;
     };
-    let script = flow.installed.snapshot.pac(flow.control.source.ip(), host);
+    let script = flow.installed.snapshot.pac(flow.source(), host);
     if let Err(fault) = explicit::send(flow, &proxy::script(&script, request.is_head)).await {
         return Closed::fault(fault);
     }

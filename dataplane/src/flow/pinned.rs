@@ -22,7 +22,7 @@ pub(super) fn handle_fault(flow: &Flow, fault: Fault) {
     let Some(client) = client(flow) else { return };
     let Some(span) = bypass(flow, &client) else { return };
     if !flow.shard.pinned.insert(client, span, Instant::now()) {
-        tracing::warn!(source = %flow.control.source.ip(), "too many clients refuse the certificate: one more stays refused");
+        tracing::warn!(source = %flow.source(), "too many clients refuse the certificate: one more stays refused");
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) const fn is_refusal(fault: Fault) -> bool {
 fn client(flow: &Flow) -> Option<PinnedClient> {
     let learned = flow.learned.borrow();
     let (ja4, host) = (learned.ja4.clone()?, learned.sni.clone()?);
-    Some(PinnedClient { source: flow.control.source.ip(), ja4, host })
+    Some(PinnedClient { source: flow.source(), ja4, host })
 }
 
 fn bypass(flow: &Flow, client: &PinnedClient) -> Option<Duration> {

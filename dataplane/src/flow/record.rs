@@ -27,12 +27,14 @@ pub(crate) struct Flow {
 /// What is known about a flow; grows as it is read.
 #[derive(Default)]
 pub(crate) struct Learned {
+    /// Who opened the connection to a balancer whose PROXY protocol header is believed.
+    pub(crate) source: Option<IpAddr>,
     pub(crate) authority: Option<Authority>,
     /// What was dialled; `None` before.
     pub(crate) destination: Option<Destination>,
     /// The product token of the proxy request's User-Agent.
     pub(crate) agent: Option<String>,
-    /// The user, when the listener asks for credentials.
+    /// The user, when the listener asks for credentials or a balancer tells.
     pub(crate) who: Option<Arc<Who>>,
     /// The client has said who it is, rightly or not.
     pub(crate) presented: bool,
@@ -69,20 +71,25 @@ impl Drop for Active<'_> {
 }
 
 impl Flow {
+    /// The inside host: the peer, or whom the balancer there speaks for.
+    pub(crate) fn source(&self) -> IpAddr {
+        self.learned.borrow().source.unwrap_or_else(|| self.control.source.ip())
+    }
+
     /// Asks the flow's snapshot, with what is known so far; `sni` and `tls` are the sniffer's findings.
     pub(crate) fn decide(&self, sni: Option<&Sni>, tls: bool) -> Decision {
-        self.ask(FlowFacts { sni, tls, ..FlowFacts::of(self.control.source.ip()) }, Snapshot::decide)
+        self.ask(FlowFacts { sni, tls, ..FlowFacts::of(self.source()) }, Snapshot::decide)
     }
 
     /// The same on a ClientHello.
     pub(crate) fn decide_hello(&self, hello: &SniffedHello) -> Decision {
-        let facts = FlowFacts::of(self.control.source.ip());
+        let facts = FlowFacts::of(self.source());
         self.ask(FlowFacts { sni: hello.sni.as_ref(), ech: hello.has_ech, ..facts }, Snapshot::decide)
     }
 
     /// The same about a request for plain HTTP.
     pub(crate) fn decide_plain(&self) -> Decision {
-        self.ask(FlowFacts { tls: false, ..FlowFacts::of(self.control.source.ip()) }, Snapshot::decide_plain)
+        self.ask(FlowFacts { tls: false, ..FlowFacts::of(self.source()) }, Snapshot::decide_plain)
     }
 
     fn ask(&self, facts: FlowFacts<'_>, decide: impl FnOnce(&Snapshot, &FlowFacts<'_>) -> Decision) -> Decision {

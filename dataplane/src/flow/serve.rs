@@ -13,7 +13,7 @@ use super::plain::{Next, Visit};
 use super::record::Flow;
 use super::sniff::{self, Sniffed};
 use super::{close, dial, ech, inspect, own, pass, pinned, plain};
-use crate::ingress::explicit;
+use crate::ingress::{explicit, proxy_protocol};
 use crate::relay::splice::Opening;
 
 /// Serves one flow of the explicit proxy listener and records its end, exactly once.
@@ -25,6 +25,11 @@ pub(crate) async fn serve(flow: Flow) {
 /// Reads requests until one makes the connection a tunnel, or ends it.
 async fn run(flow: &Flow) -> Closed {
     let mut received = Vec::new();
+    match proxy_protocol::read_header(flow, &flow.shard.config.listen.proxy_protocol, &mut received).await {
+        Ok(true) => {}
+        Ok(false) => return UNUSED,
+        Err(fault) => return Closed::fault(fault),
+    }
     let mut visit = None;
     let mut is_first = true;
     loop {

@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// Ask the proxy's clients for credentials of this file's users; `penstock user hash` makes its lines.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
+    /// Tables of the data plane's configuration (TOML) beside those that these arguments make.
+    #[arg(long, value_name = "FILE")]
+    dataplane_config: Option<PathBuf>,
     /// Sign with this authority of your own (PEM, a root or a sub-CA) in the place of a root that Penstock makes.
     #[arg(long, value_name = "FILE", requires = "ca_key")]
     ca_certificate: Option<PathBuf>,
@@ -83,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         upstream_ca: arguments.upstream_ca.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
         hosts: arguments.host.iter().cloned().collect(),
         users: arguments.users.as_deref().map(absolute).transpose()?,
+        more: arguments.dataplane_config.as_deref().map(read_tables).transpose()?.unwrap_or_default(),
         authority: RawAuthority {
             root_certificate: arguments.ca_certificate.as_deref().map(absolute).transpose()?,
             root_key: arguments.ca_key.as_deref().map(absolute).transpose()?,
@@ -104,6 +108,11 @@ fn make_state_directory(path: &Path) -> anyhow::Result<PathBuf> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| path.display().to_string())?;
     absolute(path)
+}
+
+fn read_tables(path: &Path) -> anyhow::Result<toml::Table> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    toml::from_str(&text).with_context(|| path.display().to_string())
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) upstream_ca: Vec<PathBuf>,
     pub(super) hosts: BTreeMap<String, SocketAddr>,
     pub(super) users: Option<PathBuf>,
+    /// Of the data plane's configuration, beside what the arguments come to.
+    pub(super) more: toml::Table,
     pub(super) authority: RawAuthority,
     pub(super) log: String,
 }
@@ -105,6 +107,8 @@ impl Plan {
             auth: self.users.as_deref().map(|users_file| AuthTable { users_file }),
             upstream: UpstreamTable { ca_files: &self.upstream_ca, hosts: &self.hosts },
         };
+        let mut dataplane = toml::Table::try_from(dataplane)?;
+        merge(&mut dataplane, &self.more)?;
         replace(&self.control_file(), &format!("{HEADING}{}", toml::to_string(&control)?))?;
         replace(&self.dataplane_file(), &format!("{HEADING}{}", toml::to_string(&dataplane)?))
     }
@@ -124,6 +128,18 @@ impl Plan {
     fn pid_file(&self) -> PathBuf {
         self.state.join("penstock.pids")
     }
+}
+
+/// Adds what the file has; what an argument says stands there alone.
+fn merge(into: &mut toml::Table, more: &toml::Table) -> anyhow::Result<()> {
+    for (key, value) in more {
+        match (into.get_mut(key), value) {
+            (None, value) => drop(into.insert(key.clone(), value.clone())),
+            (Some(toml::Value::Table(known)), toml::Value::Table(more)) => merge(known, more)?,
+            (Some(_), _) => anyhow::bail!("--dataplane-config: `{key}` is what arguments of `penstock up` say"),
+        }
+    }
+    Ok(())
 }
 
 /// Whoever reads meanwhile sees the old file or the new one, whole.
