@@ -5,9 +5,11 @@
 //! kernel holds is ever dropped.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future as _;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use penstock_core::flow::{FaultKind, FlowId, Leg};
@@ -185,12 +187,19 @@ impl FlowControl {
         self.check()?;
         let mut from_downstream = pin!(self.downstream.readable());
         let mut from_upstream = pin!(upstream.readable());
-        let first = tokio::select! {
-            biased;
-            _ = &mut from_downstream => Leg::Downstream,
-            _ = &mut from_upstream => Leg::Upstream,
-        };
+        // Both begin before either's end is seen: a wait that had not begun would not be ended by the cancellation below.
+        let first = std::future::poll_fn(|context| {
+            let downstream = from_downstream.as_mut().poll(context).is_ready();
+            let upstream = from_upstream.as_mut().poll(context).is_ready();
+            match (downstream, upstream) {
+                (true, upstream) => Poll::Ready((Leg::Downstream, upstream)),
+                (false, true) => Poll::Ready((Leg::Upstream, false)),
+                (false, false) => Poll::Pending,
+            }
+        });
+        let (first, both) = first.await;
         match first {
+            Leg::Downstream if both => {}
             Leg::Downstream => {
                 upstream.cancel();
                 let _ = from_upstream.await;
