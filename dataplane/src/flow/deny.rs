@@ -56,23 +56,37 @@ pub(crate) async fn answer(flow: &Flow, refusal: Refusal) -> Closed {
     if refusal.status != 0 {
         let flow_name = flow.control.id.to_string();
         let answer = proxy::response(refusal.status, refusal.reason, &flow_name);
-        let downstream = &*flow.control.downstream;
-        // The answer is far smaller than an empty socket buffer; a client that does not read loses it.
-        if downstream.try_send(&answer).is_ok() {
-            downstream.shutdown_write();
-            linger(flow).await;
-        }
+        say(flow, &answer).await;
     }
     refusal.closed
 }
 
 /// Sends the alert for a denial, when the client speaks TLS.
-pub(crate) fn alert(flow: &Flow, decision: &Decision, alert: Option<Alert>) -> Closed {
+pub(crate) async fn alert(flow: &Flow, decision: &Decision, alert: Option<Alert>) -> Closed {
     if let Some(alert) = alert {
-        let _ = flow.control.downstream.try_send(&alert::record(alert));
-        flow.control.downstream.shutdown_write();
+        say(flow, &alert::record(alert)).await;
     }
     Closed::of(Verdict::Deny, decision.reason)
+}
+
+/// Last words to the client: all of them, then the end, then time to read them.
+async fn say(flow: &Flow, mut words: &[u8]) {
+    flow.control.forgive_deadline();
+    flow.control.set_deadline(LINGER);
+    let downstream = &*flow.control.downstream;
+    while !words.is_empty() {
+        match downstream.try_send(words) {
+            Ok(count) => words = words.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if flow.control.writable(downstream).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+    downstream.shutdown_write();
+    linger(flow).await;
 }
 
 /// Reads and drops what the client still sends, for a short while: closing on unread bytes would send a reset that

@@ -17,7 +17,7 @@ pub(crate) async fn pass(flow: &Flow, decision: &Decision, upstream: &Socket, op
     match splice::relay(flow, upstream, opening).await {
         Ok(()) => closed,
         Err((_, FaultKind::NameChanged)) => {
-            let closed = deny::alert(flow, decision, Some(Alert::IllegalParameter));
+            let closed = deny::alert(flow, decision, Some(Alert::IllegalParameter)).await;
             Closed { reason: Reason::NameChanged, ..closed }
         }
         Err((leg, kind)) => closed.with_fault(Fault { leg, phase: Phase::Relay, kind }),

@@ -111,7 +111,7 @@ async fn tunnel(flow: &Flow, request: ConnectHead, mut received: Vec<u8>) -> Clo
         Verdict::Deny if decision.reason == Reason::EchRejected => {
             ech::reject(flow, &decision, &upstream, received).await
         }
-        Verdict::Deny => deny::alert(flow, &decision, alert),
+        Verdict::Deny => deny::alert(flow, &decision, alert).await,
         Verdict::Inspect => inspect::inspect(flow, &decision, &upstream, received).await,
         Verdict::Pass => pass::pass(flow, &decision, &upstream, opening(flow, &decision, received, hello_bytes)).await,
     }
