@@ -31,6 +31,18 @@ impl AuditRing {
         }
     }
 
+    /// A ring without a writer.
+    #[cfg(test)]
+    pub(crate) fn detached(cells: Arc<ShardCells>) -> Self {
+        Self::new(Arc::new(Bell::default()), cells)
+    }
+
+    /// The oldest event that nobody has taken.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Option<Event> {
+        self.queue.pop().map(|event| *event)
+    }
+
     /// The writer's end.
     pub(super) fn queue(&self) -> Arc<ArrayQueue<Box<Event>>> {
         Arc::clone(&self.queue)

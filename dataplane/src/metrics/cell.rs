@@ -32,6 +32,12 @@ impl<L: LabelSet> Counter<L> {
         self.cells.load(index)
     }
 
+    /// The sum over all labels.
+    #[cfg(test)]
+    pub(crate) fn total(&self) -> u64 {
+        (0..L::COUNT).map(|index| self.at(index)).sum()
+    }
+
     /// The value at `labels`.
     #[cfg(test)]
     pub(crate) fn value(&self, labels: L) -> u64 {

@@ -14,19 +14,29 @@ use super::poll;
 pub(super) struct Descriptor {
     registration: OnceCell<Registration>,
     inner: OwnedFd,
+    #[cfg(test)]
+    _open: super::chaos::Open,
 }
 
 impl Descriptor {
-    pub(super) const fn new(inner: OwnedFd) -> Self {
-        Self { registration: OnceCell::new(), inner }
+    pub(super) fn new(inner: OwnedFd) -> Self {
+        Self {
+            registration: OnceCell::new(),
+            inner,
+            #[cfg(test)]
+            _open: super::chaos::Open::count(),
+        }
     }
 
     /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` after [`Self::cancel`].
     pub(super) async fn ready(&self, interest: PollFlags) -> io::Result<()> {
-        match engine::current() {
+        let ended = match engine::current() {
             IoEngine::Epoll => self.registration()?.ready(&self.inner, interest).await,
             IoEngine::Uring => poll::ready(self.as_fd(), interest).await,
-        }
+        };
+        #[cfg(test)]
+        super::chaos::late().await;
+        ended
     }
 
     /// Ends every wait on the descriptor with `ECANCELED`; those that had already ended keep their result.

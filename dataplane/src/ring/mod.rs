@@ -11,6 +11,7 @@
 //! | `engine`, `epoll` | which engine a thread has, and the one for hosts that refuse io_uring |
 //! | `address` | socket addresses as the kernel writes them |
 //! | `runtime` | the runtime of one shard, its settings, and the probe |
+//! | `chaos` | in test builds: what a network may do to all of these, from a seed |
 //!
 //! Data moves by inline non-blocking system calls on the shard's own thread, so the kernel never holds a buffer of
 //! ours: an idle flow owns none, and cancelling is always safe. The ring batches what waits: readiness, accepts and
@@ -21,6 +22,8 @@
 
 mod accept;
 mod address;
+#[cfg(test)]
+pub(crate) mod chaos;
 mod connect;
 mod descriptor;
 mod engine;

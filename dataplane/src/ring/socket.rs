@@ -9,6 +9,8 @@ use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Type};
 
+#[cfg(test)]
+use super::chaos;
 use super::descriptor::Descriptor;
 
 /// A connected (or connecting) TCP socket, non-blocking.
@@ -17,7 +19,9 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(super) const fn new(descriptor: OwnedFd) -> Self {
+    pub(super) fn new(descriptor: OwnedFd) -> Self {
+        #[cfg(test)]
+        chaos::shrink(&descriptor);
         Self { descriptor: Descriptor::new(descriptor) }
     }
 
@@ -51,25 +55,65 @@ impl Socket {
 
     /// Reads what is there; `Ok(0)` is the end of the stream.
     pub(crate) fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        let buffer = {
+            let bytes = chaos::cut(buffer.len())?;
+            &mut buffer[..bytes]
+        };
         let (received, _truncated) = rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT)?;
+        #[cfg(test)]
+        chaos::note_move();
         Ok(received)
     }
 
     /// Reads what is there into the spare capacity of `buffer`, which must not be zero; `Ok(0)` is the end.
     pub(crate) fn try_recv_spare(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        #[cfg(test)]
+        {
+            let mut piece = vec![0; chaos::cut(buffer.capacity() - buffer.len())?];
+            let (received, _truncated) = rustix::net::recv(&self.descriptor, &mut piece[..], RecvFlags::DONTWAIT)?;
+            chaos::note_move();
+            buffer.extend_from_slice(&piece[..received]);
+            Ok(received)
+        }
+        #[cfg(not(test))]
+        self.recv_spare(buffer)
+    }
+
+    #[cfg(not(test))]
+    fn recv_spare(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let spare = rustix::buffer::spare_capacity(buffer);
         Ok(rustix::net::recv(&self.descriptor, spare, RecvFlags::DONTWAIT)?.1)
     }
 
     /// Writes what there is room for.
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(&self.descriptor, bytes, SEND_FLAGS)?)
+        #[cfg(test)]
+        let bytes = &bytes[..chaos::cut(bytes.len())?];
+        let sent = rustix::net::send(&self.descriptor, bytes, SEND_FLAGS)?;
+        #[cfg(test)]
+        chaos::note_move();
+        Ok(sent)
     }
 
     /// Writes what there is room for of several pieces, in one call.
     pub(crate) fn try_send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(test)]
+        {
+            let bytes = pieces.iter().map(|piece| piece.len()).sum();
+            let cut = chaos::cut(bytes)?;
+            if cut < bytes {
+                let joined: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+                let sent = rustix::net::send(&self.descriptor, &joined[..cut], SEND_FLAGS)?;
+                chaos::note_move();
+                return Ok(sent);
+            }
+        }
         let mut control = SendAncillaryBuffer::default();
-        Ok(rustix::net::sendmsg(&self.descriptor, pieces, &mut control, SEND_FLAGS)?)
+        let sent = rustix::net::sendmsg(&self.descriptor, pieces, &mut control, SEND_FLAGS)?;
+        #[cfg(test)]
+        chaos::note_move();
+        Ok(sent)
     }
 
     /// Says that no more will be written; the other direction stays open.

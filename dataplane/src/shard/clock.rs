@@ -18,6 +18,13 @@ impl Clock {
         self.now_ms.get()
     }
 
+    /// Lets time pass that nobody waits for.
+    #[cfg(test)]
+    pub(crate) fn advance(&self, span: Duration) -> u64 {
+        self.now_ms.set(self.now_ms.get() + span.as_millis() as u64);
+        self.now_ms.get()
+    }
+
     /// Called by the reaper, once per [`TICK`].
     pub(crate) fn tick(&self) -> u64 {
         let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -10,6 +10,7 @@
 //! | `recent` | what was told lately |
 //! | `clock` | coarse time for deadlines |
 //! | `mailbox` | messages from the link to the shard |
+//! | `tests` | whole flows, simulated from seeds |
 
 mod clock;
 mod flow_table;
@@ -24,3 +25,6 @@ pub(crate) use clock::Clock;
 pub(crate) use pinned::{PinnedClient, PinnedClients};
 pub(crate) use run::{Seed, run};
 pub(crate) use state::{Shard, ShardSeed};
+
+#[cfg(test)]
+mod tests;

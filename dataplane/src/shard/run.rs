@@ -64,7 +64,7 @@ async fn receive(shard: &Rc<Shard>, listener: &Rc<Listener>, mailbox: &MailboxRe
 }
 
 /// One of several accepts that wait on the listener.
-async fn accept(shard: Rc<Shard>, listener: Rc<Listener>) {
+pub(super) async fn accept(shard: Rc<Shard>, listener: Rc<Listener>) {
     while !shard.draining.get() {
         match ring::accept(&listener).await {
             Ok((socket, source)) => {

@@ -41,4 +41,4 @@ pub(crate) use trust::RootsWatch;
 pub(crate) use verify::VerifiedUpstream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -58,18 +58,23 @@ impl DerefMut for Shard {
 }
 
 /// Upstream CA, shared state and the root that our clients trust.
-pub(super) struct Bed {
+pub(crate) struct Bed {
     pub(super) ca: TestCa,
-    pub(super) shared: Arc<TlsShared>,
-    pub(super) issuer: Arc<Issuer>,
+    pub(crate) shared: Arc<TlsShared>,
+    pub(crate) issuer: Arc<Issuer>,
     pub(super) root: CertificateDer<'static>,
 }
 
 impl Bed {
     pub(super) fn new() -> Self {
+        Self::for_hosts(&["*.saas.example"])
+    }
+
+    /// With an issuer that may certify `hosts`.
+    pub(crate) fn for_hosts(hosts: &[&str]) -> Self {
         let ca = TestCa::new("public authority");
         let shared = Arc::new(TlsShared::new(ca.roots(Voucher::System)).expect("shared"));
-        let (issuer, root) = issuer(now(), &["*.saas.example"]);
+        let (issuer, root) = issuer(now(), hosts);
         Self { ca, shared, issuer: Arc::new(issuer), root }
     }
 
@@ -86,7 +91,7 @@ impl Bed {
     }
 
     /// An honest origin for `name`.
-    pub(super) fn origin(&self, name: &str) -> Arc<ServerConfig> {
+    pub(crate) fn origin(&self, name: &str) -> Arc<ServerConfig> {
         server_config(&self.ca.server(&[name], |_| {}), rustls::ALL_VERSIONS, ClientAuth::None)
     }
 
@@ -104,7 +109,7 @@ impl Bed {
     }
 
     /// A client that trusts our root.
-    pub(super) fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         client_trusting(&self.root)
     }
 }

@@ -6,7 +6,7 @@
     reason = "a test may panic and say what it left out"
 )]
 
-mod bed;
+pub(crate) mod bed;
 mod corpus;
 mod downstream;
 mod limbo;
