@@ -70,7 +70,7 @@ pub(crate) async fn alert(flow: &Flow, decision: &Decision, alert: Option<Alert>
 }
 
 /// Last words to the client: all of them, then the end, then time to read them.
-async fn say(flow: &Flow, mut words: &[u8]) {
+pub(super) async fn say(flow: &Flow, mut words: &[u8]) {
     flow.control.forgive_deadline();
     flow.control.set_deadline(LINGER);
     let downstream = &*flow.control.downstream;

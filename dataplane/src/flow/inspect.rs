@@ -64,9 +64,7 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
 }
 
 pub(super) async fn refuse(flow: &Flow, why: Alert) {
-    let _ = flow.control.downstream.try_send(&alert::record(why));
-    flow.control.downstream.shutdown_write();
-    super::deny::linger(flow).await;
+    super::deny::say(flow, &alert::record(why)).await;
 }
 
 /// What the ClientHello offers, or the alert that says why nothing in it will do. Said before the origin is asked for
