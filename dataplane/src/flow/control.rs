@@ -114,6 +114,14 @@ impl FlowControl {
         self.stopped.notify_waiters();
     }
 
+    /// Makes the coming close of both legs a reset: neither may take what it got for all there was.
+    pub(crate) fn reset_on_close(&self) {
+        self.downstream.reset_on_close();
+        if let Some(upstream) = self.upstream.borrow().as_deref() {
+            upstream.reset_on_close();
+        }
+    }
+
     /// The shard takes no more flows, and this one is to end when it can. A wait on the downstream leg ends in vain
     /// where [`Self::wake_for_drain`] asked for it.
     pub(crate) fn drain(&self) {

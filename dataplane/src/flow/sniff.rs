@@ -39,17 +39,32 @@ pub(crate) struct SniffedHello {
 }
 
 /// Reads into `received` until the first bytes can be judged. The deadline is absolute: a drip does not extend it.
+///
+/// A reset of either leg is passed on as one, and a client that is cut off behind words of the server is reset too.
 pub(crate) async fn sniff(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>) -> Result<Sniffed, Fault> {
+    let mut server_spoke = false;
+    read(flow, upstream, received, &mut server_spoke).await.inspect_err(|fault| {
+        if fault.kind == FaultKind::ConnectionReset || (server_spoke && fault.kind != FaultKind::Closed) {
+            flow.control.reset_on_close();
+        }
+    })
+}
+
+async fn read(
+    flow: &Flow,
+    upstream: &Socket,
+    received: &mut Vec<u8>,
+    server_spoke: &mut bool,
+) -> Result<Sniffed, Fault> {
     let started = std::time::Instant::now();
     flow.control.set_deadline(flow.shard.config.deadlines.sniff);
     let mut reader = ClientHelloReader::new();
-    let mut server_spoke = false;
     loop {
         if !received.is_empty() {
             match reader.handle_bytes(received) {
                 Parsed::Complete { value: hello, consumed } => {
                     let hello = SniffedHello { has_ech: hello.ech.is_some(), sni: hello.sni, bytes: consumed };
-                    if server_spoke {
+                    if *server_spoke {
                         return Ok(Sniffed::HelloBehindServer(hello));
                     }
                     flow.shard.cells.sniff_seconds.observe((), started.elapsed().as_secs_f64());
@@ -63,13 +78,13 @@ pub(crate) async fn sniff(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>
         let fault = |kind| Fault::downstream(Phase::Sniff, kind);
         match receive(flow, upstream, received).await.map_err(fault)? {
             Received::Client => {}
-            Received::End if server_spoke => return Ok(Sniffed::NotTls),
+            Received::End if *server_spoke => return Ok(Sniffed::NotTls),
             Received::End => return Err(fault(FaultKind::Closed)),
             Received::Server => {
                 if flow.decide(None, false).verdict != Verdict::Pass {
                     return Ok(Sniffed::NotTls);
                 }
-                server_spoke = true;
+                *server_spoke = true;
                 hand_on(flow, upstream).await?;
             }
         }

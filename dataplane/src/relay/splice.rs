@@ -4,8 +4,9 @@
 //! no memory; only what the other side has no room for is kept. Once a direction has moved [`PROMOTE_BYTES`] and
 //! filled a whole read, it borrows a pipe, and gives it back whenever the pipe is empty and nothing waits.
 //!
-//! The end of one direction shuts down the other leg's writing side, after the last byte has been written. A reset on
-//! either leg ends the flow and is passed on as a reset.
+//! The end of one direction shuts down the other leg's writing side, after the last byte has been written. A flow that
+//! is cut short, by a reset, a deadline or a drain, is reset on each leg that has not been told the end of its stream:
+//! no peer takes a part for the whole.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -62,9 +63,15 @@ pub(crate) async fn relay(flow: &Flow, upstream: &Socket, opening: Opening) -> R
         (Err((_, FaultKind::Closed)), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => Err(cause),
         (Ok(()), Ok(())) => Ok(()),
     };
-    if matches!(result, Err((_, FaultKind::ConnectionReset))) {
-        downstream.reset_on_close();
-        upstream.reset_on_close();
+    if let Err((_, kind)) = result {
+        let relay = shared.relay.borrow();
+        // A client whose name changed is still told why.
+        if relay.state(Direction::Ingress) != HalfState::Ended && kind != FaultKind::NameChanged {
+            downstream.reset_on_close();
+        }
+        if relay.state(Direction::Egress) != HalfState::Ended {
+            upstream.reset_on_close();
+        }
     }
     result
 }
@@ -99,6 +106,8 @@ impl Lane<'_> {
         if busy {
             self.splice().await?;
         }
+        // A reset is told once, to whichever direction asks first; to the other it looks like an end.
+        self.flow.control.check().map_err(|stop| (self.reading_leg(), stop.kind()))?;
         if self.direction == Direction::Ingress {
             self.shared.watch.borrow_mut().handle_ingress_end();
             self.shared.answered.notify_one();
