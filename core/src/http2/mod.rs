@@ -15,6 +15,7 @@
 //! | `unit`, `frame` | cutting bytes into units; headers of frames |
 //! | `settings` | what of each side's SETTINGS goes on |
 //! | `pieces`, `transmit` | what goes out in a call; frames of the editor's own |
+//! | `turn_away` | a connection whose client is sent elsewhere |
 //! | `violation` | what ends a connection |
 //! | [`hpack`] | field compression (RFC 7541): reading blocks, and writing new ones |
 
@@ -33,9 +34,11 @@ mod room;
 mod settings;
 mod streams;
 mod transmit;
+mod turn_away;
 mod unit;
 mod violation;
 
 pub use exchange::Exchange;
+pub use turn_away::TurnAway;
 
 pub use crate::http::{EditFault, Event, Gather, Request, Response, Stall};
