@@ -62,16 +62,30 @@ pub struct Plan {
     pub(crate) expecting: Expecting,
     pub(crate) answering: Arc<Answering>,
     pub(crate) at_head: bool,
+    holding: Box<Holding>,
     protocols: Vec<&'static str>,
     asks_client_certificate: bool,
     tls12_only: bool,
 }
+
+/// Called before the first byte of a connection is answered, with its number, from 0; returns when the handshake may go on.
+pub type Holding = dyn Fn(usize) + Send + Sync;
 
 /// A running upstream.
 pub struct Upstream {
     address: SocketAddr,
     directory: TempDir,
     seen: Arc<Mutex<Vec<Seen>>>,
+    authority: Arc<TestAuthority>,
+    /// In force for connections that begin from now on.
+    behaviour: Arc<Mutex<Behaviour>>,
+}
+
+/// What may change while an upstream runs.
+#[derive(Clone)]
+struct Behaviour {
+    plan: Arc<Plan>,
+    config: Arc<ServerConfig>,
 }
 
 impl Upstream {
@@ -84,6 +98,7 @@ impl Upstream {
                 out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine").map_or(Then::Reset, |()| Then::Keep)
             }),
             at_head: false,
+            holding: Box::new(|_| {}),
             protocols: vec!["h2", "http/1.1"],
             asks_client_certificate: false,
             tls12_only: false,
@@ -98,6 +113,12 @@ impl Upstream {
     /// Its authority's root, in PEM.
     pub fn ca(&self) -> PathBuf {
         self.directory.path().join("upstream-ca.pem")
+    }
+
+    /// Behaves as `plan` says from the next connection on, with the same authority and what was seen before.
+    pub fn change(&self, plan: Plan) {
+        let config = Arc::new(plan.config(Arc::clone(&self.authority)));
+        *self.behaviour.lock().unwrap() = Behaviour { plan: Arc::new(plan), config };
     }
 
     /// The connections so far.
@@ -155,6 +176,12 @@ impl Plan {
         self
     }
 
+    /// Begins each handshake only when `holding` returns.
+    pub fn holding(mut self, holding: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.holding = Box::new(holding);
+        self
+    }
+
     /// Answers as soon as the head has come, and reads the body afterwards.
     pub fn at_head(mut self) -> Self {
         self.at_head = true;
@@ -190,23 +217,26 @@ impl Plan {
         let authority = Arc::new(TestAuthority::new("Penstock tests' upstream"));
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("upstream-ca.pem"), authority.root_pem()).unwrap();
-        let config = Arc::new(self.config(authority));
+        let config = Arc::new(self.config(Arc::clone(&authority)));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (plan, record) = (Arc::new(self), Arc::clone(&seen));
+        let behaviour = Arc::new(Mutex::new(Behaviour { plan: Arc::new(self), config }));
+        let (in_force, record) = (Arc::clone(&behaviour), Arc::clone(&seen));
         let address = listen(move |stream| {
             // A connection that never says a word is no visit: the appliance dials before it has read the ClientHello.
             if !matches!(stream.peek(&mut [0]), Ok(1..)) {
                 return;
             }
+            let Behaviour { plan, config } = in_force.lock().unwrap().clone();
             let noted = Noted::begin(&record);
+            (plan.holding)(noted.index);
             let _ = if plan.protocols.contains(&"h2") && streams::is_offered(&stream) {
-                streams::serve(stream, Arc::clone(&config), &plan, &noted)
+                streams::serve(stream, config, &plan, &noted)
             } else {
                 serve(stream, &config, &plan, &noted)
             };
             noted.change(|seen| seen.ended = true);
         });
-        Upstream { address, directory, seen }
+        Upstream { address, directory, seen, authority, behaviour }
     }
 
     fn config(&self, authority: Arc<TestAuthority>) -> ServerConfig {
