@@ -135,6 +135,8 @@ labelled! {
     pub enum FaultKind {
         /// The peer's name or address is one that is never dialled (private, loopback, metadata).
         AddressForbidden = "address_forbidden",
+        /// The origin chose another application protocol than the last time, by which the client was answered.
+        AlpnChanged = "alpn_changed",
         /// A certificate was refused.
         Certificate = "certificate",
         /// A certificate for another name.

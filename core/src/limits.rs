@@ -298,11 +298,17 @@ pub const UPSTREAM_CHAIN_CERTIFICATES_MAX: usize = 16;
 pub const VERIFIED_CHAIN_SECONDS_MAX: u64 = 300;
 /// Verified upstream chains that one shard remembers.
 pub const VERIFIED_CHAINS_MAX: usize = 1_024;
+/// Origins of which one shard remembers what they chose and proved, about 300 bytes each.
+pub const ORIGIN_MEMORY_ENTRIES_MAX: usize = 1_024;
+/// Time for which it does: a leaf may be given out for a proof that is this old, but no request goes on with one.
+pub const ORIGIN_MEMORY_SECONDS: u64 = 300;
 /// Upstreams whose session tickets one shard keeps.
 pub const UPSTREAM_SESSIONS_MAX: usize = 1_024;
 /// Plaintext or ciphertext that one direction of an inspected flow may hold before it stops reading.
 pub const INSPECT_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
+// A guess is never older than a proof that is trusted without another look.
+const _: () = assert!(ORIGIN_MEMORY_SECONDS <= VERIFIED_CHAIN_SECONDS_MAX);
 const _: () = assert!(POLICY_INSPECTED_HOSTS_MAX < u16::MAX as usize);
 const _: () = assert!(HTTP1_FIELD_BYTES_MAX <= HTTP1_HEAD_BYTES_MAX);
 const _: () = assert!(HEADER_VALUE_BYTES_MAX <= HTTP1_FIELD_BYTES_MAX);

@@ -47,6 +47,7 @@ metrics! {
     RELAY_BYTES_TOTAL: "penstock_relay_bytes_total", Kind::Counter, "Bytes moved between legs.", ["direction", "path"];
     HANDSHAKES_TOTAL: "penstock_handshakes_total", Kind::Counter, "TLS handshakes completed.", ["leg", "engine", "resumed"];
     HANDSHAKE_SECONDS: "penstock_handshake_seconds", Kind::Histogram(LATENCY_BUCKETS), "Duration of TLS handshakes.", ["leg"];
+    HANDSHAKE_OVERLAPS_TOTAL: "penstock_handshake_overlaps_total", Kind::Counter, "Handshakes with clients that did not wait for the origin's, by what came of it.", ["outcome"];
     SNIFF_SECONDS: "penstock_sniff_seconds", Kind::Histogram(LATENCY_BUCKETS), "Time to a whole ClientHello.", [];
     REQUESTS_TOTAL: "penstock_requests_total", Kind::Counter, "Requests on inspected flows.", ["connector", "http", "mode"];
     DENIALS_TOTAL: "penstock_denials_total", Kind::Counter, "Refusals by vendors, read from their answers.", ["connector", "code"];

@@ -35,6 +35,7 @@ mod http2;
 mod inspect;
 mod metrics;
 mod oracle;
+mod overlap;
 mod pass;
 mod policy;
 mod proxy_protocol;

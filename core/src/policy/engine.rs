@@ -25,7 +25,7 @@ labelled! {
 }
 
 /// Which engine serves each leg of an inspected flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Engines {
     /// Towards the origin.
     pub upstream: EngineKind,

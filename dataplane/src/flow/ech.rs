@@ -12,7 +12,7 @@ use penstock_core::sni::Sni;
 use penstock_core::tls::alert::Alert;
 
 use super::close::Closed;
-use super::inspect::{accept_tls, dial_tls, read_offer, refuse};
+use super::inspect::{accept_tls, dial_tls, origin_of, read_offer, refuse};
 use super::record::{Active, Flow};
 use crate::ring::Socket;
 
@@ -46,17 +46,17 @@ async fn answer(
             return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
         }
     };
-    let (upstream, verified) = match dial_tls(flow, public_name, offer, engines, upstream).await {
-        Ok(verified) => verified,
+    let origin = origin_of(flow, public_name, offer, engines);
+    let (upstream, answer) = match dial_tls(flow, &origin, upstream).await {
+        Ok(dialled) => dialled,
         Err(fault) => {
             refuse(flow, Alert::HandshakeFailure).await;
             return Err(fault);
         }
     };
-    let choice = upstream.engine.borrow().alpn();
     // It has proven the public name, and nothing else is wanted of it.
     upstream.close(flow).await;
-    let downstream = accept_tls(flow, public_name, &verified, choice, engines, received).await?;
+    let downstream = accept_tls(flow, &origin, &answer, received).await?;
     downstream.close(flow).await;
     super::deny::linger(flow).await;
     Ok(())

@@ -1,5 +1,6 @@
 //! Inspect: the upstream's certificate is verified first, then a leaf is minted for that name, then requests are
-//! edited between the two TLS connections.
+//! edited between the two TLS connections. Where it is remembered what the origin chose and proved, `overlap` has both
+//! handshakes run at once.
 
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use penstock_core::tls::ClientHelloReader;
 use penstock_core::tls::alert::{self, Alert};
 
 use super::close::Closed;
+use super::overlap;
 use super::pinned;
 use super::record::{Active, Flow};
 use super::requests::Requests;
@@ -19,7 +21,15 @@ use crate::relay::edit::EditRelay;
 use crate::relay::exchange::Exchange;
 use crate::relay::transport::Transport;
 use crate::ring::Socket;
-use crate::tls::{Alpn, LeafSource, Offer, VerifiedUpstream};
+use crate::tls::{Alpn, Answer, LeafSource, Offer, Origin};
+
+/// Both legs, ready to be relayed between: the upstream was verified on this very connection.
+pub(super) struct Legs<'a> {
+    pub(super) downstream: Transport<'a>,
+    pub(super) upstream: Transport<'a>,
+    /// The protocol of both.
+    pub(super) choice: Option<Alpn>,
+}
 
 /// Inspects a flow to its end. `received` holds the ClientHello.
 pub(crate) async fn inspect(flow: &Flow, decision: &Decision, upstream: &Socket, received: Vec<u8>) -> Closed {
@@ -47,20 +57,43 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
             return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
         }
     };
-    let (upstream, verified) = match dial_tls(flow, sni, offer, decision.engines, upstream).await {
-        Ok(verified) => verified,
+    let origin = origin_of(flow, sni, offer, decision.engines);
+    let remembered = flow.shard.tls.borrow_mut().origins().recall(&origin, flow.control.now_ms());
+    let Legs { downstream, upstream, choice } = match remembered {
+        Some(guess) => overlap::handshake(flow, &origin, guess, upstream, received).await?,
+        None => origin_first(flow, &origin, upstream, received).await?,
+    };
+    let exchange = Exchange::new(choice, decision.edit.clone(), sni.clone(), origin.port);
+    let requests = Requests::new(flow, decision, exchange.version());
+    EditRelay::new(flow, downstream, upstream, exchange, requests).run().await
+}
+
+/// The client waits for the origin, and is told by an alert when it fails.
+async fn origin_first<'a>(
+    flow: &'a Flow,
+    origin: &Origin,
+    upstream: &'a Socket,
+    received: Vec<u8>,
+) -> Result<Legs<'a>, Fault> {
+    let (upstream, answer) = match dial_tls(flow, origin, upstream).await {
+        Ok(dialled) => dialled,
         Err(fault) => {
             // The client speaks TLS and has had no answer yet: an alert says that it was not the network.
             refuse(flow, Alert::HandshakeFailure).await;
             return Err(fault);
         }
     };
-    let choice = upstream.engine.borrow().alpn();
-    let downstream = accept_tls(flow, sni, &verified, choice, decision.engines, received).await?;
-    let port = flow.learned.borrow().authority.as_ref().map_or(HTTPS_PORT, |authority| authority.port);
-    let exchange = Exchange::new(choice, decision.edit.clone(), sni.clone(), port);
-    let requests = Requests::new(flow, decision, exchange.version());
-    EditRelay::new(flow, downstream, upstream, exchange, requests).run().await
+    flow.shard.tls.borrow_mut().origins().remember(origin, answer.clone(), flow.control.now_ms());
+    let downstream = accept_tls(flow, origin, &answer, received).await?;
+    Ok(Legs { downstream, upstream, choice: answer.choice })
+}
+
+/// What the flow meets, as far as the origin's choice may depend on it.
+pub(super) fn origin_of(flow: &Flow, name: &Sni, offer: Offer, engines: Engines) -> Origin {
+    let learned = flow.learned.borrow();
+    let address = learned.destination.as_ref().map(|destination| destination.address);
+    let port = learned.authority.as_ref().map_or(HTTPS_PORT, |authority| authority.port);
+    Origin { name: name.clone(), address, port, offer, engines }
 }
 
 pub(super) async fn refuse(flow: &Flow, why: Alert) {
@@ -79,33 +112,30 @@ pub(super) fn read_offer(received: &[u8]) -> Result<Offer, Alert> {
     Offer::of(hello.alpn()).ok_or(Alert::NoApplicationProtocol)
 }
 
-/// The upstream handshake: its certificate is checked for `sni` before anything is minted.
+/// The upstream handshake: its certificate is checked for the origin's name before anything goes on.
 pub(super) async fn dial_tls<'a>(
     flow: &Flow,
-    sni: &Sni,
-    offer: Offer,
-    engines: Engines,
+    origin: &Origin,
     socket: &'a Socket,
-) -> Result<(Transport<'a>, VerifiedUpstream), Fault> {
+) -> Result<(Transport<'a>, Answer), Fault> {
     let started = Instant::now();
     flow.control.set_deadline(flow.shard.config.deadlines.handshake);
     let handshake = |kind| Fault::upstream(Phase::Handshake, kind);
-    let engine = flow.shard.tls.borrow_mut().upstream(sni, offer, engines).map_err(handshake)?;
+    let engine = flow.shard.tls.borrow_mut().upstream(&origin.name, origin.offer, origin.engines).map_err(handshake)?;
     let transport = Transport::new(Leg::Upstream, socket, engine);
     transport.handshake(flow, &[]).await.map_err(|kind| Fault::upstream(phase_of(kind), kind))?;
     let verified =
         transport.engine.borrow().verified().ok_or(Fault::upstream(Phase::Verify, FaultKind::Certificate))?;
-    count_handshake(flow, &transport, engines, started);
-    Ok((transport, verified))
+    count_handshake(flow, &transport, origin.engines, started);
+    let choice = transport.engine.borrow().alpn();
+    Ok((transport, Answer { choice, verified }))
 }
 
-/// Mints the leaf and takes the client's handshake, in the protocol that the origin chose.
+/// Mints the leaf and takes the client's handshake, as `answer` says: in the protocol that the origin chose.
 pub(super) async fn accept_tls<'a>(
     flow: &'a Flow,
-    sni: &Sni,
-    verified: &VerifiedUpstream,
-    choice: Option<Alpn>,
-    engines: Engines,
+    origin: &Origin,
+    answer: &Answer,
     received: Vec<u8>,
 ) -> Result<Transport<'a>, Fault> {
     let started = Instant::now();
@@ -113,20 +143,21 @@ pub(super) async fn accept_tls<'a>(
     let now_unix = i64::try_from(unix_now_ms() / 1000).unwrap_or(i64::MAX);
     let engine = {
         let mut tls = flow.shard.tls.borrow_mut();
-        let (leaf, source) = tls.leaf_for(sni, verified, now_unix)?;
+        let (leaf, source) = tls.leaf_for(&origin.name, &answer.verified, now_unix)?;
         match source {
             LeafSource::Cached => flow.shard.cells.leaf_cache_hits.add((), 1),
             LeafSource::Minted => flow.shard.cells.leaf_minted.add((), 1),
         }
-        tls.downstream(&leaf, choice, engines).map_err(|kind| Fault::downstream(Phase::Handshake, kind))?
+        tls.downstream(&leaf, answer.choice, origin.engines)
+            .map_err(|kind| Fault::downstream(Phase::Handshake, kind))?
     };
     let transport = Transport::new(Leg::Downstream, &flow.control.downstream, engine);
     transport.handshake(flow, &received).await.map_err(|kind| Fault::downstream(Phase::Handshake, kind))?;
-    if transport.engine.borrow().alpn() != choice {
+    if transport.engine.borrow().alpn() != answer.choice {
         // A second ClientHello may leave out what the first one offered (RFC 8446 section 4.1.2 forbids it).
         return Err(Fault::downstream(Phase::Handshake, FaultKind::Tls));
     }
-    count_handshake(flow, &transport, engines, started);
+    count_handshake(flow, &transport, origin.engines, started);
     Ok(transport)
 }
 

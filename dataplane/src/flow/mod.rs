@@ -8,6 +8,7 @@
 //! | `sniff` | reading the ClientHello |
 //! | `dial` | resolving and connecting |
 //! | `pass`, `inspect`, `deny` | the three verdicts |
+//! | `overlap` | both handshakes of an inspected flow at once |
 //! | `plain`, `own` | requests for plain HTTP, and to the listener itself |
 //! | `ech` | the rejection of Encrypted ClientHello |
 //! | `pinned` | clients that refuse the minted leaf |
@@ -21,6 +22,7 @@ mod deny;
 mod dial;
 mod ech;
 mod inspect;
+mod overlap;
 mod own;
 mod pass;
 mod pinned;

@@ -18,6 +18,7 @@ pub(crate) fn collect(shards: &[Arc<ShardCells>], process: &ProcessCells) -> Vec
     samples.counter(&catalogue::RELAY_BYTES_TOTAL, |cells| &cells.relay_bytes);
     samples.counter(&catalogue::HANDSHAKES_TOTAL, |cells| &cells.handshakes);
     samples.histogram(&catalogue::HANDSHAKE_SECONDS, |cells| &cells.handshake_seconds);
+    samples.counter(&catalogue::HANDSHAKE_OVERLAPS_TOTAL, |cells| &cells.handshake_overlaps);
     samples.histogram(&catalogue::SNIFF_SECONDS, |cells| &cells.sniff_seconds);
     samples.counter(&catalogue::REQUESTS_TOTAL, |cells| &cells.requests);
     samples.counter(&catalogue::DENIALS_TOTAL, |cells| &cells.denials);
@@ -129,7 +130,7 @@ mod tests {
     use penstock_core::policy::{EngineKind, Mode, Reason, Verdict};
 
     use super::*;
-    use crate::metrics::{CertificateKind, Http, Resumed};
+    use crate::metrics::{CertificateKind, Http, Overlap, Resumed};
 
     fn shards(count: usize) -> Vec<Arc<ShardCells>> {
         (0..count).map(|_| Arc::new(ShardCells::new())).collect()
@@ -141,6 +142,7 @@ mod tests {
         cells.relay_bytes.add((Direction::Egress, RelayPath::Splice), 10);
         cells.handshakes.add((Leg::Upstream, EngineKind::Rustls, Resumed::from(true)), 1);
         cells.handshake_seconds.observe((Leg::Upstream,), 0.001);
+        cells.handshake_overlaps.add((Overlap::Confirmed,), 1);
         cells.sniff_seconds.observe((), 0.001);
         cells.requests.add((ConnectorId::Slack, Http::One, Mode::Enforce), 1);
         cells.denials.add(DenialCode::Aadsts500021, 1);

@@ -120,6 +120,20 @@ labelled! {
 }
 
 labelled! {
+    /// What came of a handshake with a client that began on a guess at what the origin would do.
+    pub enum Overlap {
+        /// The origin did what was guessed.
+        Confirmed = "confirmed",
+        /// The client's handshake failed first.
+        Downstream = "downstream_failed",
+        /// The origin chose another protocol.
+        Refuted = "wrong_guess",
+        /// The origin's handshake failed, or its certificate was refused.
+        Upstream = "upstream_failed",
+    }
+}
+
+labelled! {
     /// Whether a TLS handshake resumed an earlier one.
     pub enum Resumed {
         /// A full handshake.

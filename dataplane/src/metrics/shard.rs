@@ -6,7 +6,7 @@ use penstock_core::metrics::LATENCY_BUCKETS;
 use penstock_core::policy::{EngineKind, Mode, Reason, Verdict};
 
 use super::cell::{Counter, Gauge, Histogram};
-use super::labels::{CertificateKind, Http, Resumed};
+use super::labels::{CertificateKind, Http, Overlap, Resumed};
 
 /// What one shard counts. Only its own thread writes.
 pub(crate) struct ShardCells {
@@ -15,6 +15,7 @@ pub(crate) struct ShardCells {
     pub(crate) relay_bytes: Counter<(Direction, RelayPath)>,
     pub(crate) handshakes: Counter<(Leg, EngineKind, Resumed)>,
     pub(crate) handshake_seconds: Histogram<(Leg,)>,
+    pub(crate) handshake_overlaps: Counter<(Overlap,)>,
     pub(crate) sniff_seconds: Histogram<()>,
     pub(crate) requests: Counter<(ConnectorId, Http, Mode)>,
     pub(crate) denials: Counter<DenialCode>,
@@ -53,6 +54,7 @@ impl ShardCells {
             relay_bytes: Counter::new(),
             handshakes: Counter::new(),
             handshake_seconds: Histogram::new(LATENCY_BUCKETS),
+            handshake_overlaps: Counter::new(),
             sniff_seconds: Histogram::new(LATENCY_BUCKETS),
             requests: Counter::new(),
             denials: Counter::new(),

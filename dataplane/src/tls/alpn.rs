@@ -29,7 +29,7 @@ impl Alpn {
 }
 
 /// A client's list, cut to what inspected flows speak, in the client's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Offer {
     /// HTTP/1.1 before HTTP/2.
     Both,

@@ -9,6 +9,7 @@
 //!                                                          │
 //! TlsShard::leaf_for(sni, &verified, now) ◀────────────────┘ ──▶ Leaf         from the cache, or minted
 //! TlsShard::downstream(&leaf, choice, engines) ──▶ Engine
+//! TlsShard::origins() ──▶ OriginMemory         what origins chose and proved last time: a guess at what they will do
 //! ```
 
 mod alpn;
@@ -19,6 +20,7 @@ mod engine;
 mod fault;
 mod issuer;
 mod leaf;
+mod memory;
 mod proven;
 mod refusal;
 mod roots;
@@ -34,6 +36,7 @@ pub(crate) use issuer::Issuer;
 #[cfg(test)]
 pub(crate) use issuer::IssuerError;
 pub(crate) use leaf::{Leaf, LeafSource};
+pub(crate) use memory::{Answer, Origin};
 pub(crate) use roots::UpstreamRoots;
 pub(crate) use shard::{TlsShard, TlsShared};
 pub(crate) use ticket::{TicketKey, TicketKeyring};

@@ -24,6 +24,7 @@ use super::client_certificate::ClientCertificateRequests;
 use super::engine::Engine;
 use super::issuer::Issuer;
 use super::leaf::{Leaf, LeafCache, LeafSource};
+use super::memory::OriginMemory;
 use super::roots::{RootsInForce, UpstreamRoots};
 use super::rustls::RustlsEngine;
 use super::ticket::TicketKeyring;
@@ -75,6 +76,7 @@ pub(crate) struct TlsShard {
     epoch: u64,
     leaves: LeafCache,
     mints: MintBudget,
+    memory: OriginMemory,
 }
 
 impl TlsShard {
@@ -90,8 +92,8 @@ impl TlsShard {
         });
         let origins = Origins::new(Arc::clone(&verifier), Arc::clone(&requests))?;
         let leaves = LeafCache::new(LEAF_CACHE_ENTRIES_MAX);
-        let mints = MintBudget::default();
-        Ok(Self { shared, verifier, requests, clients, origins, issuer: None, epoch: 0, leaves, mints })
+        let (mints, memory) = (MintBudget::default(), OriginMemory::new());
+        Ok(Self { shared, verifier, requests, clients, origins, issuer: None, epoch: 0, leaves, mints, memory })
     }
 
     /// Signs with `issuer` from now on, for the policy of `epoch`. Flows that are under way keep their leaf; tickets of
@@ -100,6 +102,13 @@ impl TlsShard {
         self.issuer = Some(issuer);
         self.epoch = epoch;
         self.leaves.clear();
+        self.memory.clear();
+    }
+
+    /// What origins chose and proved last time, under the roots in force.
+    pub(crate) fn origins(&mut self) -> &mut OriginMemory {
+        self.memory.stand_on(self.shared.roots.load().digest());
+        &mut self.memory
     }
 
     /// Begins the upstream leg for `sni`, with the protocols that the client offered, by the engine of `engines`.

@@ -10,6 +10,7 @@ pub(crate) mod bed;
 mod corpus;
 mod downstream;
 mod limbo;
+mod memory;
 mod origin;
 mod pairs;
 mod refusals;
