@@ -169,6 +169,12 @@ labelled! {
         NameNotFound = "name_not_found",
         /// No policy or issuer is in force yet.
         NotReady = "not_ready",
+        /// The parent proxy does not take our credentials.
+        ParentCredentials = "parent_credentials",
+        /// The parent proxy could not open a tunnel.
+        ParentFailed = "parent_failed",
+        /// The parent proxy would not open a tunnel.
+        ParentRefused = "parent_refused",
         /// The operating system refused (descriptors, memory).
         Resource = "resource",
         /// The peer is none of those that a PROXY protocol header is taken from.

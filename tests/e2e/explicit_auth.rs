@@ -13,7 +13,7 @@ use penstock_tests::{place, wait};
 use serde_json::Value;
 
 /// A line for the file of users, made by the operator's command.
-fn line(name: &str, password: &str, groups: &[&str]) -> String {
+pub(crate) fn line(name: &str, password: &str, groups: &[&str]) -> String {
     let mut command = Command::new(place::binary("penstock"));
     command.args(["user", "hash", name]).args(groups.iter().flat_map(|group| ["--group", group]));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

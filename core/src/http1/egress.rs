@@ -31,6 +31,8 @@ pub(crate) struct Egress {
 pub(crate) struct Rules<'a> {
     pub(crate) edit: &'a HeaderEdit,
     pub(crate) origin: &'a Origin,
+    /// Fields for a parent proxy.
+    pub(crate) parent: Option<&'a [u8]>,
 }
 
 impl Rules<'_> {

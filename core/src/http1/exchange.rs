@@ -8,6 +8,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use zeroize::Zeroizing;
+
 use super::egress::{Egress, Rules};
 use super::ingress::Ingress;
 use super::ledger::Ledger;
@@ -29,6 +31,8 @@ use crate::sni::Sni;
 pub struct Exchange {
     edit: Arc<HeaderEdit>,
     origin: Origin,
+    /// Fields for the parent proxy that the requests go to; `None` when they go to the origin.
+    parent: Option<Arc<Zeroizing<Vec<u8>>>>,
     egress: Egress,
     ingress: Ingress,
     ledger: Ledger,
@@ -46,6 +50,7 @@ impl Exchange {
         Self {
             edit,
             origin: Origin::new(host, port),
+            parent: None,
             egress: Egress::default(),
             ingress: Ingress::default(),
             ledger: Ledger::default(),
@@ -60,6 +65,7 @@ impl Exchange {
         Self {
             edit,
             origin: Origin::plain(authority),
+            parent: None,
             egress: Egress::default(),
             ingress: Ingress::default(),
             ledger: Ledger::of_one_request(),
@@ -67,16 +73,24 @@ impl Exchange {
         }
     }
 
+    /// The same through a parent proxy: the target stays in absolute form, and `fields`, whole lines that are the parent's
+    /// alone, are added.
+    pub fn through(mut self, fields: Arc<Zeroizing<Vec<u8>>>) -> Self {
+        self.parent = Some(fields);
+        self
+    }
+
     /// Takes what it can of `input`, plaintext from downstream that was not taken yet, and appends to `out` what is to be
     /// written upstream. How many bytes it took.
     ///
     /// A head, and a line that announces a chunk, are taken when they are whole; a body's bytes as they come.
     pub fn handle_egress<'a>(&'a mut self, input: &'a [u8], out: &mut Gather<'a>) -> Result<usize, EditFault> {
-        let Self { edit, origin, egress, ledger, fault, .. } = self;
+        let Self { edit, origin, parent, egress, ledger, fault, .. } = self;
+        let parent = parent.as_ref().map(|fields| fields.as_slice());
         if let Some(fault) = *fault {
             return Err(fault);
         }
-        let (taken, outcome) = egress.run(input, out, &Rules { edit, origin }, ledger);
+        let (taken, outcome) = egress.run(input, out, &Rules { edit, origin, parent }, ledger);
         settle(fault, taken, outcome)
     }
 

@@ -35,6 +35,7 @@ pub(crate) mod syntax {
     pub(crate) use super::request_line::{
         RequestLine, Version, absolute_authority, check_method_begun, check_path, method,
     };
+    pub(crate) use super::response_head::ResponseHead;
     pub(crate) use crate::http::authority::{Origin, Scheme, port};
     pub(crate) use crate::http::event::product;
     pub(crate) use crate::http::token::{elements, is_name, trim};

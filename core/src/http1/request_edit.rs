@@ -115,10 +115,14 @@ impl RequestHead {
     }
 
     /// Forwards the request line. An origin that is reached in the clear gets the target in origin-form, or the asterisk that
-    /// stands for its whole (RFC 9112 section 3.2.4).
-    fn splice_request_line(&self, start: usize, rules: &Rules<'_>, splicer: &mut Splicer<'_, '_>) {
+    /// stands for its whole (RFC 9112 section 3.2.4); a parent proxy gets it as it came.
+    fn splice_request_line<'a>(&self, start: usize, rules: &Rules<'a>, splicer: &mut Splicer<'a, '_>) {
         if rules.origin.scheme() == Scheme::Https {
             return splicer.keep(start, start + self.fields_start);
+        }
+        if let Some(fields) = rules.parent {
+            splicer.keep(start, start + self.fields_start);
+            return splicer.insert(fields);
         }
         let (path_start, path_end) = self.path;
         splicer.keep(start, start + self.target_start);

@@ -54,6 +54,26 @@ pub(super) struct RawUpstream {
     pub(super) name_servers: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) hosts: BTreeMap<String, Spanned<String>>,
+    pub(super) proxy: Option<RawParent>,
+    #[serde(default)]
+    pub(super) proxy_header: Vec<RawHeaderRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawParent {
+    pub(super) address: Spanned<String>,
+    pub(super) credentials_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) no_proxy: Vec<Spanned<String>>,
+    pub(super) proxy_header: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHeaderRule {
+    pub(super) hosts: Vec<Spanned<String>>,
+    pub(super) version: Spanned<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::hosts::HostTable;
+use super::parent::{HeaderRule, ParentProxy};
 use super::proxy_protocol::{ProxyProtocol, Written};
 use super::raw::{RawAuth, RawConfig, RawDeadlines, RawListen, RawUpstream};
 
@@ -89,6 +90,10 @@ pub(crate) struct Upstream {
     pub(crate) name_servers: Vec<SocketAddr>,
     /// Addresses to dial for names, ahead of DNS.
     pub(crate) hosts: HostTable,
+    /// The proxy through which origins are reached. Default: none.
+    pub(crate) proxy: Option<ParentProxy>,
+    /// Upstreams that are sent a PROXY protocol header. Default: none.
+    pub(crate) proxy_headers: Vec<HeaderRule>,
 }
 
 /// How long each step of a flow may take; the defaults are those of `penstock_core::limits`.
@@ -267,7 +272,16 @@ impl Source<'_> {
             .iter()
             .map(|server| self.address("upstream.name_servers", server))
             .collect::<Result<_, _>>()?;
-        Ok(Upstream { ca_files, native_roots: raw.native_roots.unwrap_or(true), name_servers, hosts })
+        let proxy = raw.proxy.map(|parent| self.parent(parent)).transpose()?;
+        let proxy_headers = self.header_rules(&raw.proxy_header)?;
+        Ok(Upstream {
+            ca_files,
+            native_roots: raw.native_roots.unwrap_or(true),
+            name_servers,
+            hosts,
+            proxy,
+            proxy_headers,
+        })
     }
 
     fn deadlines(&self, raw: RawDeadlines) -> Result<Deadlines, ConfigError> {

@@ -10,20 +10,28 @@ use std::time::Instant;
 use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::limits;
 use penstock_core::policy::destination;
+use penstock_core::proxy::proxy_protocol::{Endpoints, Header, Version};
 use penstock_core::proxy::{Authority, Host};
 
 use super::control::ConnectError;
+use super::parent;
 use super::record::{Destination, Flow};
+use crate::config::HeaderRule;
 use crate::ring::Socket;
 
 /// Connects to what `authority` names; the socket is registered as the flow's upstream leg.
 pub(crate) async fn dial(flow: &Flow, authority: &Authority) -> Result<Rc<Socket>, Fault> {
+    if let Some(parent) = parent::parent_of(flow, authority) {
+        return parent::open_tunnel(flow, parent, authority).await;
+    }
+    let header = HeaderRule::find(&flow.shard.config.upstream.proxy_headers, &authority.host);
     let addresses = addresses(flow, authority).await?;
     let mut fault = Fault::upstream(Phase::Resolve, FaultKind::NameNotFound);
     for address in addresses.into_iter().take(limits::DIAL_ADDRESSES_MAX) {
         flow.control.set_deadline(flow.shard.config.deadlines.dial);
         match connect(flow, address).await {
             Ok(socket) => {
+                announce(flow, &socket, header, address).await?;
                 flow.learned.borrow_mut().destination = Some(destination_of(flow, address));
                 return Ok(socket);
             }
@@ -34,6 +42,34 @@ pub(crate) async fn dial(flow: &Flow, authority: &Authority) -> Result<Rc<Socket
         }
     }
     Err(fault)
+}
+
+/// Tells an upstream whom the connection is for, where a header is wanted.
+pub(super) async fn announce(
+    flow: &Flow,
+    socket: &Socket,
+    header: Option<Version>,
+    destination: SocketAddr,
+) -> Result<(), Fault> {
+    let Some(version) = header else { return Ok(()) };
+    let header = Header::new(version, Some(Endpoints::new(flow.client(), destination)));
+    send(flow, socket, &header.encode()).await
+}
+
+/// Writes what goes ahead of the flow's own bytes.
+pub(super) async fn send(flow: &Flow, socket: &Socket, bytes: &[u8]) -> Result<(), Fault> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match socket.try_send(rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                let waited = flow.control.writable(socket).await;
+                waited.map_err(|stop| Fault::upstream(Phase::Dial, stop.kind()))?;
+            }
+            Err(error) => return Err(Fault::upstream(Phase::Dial, kind_of(&error))),
+        }
+    }
+    Ok(())
 }
 
 /// The addresses to try, in order, each allowed.
@@ -72,7 +108,7 @@ fn destination_of(flow: &Flow, address: SocketAddr) -> Destination {
     Destination { address: address.ip(), hosts }
 }
 
-async fn connect(flow: &Flow, address: SocketAddr) -> Result<Rc<Socket>, FaultKind> {
+pub(super) async fn connect(flow: &Flow, address: SocketAddr) -> Result<Rc<Socket>, FaultKind> {
     let socket = Rc::new(Socket::for_address(address).map_err(|_no_descriptor| FaultKind::Resource)?);
     flow.control.set_upstream(Some(Rc::clone(&socket)));
     match flow.control.connect(&socket, address).await {

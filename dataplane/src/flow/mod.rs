@@ -6,7 +6,7 @@
 //! | `admit` | whether the client has said who it is |
 //! | `control` | what outlives a step: sockets, deadline, the order to stop |
 //! | `sniff` | reading the ClientHello |
-//! | `dial` | resolving and connecting |
+//! | `dial`, `parent` | resolving and connecting, directly or through a parent proxy |
 //! | `pass`, `inspect`, `deny` | the three verdicts |
 //! | `overlap` | both handshakes of an inspected flow at once |
 //! | `plain`, `own` | requests for plain HTTP, and to the listener itself |
@@ -24,6 +24,7 @@ mod ech;
 mod inspect;
 mod overlap;
 mod own;
+mod parent;
 mod pass;
 mod pinned;
 mod plain;

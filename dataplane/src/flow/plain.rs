@@ -15,6 +15,7 @@ use penstock_core::sni::Sni;
 use super::close::{self, Closed};
 use super::deny::{self, Refusal};
 use super::dial;
+use super::parent;
 use super::record::{Active, Flow};
 use super::requests::Requests;
 use crate::auth::Who;
@@ -74,7 +75,7 @@ pub(super) async fn serve<'a>(
     };
     let socket = match visit.as_ref().filter(|visit| visit.is_open()).and_then(|visit| visit.socket.clone()) {
         Some(socket) => socket,
-        None => match dial::dial(flow, &head.authority).await {
+        None => match reach(flow, &head.authority).await {
             Ok(socket) => socket,
             Err(fault) => return Next::Closed(deny::answer(flow, Refusal::upstream(fault)).await),
         },
@@ -91,6 +92,14 @@ pub(super) async fn serve<'a>(
     };
     visit.socket = Some(socket);
     forward(flow, received, visit).await
+}
+
+/// Connects to the origin, or to the parent proxy that takes the request for it.
+async fn reach(flow: &Flow, authority: &Authority) -> Result<Rc<Socket>, Fault> {
+    match parent::parent_of(flow, authority) {
+        Some(parent) => parent::reach(flow, parent, authority).await,
+        None => dial::dial(flow, authority).await,
+    }
 }
 
 /// The port and the host, by policy.
@@ -113,7 +122,10 @@ async fn forward(flow: &Flow, received: &mut Vec<u8>, visit: &mut Visit<'_>) -> 
     };
     let is_inspected = visit.decision.verdict == Verdict::Inspect;
     let edit = if is_inspected { &visit.decision.edit } else { flow.installed.snapshot.no_edit() };
-    let exchange = Exchange::plain(edit.clone(), visit.authority.clone());
+    let mut exchange = Exchange::plain(edit.clone(), visit.authority.clone());
+    if let Some(parent) = parent::parent_of(flow, &visit.authority) {
+        exchange = exchange.through(Arc::clone(&parent.authorization));
+    }
     let requests = is_inspected.then(|| Requests::new(flow, &visit.decision, Http::One));
     match PlainRelay::new(flow, &socket, exchange, requests).run(received).await {
         Ok(Left::Both) => {

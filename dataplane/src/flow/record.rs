@@ -2,7 +2,7 @@
 //! about it on the way, for metrics and audit.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct Flow {
 #[derive(Default)]
 pub(crate) struct Learned {
     /// Who opened the connection to a balancer whose PROXY protocol header is believed.
-    pub(crate) source: Option<IpAddr>,
+    pub(crate) source: Option<SocketAddr>,
     pub(crate) authority: Option<Authority>,
     /// What was dialled; `None` before.
     pub(crate) destination: Option<Destination>,
@@ -73,7 +73,12 @@ impl Drop for Active<'_> {
 impl Flow {
     /// The inside host: the peer, or whom the balancer there speaks for.
     pub(crate) fn source(&self) -> IpAddr {
-        self.learned.borrow().source.unwrap_or_else(|| self.control.source.ip())
+        self.client().ip()
+    }
+
+    /// The same with its port.
+    pub(crate) fn client(&self) -> SocketAddr {
+        self.learned.borrow().source.unwrap_or(self.control.source)
     }
 
     /// Asks the flow's snapshot, with what is known so far; `sni` and `tls` are the sniffer's findings.

@@ -57,7 +57,7 @@ pub(crate) async fn read_header(flow: &Flow, setting: &ProxyProtocol, received: 
 /// From here on the flow is the client's, not the balancer's.
 fn believe(flow: &Flow, setting: &ProxyProtocol, header: &Header) {
     let mut learned = flow.learned.borrow_mut();
-    learned.source = header.endpoints.map(|ends| ends.source.ip());
+    learned.source = header.endpoints.map(|ends| ends.source);
     learned.who = setting.user.and_then(|user| named_user(user, &header.tlvs)).map(|user| {
         let groups = Vec::new();
         Arc::new(Who { user, groups })

@@ -86,6 +86,12 @@ impl Socket {
         Ok(rustix::net::recv(&self.descriptor, spare, RecvFlags::DONTWAIT)?.1)
     }
 
+    /// Looks at what is there and leaves it; `Ok(0)` is the end of the stream.
+    pub(crate) fn try_peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (seen, _truncated) = rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT | RecvFlags::PEEK)?;
+        Ok(seen)
+    }
+
     /// Writes what there is room for.
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(test)]
