@@ -15,11 +15,12 @@ use anyhow::Context as _;
 use clap::Parser;
 
 use crate::auth::{Directory, Workers};
-use crate::config::{Config, IoEngineSetting};
+use crate::config::{Config, IoEngineSetting, TransparentListener};
+use crate::ingress::{self, Listeners};
 use crate::link::{self, Background};
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::resolve::{ConnectorAddresses, Lookups};
-use crate::ring::{self, IoEngine, Listener};
+use crate::ring::{self, IoEngine};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
 use crate::shard::{self, PinnedClients, Seed, ShardSeed};
 use crate::tls::{RootsWatch, TlsShared};
@@ -55,7 +56,7 @@ Examples:
   penstock-dataplane --config /etc/penstock/dataplane.toml --check
   penstock-dataplane --probe --json
 
-It prints one line of JSON when it listens: {\"listening\":\"127.0.0.1:8080\",\"shards\":2}
+It prints one line of JSON when it listens: {\"listening\":\"127.0.0.1:8080\",\"transparent\":[],\"shards\":2}
 SIGTERM and SIGINT drain: no new connections, open ones may finish until the drain deadline.";
 
 /// Runs the daemon. 0: done; 1: something is wrong, and standard error says what.
@@ -113,8 +114,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let process_cells = Arc::new(ProcessCells::new());
     let (rings, writer, spool) = audit::start(&config.state_directory, &shard_cells, Arc::clone(&process_cells))
         .with_context(|| format!("cannot open the audit spool under {}", config.state_directory.display()))?;
-    let listeners = bind(config.listen.proxy, shard_cells.len())?;
-    let address = listeners.first().context("no shard")?.local_address()?;
+    let Listeners { proxy: address, transparent, per_shard } = ingress::bind(&config)?;
     let background = Background::start()?;
     let auth = start_auth(&config, &background)?;
     background.handle().spawn(watch.run(Arc::clone(tls.roots())));
@@ -123,7 +123,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let pinned = PinnedClients::default();
     let mut mailboxes = Vec::new();
     let mut shards = Vec::new();
-    for (((index, listener), audit), cells) in (0..).zip(listeners).zip(rings).zip(&shard_cells) {
+    for (((index, listeners), audit), cells) in (0..).zip(per_shard).zip(rings).zip(&shard_cells) {
         let (sender, mailbox) = Mailbox::channel();
         let shard = ShardSeed {
             index,
@@ -137,7 +137,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             auth: auth.clone(),
         };
         mailboxes.push(sender);
-        shards.push(spawn(Seed { engine, index, listener, mailbox, shard })?);
+        shards.push(spawn(Seed { engine, index, listeners, mailbox, shard })?);
     }
     let link = link::start(
         background.handle(),
@@ -153,7 +153,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             tickets: Arc::clone(tls.tickets()),
         },
     );
-    announce(address, shards.len());
+    announce(address, &transparent, shards.len());
     background.handle().block_on(stop_requested(exit_with_parent));
     tracing::info!("draining");
     drain(&mailboxes, shards)?;
@@ -186,18 +186,6 @@ fn choose_engine(setting: IoEngineSetting) -> anyhow::Result<IoEngine> {
     }
 }
 
-/// One listener per shard on the same address; the kernel spreads connections over them.
-fn bind(address: SocketAddr, shards: usize) -> anyhow::Result<Vec<Listener>> {
-    let in_use = |address| format!("cannot listen on {address}");
-    let first = Listener::bind(address, BACKLOG).with_context(|| in_use(address))?;
-    let bound = first.local_address()?;
-    let mut listeners = vec![first];
-    for _ in 1..shards {
-        listeners.push(Listener::bind(bound, BACKLOG).with_context(|| in_use(bound))?);
-    }
-    Ok(listeners)
-}
-
 fn spawn(seed: Seed) -> std::io::Result<JoinHandle<anyhow::Result<()>>> {
     let name = format!("penstock-shard-{}", seed.index);
     std::thread::Builder::new().name(name).spawn(move || {
@@ -210,9 +198,12 @@ fn spawn(seed: Seed) -> std::io::Result<JoinHandle<anyhow::Result<()>>> {
     })
 }
 
-fn announce(address: SocketAddr, shards: usize) {
+fn announce(address: SocketAddr, transparent: &[TransparentListener], shards: usize) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{}", serde_json::json!({ "listening": address.to_string(), "shards": shards }));
+    let of = |it: &TransparentListener| serde_json::json!({ "kind": it.steering.label(), "address": it.address.to_string() });
+    let transparent: Vec<_> = transparent.iter().map(of).collect();
+    let line = serde_json::json!({ "listening": address.to_string(), "transparent": transparent, "shards": shards });
+    let _ = writeln!(out, "{line}");
     let _ = out.flush();
 }
 
@@ -255,6 +246,3 @@ fn drain(mailboxes: &[MailboxSender], shards: Vec<JoinHandle<anyhow::Result<()>>
     }
     Ok(())
 }
-
-/// Connections that may wait per shard before they are accepted; the kernel caps it at net.core.somaxconn.
-const BACKLOG: i32 = 4096;

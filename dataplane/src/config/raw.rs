@@ -13,6 +13,8 @@ pub(super) struct RawConfig {
     pub(super) io_engine: Option<Spanned<String>>,
     pub(super) state_directory: Spanned<String>,
     pub(super) listen: RawListen,
+    #[serde(default)]
+    pub(super) listener: Vec<RawListener>,
     pub(super) link: RawLink,
     pub(super) auth: Option<RawAuth>,
     #[serde(default)]
@@ -28,6 +30,14 @@ pub(super) struct RawListen {
     pub(super) proxy_protocol: Option<Spanned<String>>,
     pub(super) trusted: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) proxy_protocol_user: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawListener {
+    pub(super) kind: Spanned<String>,
+    pub(super) address: Spanned<String>,
+    pub(super) keep_source: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +60,7 @@ pub(super) struct RawUpstream {
     #[serde(default)]
     pub(super) ca_files: Vec<Spanned<String>>,
     pub(super) native_roots: Option<bool>,
+    pub(super) mark: Option<Spanned<u64>>,
     #[serde(default)]
     pub(super) name_servers: Vec<Spanned<String>>,
     #[serde(default)]

@@ -41,4 +41,4 @@ pub(crate) use engine::IoEngine;
 pub(crate) use operation::in_flight;
 pub(crate) use pipe::Pipe;
 pub(crate) use runtime::{probe, spawn, start};
-pub(crate) use socket::{Listener, Socket};
+pub(crate) use socket::{Listener, Socket, is_own};

@@ -11,13 +11,14 @@ use super::clock::TICK;
 use super::mailbox::{MailboxReceiver, Message};
 use super::state::{Shard, ShardSeed};
 use crate::flow::{self, Flow, Learned, Stop};
+use crate::ingress::Entrance;
 use crate::ring::{self, IoEngine, Listener};
 
 /// Everything a shard's thread is started with.
 pub(crate) struct Seed {
     pub(crate) engine: IoEngine,
     pub(crate) index: u16,
-    pub(crate) listener: Listener,
+    pub(crate) listeners: Vec<(Entrance, Listener)>,
     pub(crate) mailbox: MailboxReceiver,
     pub(crate) shard: ShardSeed,
 }
@@ -26,20 +27,21 @@ pub(crate) struct Seed {
 pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
     pin(seed.index);
     ring::start(seed.engine, async move {
-        let Seed { listener, mailbox, shard, .. } = seed;
+        let Seed { listeners, mailbox, shard, .. } = seed;
         let shard = Rc::new(Shard::new(shard)?);
-        let listener = Rc::new(listener);
+        let listeners: Vec<_> =
+            listeners.into_iter().map(|(entrance, listener)| (entrance, Rc::new(listener))).collect();
         let drained = Rc::new(Notify::new());
         ring::spawn(reap(Rc::clone(&shard), Rc::clone(&drained)));
-        receive(&shard, &listener, &mailbox).await;
+        receive(&shard, &listeners, &mailbox).await;
         drained.notified().await;
         Ok(())
     })?
 }
 
 /// Takes messages until told to drain. Connections are accepted from the first snapshot on, never before: without a
-/// policy nothing may pass. Until then they wait in the listener's backlog.
-async fn receive(shard: &Rc<Shard>, listener: &Rc<Listener>, mailbox: &MailboxReceiver) {
+/// policy nothing may pass. Until then they wait in the listeners' backlogs.
+async fn receive(shard: &Rc<Shard>, listeners: &[(Entrance, Rc<Listener>)], mailbox: &MailboxReceiver) {
     let mut accepting = false;
     loop {
         match mailbox.receive().await {
@@ -48,15 +50,17 @@ async fn receive(shard: &Rc<Shard>, listener: &Rc<Listener>, mailbox: &MailboxRe
                 acknowledge.installed();
                 if !accepting {
                     accepting = true;
-                    for _ in 0..ACCEPTS_OUTSTANDING {
-                        ring::spawn(accept(Rc::clone(shard), Rc::clone(listener)));
+                    for (entrance, listener) in listeners {
+                        for _ in 0..ACCEPTS_OUTSTANDING {
+                            ring::spawn(accept(Rc::clone(shard), *entrance, Rc::clone(listener)));
+                        }
                     }
                 }
             }
             Some(Message::Drain) | None => {
                 shard.draining.set(true);
                 shard.flows.drain();
-                listener.cancel();
+                listeners.iter().for_each(|(_, listener)| listener.cancel());
                 return;
             }
         }
@@ -64,7 +68,7 @@ async fn receive(shard: &Rc<Shard>, listener: &Rc<Listener>, mailbox: &MailboxRe
 }
 
 /// One of several accepts that wait on the listener.
-pub(super) async fn accept(shard: Rc<Shard>, listener: Rc<Listener>) {
+pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Listener>) {
     while !shard.draining.get() {
         match ring::accept(&listener).await {
             Ok((socket, source)) => {
@@ -74,8 +78,8 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Rc<Listener>) {
                     shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
                     continue;
                 };
-                let flow =
-                    Flow { control, shard: Rc::clone(&shard), installed, learned: RefCell::new(Learned::default()) };
+                let learned = RefCell::new(Learned::default());
+                let flow = Flow { control, entrance, shard: Rc::clone(&shard), installed, learned };
                 ring::spawn(serve(flow));
             }
             Err(_) if shard.draining.get() => return,

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::child::{Child, Program};
 use super::files::{Pids, Plan};
 use super::ready;
+use super::transparent::{self, Transparent};
 use crate::output;
 
 /// One of the two daemons, running or about to.
@@ -31,6 +32,8 @@ struct Slot {
 struct Ready {
     ready: bool,
     proxy: SocketAddr,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    transparent: Vec<Transparent>,
     admin: String,
     ca: PathBuf,
     admin_token_file: PathBuf,
@@ -73,7 +76,9 @@ pub(super) async fn run(mut plan: Plan) -> anyhow::Result<()> {
 /// Starts control, then the data plane, and says so once the policy is in force there.
 async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> anyhow::Result<()> {
     plan.admin = address(&control.start_first().await?, "admin")?;
-    plan.listen = address(&dataplane.start_first().await?, "listening")?;
+    let serving = dataplane.start_first().await?;
+    plan.listen = address(&serving, "listening")?;
+    plan.transparent = transparent::announced(&serving)?;
     plan.write()?;
     let pids = Pids { control: control.pid(), dataplane: dataplane.pid() };
     plan.write_pids(pids)?;
@@ -85,6 +90,7 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
     output::json(&Ready {
         ready: true,
         proxy: plan.listen,
+        transparent: plan.transparent.clone(),
         admin: format!("http://{}", plan.admin),
         ca: plan.root_file(),
         admin_token_file: plan.token_file(),
