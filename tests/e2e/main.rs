@@ -41,3 +41,8 @@ mod pass;
 mod policy;
 mod proxy_protocol;
 mod resilience;
+mod transparent;
+mod transparent_down;
+mod transparent_redirect;
+mod transparent_script;
+mod transparent_tproxy;
