@@ -16,7 +16,7 @@ use clap::Parser;
 
 use crate::auth::{Directory, Workers};
 use crate::config::{Config, IoEngineSetting, TransparentListener};
-use crate::ingress::{self, Listeners};
+use crate::ingress::{self, Listeners, udp};
 use crate::link::{self, Background};
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::resolve::{ConnectorAddresses, Lookups};
@@ -115,6 +115,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let (rings, writer, spool) = audit::start(&config.state_directory, &shard_cells, Arc::clone(&process_cells))
         .with_context(|| format!("cannot open the audit spool under {}", config.state_directory.display()))?;
     let Listeners { proxy: address, transparent, per_shard } = ingress::bind(&config)?;
+    let datagrams = udp::bind(&config)?;
     let background = Background::start()?;
     let auth = start_auth(&config, &background)?;
     background.handle().spawn(watch.run(Arc::clone(tls.roots())));
@@ -123,7 +124,9 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let pinned = PinnedClients::default();
     let mut mailboxes = Vec::new();
     let mut shards = Vec::new();
-    for (((index, listeners), audit), cells) in (0..).zip(per_shard).zip(rings).zip(&shard_cells) {
+    for ((((index, listeners), datagrams), audit), cells) in
+        (0..).zip(per_shard).zip(datagrams).zip(rings).zip(&shard_cells)
+    {
         let (sender, mailbox) = Mailbox::channel();
         let shard = ShardSeed {
             index,
@@ -137,7 +140,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             auth: auth.clone(),
         };
         mailboxes.push(sender);
-        shards.push(spawn(Seed { engine, index, listeners, mailbox, shard })?);
+        shards.push(spawn(Seed { engine, index, listeners, datagrams, mailbox, shard })?);
     }
     let link = link::start(
         background.handle(),

@@ -11,7 +11,7 @@ const DATAPLANE: &[(&str, &[&str])] = &[
     ("boot", &["ring"]),
     ("bench_support", &["tls"]),
     ("flow", &["auth", "ingress", "relay", "resolve", "ring", "shard", "tls"]),
-    ("ingress", &["auth", "flow", "ring"]),
+    ("ingress", &["auth", "flow", "ring", "shard"]),
     ("link", &["shard", "tls"]),
     ("relay", &["flow", "ring", "tls"]),
     ("resolve", &[]),

@@ -9,10 +9,12 @@ mod hosts;
 mod listener;
 mod parent;
 mod proxy_protocol;
+mod quic;
 mod raw;
 mod typed;
 
 pub(crate) use listener::{Steering, TransparentListener};
 pub(crate) use parent::{HeaderRule, ParentProxy};
 pub(crate) use proxy_protocol::{HeaderUser, ProxyProtocol, ProxyProtocolMode};
+pub(crate) use quic::{Quic, QuicRefusal};
 pub(crate) use typed::{Config, Deadlines, IoEngineSetting};

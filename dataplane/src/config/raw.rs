@@ -17,6 +17,7 @@ pub(super) struct RawConfig {
     pub(super) listener: Vec<RawListener>,
     pub(super) link: RawLink,
     pub(super) auth: Option<RawAuth>,
+    pub(super) quic: Option<RawQuic>,
     #[serde(default)]
     pub(super) upstream: RawUpstream,
     #[serde(default)]
@@ -52,6 +53,14 @@ pub(super) struct RawAuth {
     pub(super) users_file: Spanned<String>,
     pub(super) realm: Option<Spanned<String>>,
     pub(super) usernames: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawQuic {
+    pub(super) listen: Spanned<Vec<Spanned<String>>>,
+    pub(super) refuse: Option<Spanned<String>>,
+    pub(super) mark: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]

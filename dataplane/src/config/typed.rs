@@ -13,6 +13,7 @@ use super::hosts::HostTable;
 use super::listener::TransparentListener;
 use super::parent::{HeaderRule, ParentProxy};
 use super::proxy_protocol::{ProxyProtocol, Written};
+use super::quic::Quic;
 use super::raw::{RawAuth, RawConfig, RawDeadlines, RawListen, RawUpstream};
 
 /// Everything that the process is told when it starts.
@@ -34,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<TransparentListener>,
     /// Who may use the explicit proxy. Default: whoever reaches it.
     pub(crate) auth: Option<Auth>,
+    /// What becomes of QUIC. Default: it does not come here.
+    pub(crate) quic: Option<Quic>,
     /// How control is reached.
     pub(crate) link: Link,
     /// How origins are found and trusted.
@@ -152,6 +155,7 @@ impl Config {
             listen: source.listen(raw.listen)?,
             listeners: source.listeners(raw.listener)?,
             auth: raw.auth.map(|auth| source.auth(auth)).transpose()?,
+            quic: raw.quic.map(|quic| source.quic(quic)).transpose()?,
             link: Link { socket: source.path("link.socket", &raw.link.socket)? },
             upstream: source.upstream(raw.upstream)?,
             deadlines: source.deadlines(raw.deadlines)?,

@@ -2,12 +2,13 @@
 //!
 //! `explicit` is the proxy listener that clients are told about (HTTP CONNECT, RFC 9110 section 9.3.6);
 //! `proxy_protocol` reads what a balancer says ahead of a connection. `transparent` are the listeners to which the kernel
-//! leads clients that know of no proxy. `listeners` binds them all.
+//! leads clients that know of no proxy, `udp` those for UDP/443. `listeners` binds those for TCP.
 
 pub(crate) mod explicit;
 mod listeners;
 pub(crate) mod proxy_protocol;
 pub(crate) mod transparent;
+pub(crate) mod udp;
 
 pub(crate) use listeners::{Listeners, bind};
 

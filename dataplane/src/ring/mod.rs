@@ -6,6 +6,7 @@
 //! | `poll` | readiness of a descriptor, and cancelling by descriptor |
 //! | `accept`, `connect` | the two operations that the kernel completes by itself |
 //! | `socket` | a TCP socket: inline non-blocking calls, and waiting by `poll` |
+//! | `datagram` | UDP sockets that stand in for other hosts |
 //! | `pipe` | a pipe and `splice(2)`, inline |
 //! | `descriptor` | an open socket and its waits, on either engine |
 //! | `engine`, `epoll` | which engine a thread has, and the one for hosts that refuse io_uring |
@@ -25,6 +26,7 @@ mod address;
 #[cfg(test)]
 pub(crate) mod chaos;
 mod connect;
+mod datagram;
 mod descriptor;
 mod engine;
 mod epoll;
@@ -37,6 +39,7 @@ mod socket;
 mod tests;
 
 pub(crate) use accept::accept;
+pub(crate) use datagram::{DatagramListener, DatagramSender, Received};
 pub(crate) use engine::IoEngine;
 pub(crate) use operation::in_flight;
 pub(crate) use pipe::Pipe;

@@ -11,14 +11,15 @@ use super::clock::TICK;
 use super::mailbox::{MailboxReceiver, Message};
 use super::state::{Shard, ShardSeed};
 use crate::flow::{self, Flow, Learned, Stop};
-use crate::ingress::Entrance;
-use crate::ring::{self, IoEngine, Listener};
+use crate::ingress::{Entrance, udp};
+use crate::ring::{self, DatagramListener, IoEngine, Listener};
 
 /// Everything a shard's thread is started with.
 pub(crate) struct Seed {
     pub(crate) engine: IoEngine,
     pub(crate) index: u16,
     pub(crate) listeners: Vec<(Entrance, Listener)>,
+    pub(crate) datagrams: Vec<DatagramListener>,
     pub(crate) mailbox: MailboxReceiver,
     pub(crate) shard: ShardSeed,
 }
@@ -27,13 +28,14 @@ pub(crate) struct Seed {
 pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
     pin(seed.index);
     ring::start(seed.engine, async move {
-        let Seed { listeners, mailbox, shard, .. } = seed;
+        let Seed { listeners, datagrams, mailbox, shard, .. } = seed;
         let shard = Rc::new(Shard::new(shard)?);
         let listeners: Vec<_> =
             listeners.into_iter().map(|(entrance, listener)| (entrance, Rc::new(listener))).collect();
+        let datagrams: Vec<_> = datagrams.into_iter().map(Rc::new).collect();
         let drained = Rc::new(Notify::new());
         ring::spawn(reap(Rc::clone(&shard), Rc::clone(&drained)));
-        receive(&shard, &listeners, &mailbox).await;
+        receive(&shard, &listeners, &datagrams, &mailbox).await;
         drained.notified().await;
         Ok(())
     })?
@@ -41,7 +43,12 @@ pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
 
 /// Takes messages until told to drain. Connections are accepted from the first snapshot on, never before: without a
 /// policy nothing may pass. Until then they wait in the listeners' backlogs.
-async fn receive(shard: &Rc<Shard>, listeners: &[(Entrance, Rc<Listener>)], mailbox: &MailboxReceiver) {
+async fn receive(
+    shard: &Rc<Shard>,
+    listeners: &[(Entrance, Rc<Listener>)],
+    datagrams: &[Rc<DatagramListener>],
+    mailbox: &MailboxReceiver,
+) {
     let mut accepting = false;
     loop {
         match mailbox.receive().await {
@@ -55,12 +62,16 @@ async fn receive(shard: &Rc<Shard>, listeners: &[(Entrance, Rc<Listener>)], mail
                             ring::spawn(accept(Rc::clone(shard), *entrance, Rc::clone(listener)));
                         }
                     }
+                    for listener in datagrams {
+                        ring::spawn(udp::serve(Rc::clone(shard), Rc::clone(listener)));
+                    }
                 }
             }
             Some(Message::Drain) | None => {
                 shard.draining.set(true);
                 shard.flows.drain();
                 listeners.iter().for_each(|(_, listener)| listener.cancel());
+                datagrams.iter().for_each(|listener| listener.cancel());
                 return;
             }
         }
@@ -119,6 +130,7 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
         ticks.tick().await;
         let now_ms = shard.clock.tick();
         shard.flows.reap(now_ms);
+        udp::reap(&shard);
         shard.cells.ring_operations_in_flight.set((), ring::in_flight());
         if !shard.draining.get() {
             continue;

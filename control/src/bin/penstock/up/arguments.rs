@@ -41,6 +41,13 @@ pub(crate) struct Arguments {
     /// Mark connections to origins, so that rules of the kernel know them (SO_MARK). Needs CAP_NET_ADMIN.
     #[arg(long, value_name = "NUMBER")]
     mark: Option<NonZeroU32>,
+    /// Also read what the kernel leads here of UDP/443 (deploy/nftables/quic.nft): QUIC to inspected hosts is refused, so that
+    /// clients use TCP. May be repeated; each family has a listener of its own. Needs CAP_NET_ADMIN.
+    #[arg(long, value_name = "IP:PORT")]
+    quic: Vec<SocketAddr>,
+    /// What a client is told whose QUIC is refused: close (it uses TCP at once; needs CAP_NET_BIND_SERVICE) or drop.
+    #[arg(long, value_name = "HOW", requires = "quic", value_parser = ["close", "drop"], default_value = "close")]
+    quic_refuse: String,
     /// Address of the admin API; port 0 is any free port.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7080")]
     admin: SocketAddr,
@@ -110,6 +117,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         transparent: arguments.transparent.clone(),
         keep_source: arguments.keep_source,
         mark: arguments.mark,
+        quic: arguments.quic.clone(),
+        quic_refuse: arguments.quic_refuse.clone(),
         admin: arguments.admin,
         shards: arguments.shards,
         log: arguments.log.clone(),

@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) transparent: Vec<Transparent>,
     pub(super) keep_source: bool,
     pub(super) mark: Option<NonZeroU32>,
+    pub(super) quic: Vec<SocketAddr>,
+    pub(super) quic_refuse: String,
     pub(super) admin: SocketAddr,
     pub(super) shards: Option<u16>,
     pub(super) upstream_ca: Vec<PathBuf>,
@@ -49,6 +51,8 @@ struct DataPlaneFile<'a> {
     link: LinkTable,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<AuthTable<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quic: Option<QuicTable<'a>>,
     upstream: UpstreamTable<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     listener: Vec<ListenerTable<'a>>,
@@ -57,6 +61,12 @@ struct DataPlaneFile<'a> {
 #[derive(Serialize)]
 struct AuthTable<'a> {
     users_file: &'a Path,
+}
+
+#[derive(Serialize)]
+struct QuicTable<'a> {
+    listen: &'a [SocketAddr],
+    refuse: &'a str,
 }
 
 #[derive(Serialize)]
@@ -117,12 +127,14 @@ impl Plan {
             audit_events_max: None,
         };
         let of = |transparent| ListenerTable { transparent, keep_source: self.keep_source };
+        let quic = !self.quic.is_empty();
         let dataplane = DataPlaneFile {
             shards: self.shards,
             state_directory: self.state.join("dataplane"),
             listen: ListenTable { proxy: self.listen },
             link: LinkTable { socket },
             auth: self.users.as_deref().map(|users_file| AuthTable { users_file }),
+            quic: quic.then_some(QuicTable { listen: &self.quic, refuse: &self.quic_refuse }),
             upstream: UpstreamTable { mark: self.mark, ca_files: &self.upstream_ca, hosts: &self.hosts },
             listener: self.transparent.iter().map(of).collect(),
         };
