@@ -43,6 +43,7 @@ mod proxy_protocol;
 mod resilience;
 mod transparent;
 mod transparent_down;
+mod transparent_quic;
 mod transparent_redirect;
 mod transparent_script;
 mod transparent_tproxy;

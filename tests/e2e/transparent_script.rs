@@ -27,6 +27,8 @@ fn it_explains_itself_and_says_what_is_wrong() {
         (&["apply", "--interface", "in0", "--exempt-source", "some where"], "no network"),
         (&["apply", "--mode", "tproxy", "--local"], "--local"),
         (&["apply", "--interface", "in0", "--own-mark", "0x50"], "must differ"),
+        (&["apply", "--interface", "in0", "--passed-mark", "0x51"], "must differ"),
+        (&["apply", "--interface", "in0", "--quic-port", "0"], "no port"),
         (&["apply", "--interface"], "lacks its value"),
     ] {
         let output = script(arguments);
