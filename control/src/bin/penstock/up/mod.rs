@@ -7,6 +7,5 @@ mod child;
 mod files;
 mod ready;
 mod supervise;
-mod transparent;
 
 pub(crate) use arguments::{Arguments, run};
