@@ -161,6 +161,8 @@ labelled! {
         EchRequired = "ech_required",
         /// A PROXY protocol header that must be there is not.
         HeaderMissing = "header_missing",
+        /// The connection came to a transparent listener itself, which would dial itself.
+        Loop = "loop",
         /// A field of the message is not what it must be.
         Malformed = "malformed",
         /// The second ClientHello after a HelloRetryRequest names another host.

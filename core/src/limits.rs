@@ -31,10 +31,27 @@ pub const QUIC_DATAGRAMS_MAX: usize = 32;
 /// Connections of one QUIC flow whose beginning is remembered; with one more, the flow is refused. A client that has one
 /// socket for all its connections opens one for each host at the same address.
 pub const QUIC_CONNECTIONS_MAX: usize = 16;
+/// Handshake bytes of all connections of one QUIC flow together.
+pub const QUIC_FLOW_BYTES_MAX: usize = 32 * 1024;
 /// Packets in one datagram: three kinds with a long header, one without, and room.
 pub const QUIC_PACKETS_MAX: usize = 8;
 /// Shortest datagram whose Initial packets count (RFC 9000 section 14.1).
 pub const QUIC_INITIAL_DATAGRAM_BYTES_MIN: usize = 1_200;
+
+/// UDP flows that one shard remembers, about 80 KiB each at the worst; with one more, its client has to take TCP.
+pub const UDP_FLOWS_PER_SHARD_MAX: usize = 4_096;
+/// Time from a flow's first datagram to a whole ClientHello.
+pub const UDP_SNIFF_DEADLINE_MS: u64 = 3_000;
+/// Datagrams, and their bytes, that one flow holds until it is decided.
+pub const UDP_HELD_DATAGRAMS_MAX: usize = 16;
+/// See [`UDP_HELD_DATAGRAMS_MAX`].
+pub const UDP_HELD_BYTES_MAX: usize = 32 * 1024;
+/// Time for which a decided flow is remembered after its last datagram that was read.
+pub const UDP_FLOW_SECONDS: u64 = 60;
+/// Answers to one refused flow: the first may be lost, and a client that goes on does not listen.
+pub const UDP_ANSWERS_PER_FLOW_MAX: usize = 3;
+/// Answers that one shard sends in a second.
+pub const UDP_ANSWERS_PER_SECOND_MAX: u32 = 1_000;
 
 /// Longest head of a request to the explicit proxy listener.
 pub const CONNECT_HEAD_BYTES_MAX: usize = 16 * 1024;

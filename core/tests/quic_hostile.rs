@@ -216,6 +216,15 @@ fn h118_connections_of_one_flow_are_bounded() {
 }
 
 #[test]
+fn h118_what_the_connections_of_one_flow_keep_is_bounded() {
+    // The last byte that one connection may have, in each of several: little is sent, much would be kept.
+    let mut reader = InitialReader::new();
+    let far = [&[6], wire::varint(16 * 1024 - 1).as_slice(), &[1, 7]].concat();
+    let seen: Vec<Seen> = (0..3).map(|id| see(&mut reader, &Initial::of(far.clone()).to(&[id; 8]).seal())).collect();
+    assert_eq!(seen, [Seen::Waits, Seen::Waits, Seen::Refused(QuicReject::TooLong)]);
+}
+
+#[test]
 fn h119_each_connection_of_a_flow_is_read() {
     let mut reader = InitialReader::new();
     assert_eq!(see(&mut reader, &whole(&hello("news.example.com")).seal()), opens("news.example.com"));

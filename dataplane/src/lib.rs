@@ -8,8 +8,6 @@
 //!                                            └─▶ flow/close: metrics + audit, exactly once
 //! ```
 //!
-//! The process above keeps the sockets of its data planes: `supervise`, which imports none of the rest.
-//!
 //! Imports go one way: `main` → {`boot`, `config`, `shard`, `link`, `audit`, `metrics`}; `shard` → {`ingress`, `flow`};
 //! `flow` → {`relay`, `tls`, `resolve`}; these → `ring`, which imports nothing of ours. `tls` never sees a socket.
 //! `unsafe` stands under `ring` alone.
@@ -26,13 +24,10 @@ mod flow;
 mod ingress;
 mod link;
 mod metrics;
-mod notify;
 mod relay;
 mod resolve;
 mod ring;
 mod shard;
-mod supervise;
 mod tls;
-mod watchdog;
 
 pub use daemon::{Arguments, main};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use penstock_tests::appliance::{Appliance, Setup};
+use penstock_tests::network::{Network, Place};
 use penstock_tests::place;
 use penstock_tests::saas::Saas;
 use penstock_tests::upstream::Upstream;
@@ -60,10 +61,10 @@ fn chromium_believes_the_chain() {
     let appliance = Setup::default().saas(&saas).start();
     let home = TempDir::new().unwrap();
     let url = format!("https://{ENTRA}/contoso.com/v2.0/.well-known/openid-configuration");
-    let page = browse(&chromium, home.path(), &appliance, &url, &["--dump-dom"]);
+    let page = browse(Command::new(&chromium), home.path(), Some(&appliance), &url, &["--dump-dom"]);
     assert!(!page.contains("jwks_uri"), "an unknown root must not be believed: {page}");
     import_root(&certutil, home.path(), &appliance.root());
-    let page = browse(&chromium, home.path(), &appliance, &url, &["--dump-dom"]);
+    let page = browse(Command::new(&chromium), home.path(), Some(&appliance), &url, &["--dump-dom"]);
     assert!(page.contains("jwks_uri"), "{page}\n{}", appliance.log());
 }
 
@@ -77,7 +78,15 @@ pub(crate) fn browse_trusting_with(appliance: &Appliance, url: &str, arguments: 
     let (chromium, certutil) = (place::program("chromium")?, place::program("certutil")?);
     let home = TempDir::new().unwrap();
     import_root(&certutil, home.path(), &appliance.root());
-    Some(browse(&chromium, home.path(), appliance, url, arguments))
+    Some(browse(Command::new(chromium), home.path(), Some(appliance), url, arguments))
+}
+
+/// The same for one inside a network that knows of no proxy.
+pub(crate) fn browse_inside(network: &Network, root: &Path, url: &str) -> Option<String> {
+    let (chromium, certutil) = (place::program("chromium")?, place::program("certutil")?);
+    let home = TempDir::new().unwrap();
+    import_root(&certutil, home.path(), root);
+    Some(browse(network.command(Place::Inside, chromium), home.path(), None, url, &["--dump-dom"]))
 }
 
 /// Makes the database that Chromium reads below a home directory, with the root as an authority for web sites.
@@ -94,8 +103,7 @@ fn import_root(certutil: &Path, home: &Path, root: &Path) {
     }
 }
 
-fn browse(chromium: &Path, home: &Path, appliance: &Appliance, url: &str, arguments: &[&str]) -> String {
-    let mut command = Command::new(chromium);
+fn browse(mut command: Command, home: &Path, proxy: Option<&Appliance>, url: &str, arguments: &[&str]) -> String {
     command.env("HOME", home).args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
     command.args([
         "--disable-background-networking",
@@ -104,7 +112,10 @@ fn browse(chromium: &Path, home: &Path, appliance: &Appliance, url: &str, argume
         "--disable-dev-shm-usage",
     ]);
     command.arg(format!("--user-data-dir={}", home.join("profile").display()));
-    command.arg(format!("--proxy-server=http://{}", appliance.proxy()));
+    match proxy {
+        Some(appliance) => command.arg(format!("--proxy-server=http://{}", appliance.proxy())),
+        None => command.arg("--no-proxy-server"),
+    };
     command.arg("--virtual-time-budget=10000").args(arguments).arg(url);
     said(&command.stdin(Stdio::null()).output().unwrap())
 }

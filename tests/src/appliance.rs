@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::admin::Admin;
 use crate::client::{self, Client};
 use crate::http2::Http2Client;
+use crate::network::{Network, Place};
 use crate::place;
 use crate::process::{self, Process};
 use crate::saas::Saas;
@@ -33,6 +34,8 @@ pub struct Setup {
     dataplane: Option<String>,
     arguments: Vec<String>,
     deadlines: Option<String>,
+    /// The namespace that it runs in.
+    namespace: Option<String>,
 }
 
 /// A running appliance. Its state directory lives as long as it does.
@@ -54,6 +57,7 @@ impl Default for Setup {
             dataplane: None,
             arguments: Vec::new(),
             deadlines: None,
+            namespace: None,
         }
     }
 }
@@ -111,6 +115,12 @@ impl Setup {
         self
     }
 
+    /// At the gate of a network; what asks its listeners must be there too.
+    pub fn within(mut self, network: &Network) -> Self {
+        self.namespace = Some(network.namespace(Place::Gate));
+        self
+    }
+
     /// Another number of shards than two.
     pub fn shards(mut self, shards: u16) -> Self {
         self.shards = shards;
@@ -145,8 +155,16 @@ impl Setup {
         Ok(appliance)
     }
 
+    /// The operator's command, where the appliance is.
+    fn penstock(&self) -> Command {
+        let Some(namespace) = &self.namespace else { return Command::new(place::binary("penstock")) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(place::binary("penstock"));
+        command
+    }
+
     fn command(&self, directory: &Path) -> Command {
-        let mut command = Command::new(place::binary("penstock"));
+        let mut command = self.penstock();
         command.arg("up").arg("--state").arg(directory.join("state"));
         command.arg("--policy").arg(directory.join("policy.toml"));
         command.args(["--listen", &self.listen, "--admin", "127.0.0.1:0", "--shards", &self.shards.to_string()]);
@@ -242,7 +260,7 @@ impl Appliance {
 
     /// Runs the operator's command against it.
     pub fn penstock(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(place::binary("penstock"));
+        let mut command = self.setup.penstock();
         command.args(arguments).args(["--admin", self.process.text("admin")]);
         command.args(["--token-file", self.process.text("admin_token_file")]).stdin(Stdio::null());
         command.output().unwrap()

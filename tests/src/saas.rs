@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::network::{Network, Place};
 use crate::place;
 use crate::process::Process;
 
@@ -18,9 +19,17 @@ pub struct Saas {
 impl Saas {
     /// Starts it on a free port.
     pub fn start() -> Self {
+        Self::run(Command::new(place::binary("penstock-saas")), "127.0.0.1:0")
+    }
+
+    /// Starts it on port 443 of every outside address.
+    pub fn start_outside(network: &Network) -> Self {
+        Self::run(network.command(Place::Outside, place::binary("penstock-saas")), "[::]:443")
+    }
+
+    fn run(mut command: Command, listen: &str) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut command = Command::new(place::binary("penstock-saas"));
-        command.args(["--listen", "127.0.0.1:0", "--ca-out"]).arg(directory.path().join("saas-ca.pem"));
+        command.args(["--listen", listen, "--ca-out"]).arg(directory.path().join("saas-ca.pem"));
         let process = Process::start("penstock-saas", &mut command, &directory.path().join("saas.log"));
         Self { process, directory }
     }

@@ -11,18 +11,16 @@ const DATAPLANE: &[(&str, &[&str])] = &[
     ("boot", &["ring"]),
     ("bench_support", &["tls"]),
     ("flow", &["auth", "ingress", "relay", "resolve", "ring", "shard", "tls"]),
-    ("ingress", &["auth", "flow", "ring"]),
+    ("ingress", &["auth", "flow", "ring", "shard"]),
     ("link", &["shard", "tls"]),
     ("relay", &["flow", "ring", "tls"]),
     ("resolve", &[]),
     ("ring", &[]),
-    ("supervise", &["ring"]),
-    ("watchdog", &["shard"]),
     ("shard", &["auth", "flow", "ingress", "resolve", "ring", "tls"]),
     ("tls", &[]),
 ];
 /// Rooms of the data plane that any may name.
-const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics", "notify"];
+const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics"];
 
 /// Rooms of control and what each may import, beside the leaves.
 const CONTROL: &[(&str, &[&str])] = &[

@@ -34,6 +34,17 @@ pub const fn check(address: IpAddr) -> Option<Forbidden> {
     }
 }
 
+/// Why an address may not be dialled to which the kernel led a client that knows of no proxy; `None` when it may.
+///
+/// Such a client reaches private addresses by its own routes, and the operator's rules chose to steer it there; what is
+/// this machine's or its link's alone, the client would not have reached through it.
+pub const fn check_steered(address: IpAddr) -> Option<Forbidden> {
+    match check(address) {
+        None | Some(Forbidden::Private | Forbidden::Reserved) => None,
+        forbidden => forbidden,
+    }
+}
+
 const fn check_v4(address: Ipv4Addr) -> Option<Forbidden> {
     let [a, b, c, _] = address.octets();
     match (a, b, c) {
@@ -130,6 +141,17 @@ mod tests {
         for (address, reason) in cases {
             assert_eq!(check(address.parse().unwrap()), Some(reason), "{address}");
         }
+    }
+
+    #[test]
+    fn steered_clients_reach_private_addresses_and_nothing_of_this_machine() {
+        for address in ["10.1.2.3", "192.168.0.1", "198.51.100.7", "fd00::1", "2001:db8::1", "1.1.1.1"] {
+            assert_eq!(check_steered(address.parse().unwrap()), None, "{address}");
+        }
+        for address in ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1"] {
+            assert!(check_steered(address.parse().unwrap()).is_some(), "{address}");
+        }
+        assert_eq!(check_steered("64:ff9b::127.0.0.1".parse().unwrap()), Some(Forbidden::Loopback));
     }
 
     #[test]

@@ -61,6 +61,10 @@ labelled! {
         PlainHttp = "plain_http",
         /// The policy opens no tunnel to this port.
         Port = "port",
+        /// QUIC to a host that is inspected; the client comes back over TCP.
+        Quic = "quic",
+        /// QUIC whose first packets were not seen, or cannot be read.
+        QuicUnread = "quic_unread",
         /// The flow passes because its profile only reports; enforced, it would have been refused.
         WouldDeny = "would_deny",
     }

@@ -65,6 +65,11 @@ impl Connection {
         self.hellos > 0
     }
 
+    /// Bytes of the handshake that are kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.stream.furthest()
+    }
+
     /// Opens `packet` into `plain` and gives the frames in it; `None` when it is not of this connection.
     pub(super) fn open<'plain>(
         &mut self,

@@ -12,18 +12,21 @@
 //! | `connection` | one connection's keys and ClientHellos |
 //! | `reader` | the datagrams of one flow to the ClientHellos in them |
 //! | `answer` | what a refused client is told |
+//! | `outcome` | what becomes of a datagram |
 //! | `reject` | why a datagram is refused |
 
 mod answer;
 mod connection;
 mod crypto_stream;
 mod frame;
+mod outcome;
 mod packet;
 mod protect;
 mod reader;
 mod reject;
 
 pub use answer::{connection_close, version_negotiation};
+pub use outcome::DatagramOutcome;
 pub use packet::{ConnectionId, Packet, PacketKind, Version, starts_long_header};
 pub use protect::{InitialCipher, PacketKeys, Side};
 pub use reader::{InitialReader, Opening};

@@ -20,7 +20,7 @@ use super::packet::{self, ConnectionId, Packet, PacketKind, Unit, Version};
 use super::protect::InitialCipher;
 use super::reject::QuicReject;
 use crate::bytes::Reader;
-use crate::limits::{QUIC_CONNECTIONS_MAX, QUIC_INITIAL_DATAGRAM_BYTES_MIN, QUIC_PACKETS_MAX};
+use crate::limits::{QUIC_CONNECTIONS_MAX, QUIC_FLOW_BYTES_MAX, QUIC_INITIAL_DATAGRAM_BYTES_MIN, QUIC_PACKETS_MAX};
 use crate::tls::ClientHello;
 
 /// Reads the ClientHellos of one flow. Holds at most [`QUIC_CONNECTIONS_MAX`] of them.
@@ -76,6 +76,9 @@ impl InitialReader {
             Ok(None) => return self.without_initial(datagram),
             Err(reject) => return Opening::Refused(reject),
         };
+        if self.connections.iter().map(Connection::kept_bytes).sum::<usize>() > QUIC_FLOW_BYTES_MAX {
+            return Opening::Refused(QuicReject::TooLong);
+        }
         let Some(connection) = self.connections.get_mut(found.connection) else {
             return Opening::Ignored;
         };

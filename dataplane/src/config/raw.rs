@@ -13,8 +13,11 @@ pub(super) struct RawConfig {
     pub(super) io_engine: Option<Spanned<String>>,
     pub(super) state_directory: Spanned<String>,
     pub(super) listen: RawListen,
+    #[serde(default)]
+    pub(super) listener: Vec<RawListener>,
     pub(super) link: RawLink,
     pub(super) auth: Option<RawAuth>,
+    pub(super) quic: Option<RawQuic>,
     #[serde(default)]
     pub(super) upstream: RawUpstream,
     #[serde(default)]
@@ -32,6 +35,14 @@ pub(super) struct RawListen {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct RawListener {
+    pub(super) kind: Spanned<String>,
+    pub(super) address: Spanned<String>,
+    pub(super) keep_source: Option<Spanned<bool>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawLink {
     pub(super) socket: Spanned<String>,
 }
@@ -44,12 +55,21 @@ pub(super) struct RawAuth {
     pub(super) usernames: Option<Spanned<String>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawQuic {
+    pub(super) listen: Spanned<Vec<Spanned<String>>>,
+    pub(super) refuse: Option<Spanned<String>>,
+    pub(super) mark: Option<Spanned<u64>>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawUpstream {
     #[serde(default)]
     pub(super) ca_files: Vec<Spanned<String>>,
     pub(super) native_roots: Option<bool>,
+    pub(super) mark: Option<Spanned<u64>>,
     #[serde(default)]
     pub(super) name_servers: Vec<Spanned<String>>,
     #[serde(default)]

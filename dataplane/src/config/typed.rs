@@ -1,7 +1,7 @@
 //! The configuration as it is used: checked, typed, defaults applied.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::hosts::HostTable;
+use super::listener::TransparentListener;
 use super::parent::{HeaderRule, ParentProxy};
 use super::proxy_protocol::{ProxyProtocol, Written};
+use super::quic::Quic;
 use super::raw::{RawAuth, RawConfig, RawDeadlines, RawListen, RawUpstream};
 
 /// Everything that the process is told when it starts.
@@ -27,10 +29,14 @@ pub(crate) struct Config {
     pub(crate) io_engine: IoEngineSetting,
     /// Directory for the audit spool (at most 1 GiB) and the last-known-good policy; made when it is missing.
     pub(crate) state_directory: PathBuf,
-    /// Where downstream connections arrive.
+    /// Where clients that know of the proxy arrive.
     pub(crate) listen: Listen,
+    /// Where the kernel leads those that do not. Default: nowhere.
+    pub(crate) listeners: Vec<TransparentListener>,
     /// Who may use the explicit proxy. Default: whoever reaches it.
     pub(crate) auth: Option<Auth>,
+    /// What becomes of QUIC. Default: it does not come here.
+    pub(crate) quic: Option<Quic>,
     /// How control is reached.
     pub(crate) link: Link,
     /// How origins are found and trusted.
@@ -51,7 +57,7 @@ pub(crate) enum IoEngineSetting {
     Uring,
 }
 
-/// Where downstream connections arrive.
+/// Where clients that know of the proxy arrive.
 #[derive(Clone, Debug)]
 pub(crate) struct Listen {
     /// The explicit proxy's address; port 0 is any free port.
@@ -86,6 +92,9 @@ pub(crate) struct Upstream {
     pub(crate) ca_files: Vec<PathBuf>,
     /// Whether the roots of the operating system are trusted. Default: true.
     pub(crate) native_roots: bool,
+    /// Mark on the data plane's own connections to origins, by which rules of the kernel know them (`SO_MARK`, needs
+    /// CAP_NET_ADMIN). Default: none.
+    pub(crate) mark: Option<NonZeroU32>,
     /// DNS servers. Default: those of the operating system.
     pub(crate) name_servers: Vec<SocketAddr>,
     /// Addresses to dial for names, ahead of DNS.
@@ -144,7 +153,9 @@ impl Config {
             io_engine: source.io_engine(raw.io_engine)?,
             state_directory: source.path("state_directory", &raw.state_directory)?,
             listen: source.listen(raw.listen)?,
+            listeners: source.listeners(raw.listener)?,
             auth: raw.auth.map(|auth| source.auth(auth)).transpose()?,
+            quic: raw.quic.map(|quic| source.quic(quic)).transpose()?,
             link: Link { socket: source.path("link.socket", &raw.link.socket)? },
             upstream: source.upstream(raw.upstream)?,
             deadlines: source.deadlines(raw.deadlines)?,
@@ -221,7 +232,7 @@ impl Source<'_> {
         Ok(PathBuf::from(path.get_ref()))
     }
 
-    fn address(&self, key: &str, address: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
+    pub(super) fn address(&self, key: &str, address: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
         match address.get_ref().parse() {
             Ok(address) => Ok(address),
             Err(_) => self.refuse(
@@ -272,9 +283,17 @@ impl Source<'_> {
             .iter()
             .map(|server| self.address("upstream.name_servers", server))
             .collect::<Result<_, _>>()?;
+        let mark = match raw.mark {
+            None => None,
+            Some(mark) => match u32::try_from(*mark.get_ref()).ok().and_then(NonZeroU32::new) {
+                Some(mark) => Some(mark),
+                None => return self.refuse(&mark, format!("`upstream.mark` must be between 1 and {}", u32::MAX)),
+            },
+        };
         let proxy = raw.proxy.map(|parent| self.parent(parent)).transpose()?;
         let proxy_headers = self.header_rules(&raw.proxy_header)?;
         Ok(Upstream {
+            mark,
             ca_files,
             native_roots: raw.native_roots.unwrap_or(true),
             name_servers,
@@ -385,6 +404,7 @@ mod tests {
                 .contains(":6:9: error: `auth.realm`")
         );
         assert!(refused(&format!("{SHORTEST}[auth]\nrealm = \"a\"\n")).contains("users_file"));
+        assert!(refused(&format!("{SHORTEST}[upstream]\nmark = 0\n")).contains(":5:8: error: `upstream.mark`"));
         assert!(refused("listen.proxy = \"127.0.0.1:1\"\nlink.socket = \"l\"").contains("state_directory"));
         assert!(refused("state_directory = \n").starts_with("dataplane.toml:1:"));
     }

@@ -7,6 +7,7 @@ use penstock_core::policy::{Reason, Verdict};
 use super::pinned;
 use super::record::Flow;
 use crate::audit::unix_now_ms;
+use crate::config::Config;
 
 /// How a flow ended.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +101,7 @@ pub(crate) fn event(flow: &Flow, status: Status) -> audit::Event {
         flow: flow.control.id.to_string(),
         source: source.to_string(),
         user: user.map(str::to_owned),
-        username: user.map(|user| username(flow, user)),
+        username: user.map(|user| username(&flow.shard.config, user)),
         client: learned.agent.clone().or_else(|| learned.ja4.clone()),
         connector: decision.and_then(|decision| decision.connectors.first()).map(|id| id.label().to_owned()),
         profile: decision.and_then(|decision| decision.profile()).map(str::to_owned),
@@ -113,8 +114,8 @@ pub(crate) fn event(flow: &Flow, status: Status) -> audit::Event {
 }
 
 /// The name as the audit may show it.
-fn username(flow: &Flow, user: &str) -> String {
-    if flow.shard.config.auth.as_ref().is_some_and(|auth| auth.clear_usernames) {
+pub(crate) fn username(config: &Config, user: &str) -> String {
+    if config.auth.as_ref().is_some_and(|auth| auth.clear_usernames) {
         return user.to_owned();
     }
     user.chars().take(1).chain("***".chars()).collect()

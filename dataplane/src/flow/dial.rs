@@ -1,7 +1,8 @@
 //! Resolving and connecting to the upstream.
 //!
 //! The address that is checked is the address that is dialled: names are resolved here, once, and every address that
-//! no table entry names is refused when it is private, loopback or otherwise not of the outside world.
+//! no table entry names is refused when it is private, loopback or otherwise not of the outside world. Where the kernel
+//! says the destination, that one is dialled and no other.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,7 +17,8 @@ use penstock_core::proxy::{Authority, Host};
 use super::control::ConnectError;
 use super::parent;
 use super::record::{Destination, Flow};
-use crate::config::HeaderRule;
+use crate::config::{HeaderRule, TransparentListener};
+use crate::ingress::Entrance;
 use crate::ring::Socket;
 
 /// Connects to what `authority` names; the socket is registered as the flow's upstream leg.
@@ -42,6 +44,16 @@ pub(crate) async fn dial(flow: &Flow, authority: &Authority) -> Result<Rc<Socket
         }
     }
     Err(fault)
+}
+
+/// Connects to one address, which the caller has checked; registered as by [`dial`].
+pub(crate) async fn dial_address(flow: &Flow, address: SocketAddr) -> Result<Rc<Socket>, Fault> {
+    let header = HeaderRule::find(&flow.shard.config.upstream.proxy_headers, &Host::Address(address.ip()));
+    flow.control.set_deadline(flow.shard.config.deadlines.dial);
+    let socket = connect(flow, address).await.map_err(|kind| Fault::upstream(Phase::Dial, kind))?;
+    announce(flow, &socket, header, address).await?;
+    flow.learned.borrow_mut().destination = Some(destination_of(flow, address));
+    Ok(socket)
 }
 
 /// Tells an upstream whom the connection is for, where a header is wanted.
@@ -109,7 +121,7 @@ fn destination_of(flow: &Flow, address: SocketAddr) -> Destination {
 }
 
 pub(super) async fn connect(flow: &Flow, address: SocketAddr) -> Result<Rc<Socket>, FaultKind> {
-    let socket = Rc::new(Socket::for_address(address).map_err(|_no_descriptor| FaultKind::Resource)?);
+    let socket = Rc::new(prepare(flow, address).map_err(|_refused| FaultKind::Resource)?);
     flow.control.set_upstream(Some(Rc::clone(&socket)));
     match flow.control.connect(&socket, address).await {
         Ok(()) => Ok(socket),
@@ -124,6 +136,18 @@ pub(super) async fn connect(flow: &Flow, address: SocketAddr) -> Result<Rc<Socke
             Err(kind_of(&error))
         }
     }
+}
+
+/// A socket towards `address`, with the mark and the source that the configuration asks for.
+fn prepare(flow: &Flow, address: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::for_address(address)?;
+    if let Some(mark) = flow.shard.config.upstream.mark {
+        socket.set_mark(mark)?;
+    }
+    if let Entrance::Transparent(TransparentListener { keep_source: true, .. }) = flow.entrance {
+        socket.bind_foreign(flow.control.source.ip())?;
+    }
+    Ok(socket)
 }
 
 fn kind_of(error: &std::io::Error) -> FaultKind {

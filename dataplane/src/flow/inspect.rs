@@ -16,6 +16,7 @@ use super::pinned;
 use super::record::{Active, Flow};
 use super::requests::Requests;
 use crate::audit::unix_now_ms;
+use crate::ingress::Entrance;
 use crate::metrics::Resumed;
 use crate::relay::edit::EditRelay;
 use crate::relay::exchange::Exchange;
@@ -63,6 +64,7 @@ async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, r
         Some(guess) => overlap::handshake(flow, &origin, guess, upstream, received).await?,
         None => origin_first(flow, &origin, upstream, received).await?,
     };
+    learn_address(flow, sni);
     let exchange = Exchange::new(choice, decision.edit.clone(), sni.clone(), origin.port);
     let requests = Requests::new(flow, decision, exchange.version());
     EditRelay::new(flow, downstream, upstream, exchange, requests).run().await
@@ -94,6 +96,15 @@ pub(super) fn origin_of(flow: &Flow, name: &Sni, offer: Offer, engines: Engines)
     let address = learned.destination.as_ref().map(|destination| destination.address);
     let port = learned.authority.as_ref().map_or(HTTPS_PORT, |authority| authority.port);
     Origin { name: name.clone(), address, port, offer, engines }
+}
+
+/// Remembers that the host, which has just proven its name, has the address that the client chose: the client's DNS may
+/// know addresses that ours does not.
+fn learn_address(flow: &Flow, sni: &Sni) {
+    let address = flow.learned.borrow().destination.as_ref().map(|destination| destination.address);
+    if let (Entrance::Transparent(_), Some(address)) = (flow.entrance, address) {
+        flow.shard.addresses.learn(sni, &[address], Instant::now());
+    }
 }
 
 pub(super) async fn refuse(flow: &Flow, why: Alert) {

@@ -33,6 +33,7 @@ mod requests;
 mod serve;
 mod sniff;
 
+pub(crate) use close::username;
 pub(crate) use control::{FlowControl, Stop};
 pub(crate) use deny::{Refusal, linger};
 pub(crate) use record::{Flow, Learned};

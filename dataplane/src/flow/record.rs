@@ -13,12 +13,14 @@ use penstock_core::sni::Sni;
 use super::FlowControl;
 use super::sniff::SniffedHello;
 use crate::auth::Who;
+use crate::ingress::Entrance;
 use crate::shard::Shard;
 use crate::shard::mailbox::Installed;
 
 /// A flow. It keeps the snapshot that it started with, whatever is installed later.
 pub(crate) struct Flow {
     pub(crate) control: Rc<FlowControl>,
+    pub(crate) entrance: Entrance,
     pub(crate) shard: Rc<Shard>,
     pub(crate) installed: Arc<Installed>,
     pub(crate) learned: RefCell<Learned>,

@@ -2,7 +2,7 @@
 
 use penstock_core::flow::{Fault, Phase};
 use penstock_core::policy::{Decision, Mode, Reason, Verdict};
-use penstock_core::proxy::{ConnectHead, ProxyRequest};
+use penstock_core::proxy::{Authority, ConnectHead, Host, ProxyRequest};
 use penstock_core::tls::RetryWatch;
 use penstock_core::tls::alert::Alert;
 
@@ -13,17 +13,42 @@ use super::plain::{Next, Visit};
 use super::record::Flow;
 use super::sniff::{self, Sniffed};
 use super::{close, dial, ech, inspect, own, pass, pinned, plain};
-use crate::ingress::{explicit, proxy_protocol};
+use crate::config::TransparentListener;
+use crate::ingress::{Entrance, explicit, proxy_protocol, transparent};
 use crate::relay::splice::Opening;
+use crate::ring::Socket;
 
-/// Serves one flow of the explicit proxy listener and records its end, exactly once.
+/// Serves one flow and records its end, exactly once.
 pub(crate) async fn serve(flow: Flow) {
-    let closed = run(&flow).await;
+    let closed = match flow.entrance {
+        Entrance::Explicit => run_explicit(&flow).await,
+        Entrance::Transparent(listener) => run_transparent(&flow, listener).await,
+    };
     close::close(&flow, closed);
 }
 
+/// Dials where the client wanted to go, then carries what it sends. A client that reaches nobody is told so as the network
+/// would tell it, by a reset.
+async fn run_transparent(flow: &Flow, listener: TransparentListener) -> Closed {
+    let dialled = match transparent::destination(flow, listener) {
+        Ok(destination) => {
+            let host = Host::Address(destination.ip());
+            flow.learned.borrow_mut().authority = Some(Authority { host, port: destination.port() });
+            dial::dial_address(flow, destination).await
+        }
+        Err(fault) => Err(fault),
+    };
+    match dialled {
+        Ok(upstream) => carry(flow, &upstream, Vec::new()).await,
+        Err(fault) => {
+            flow.control.downstream.reset_on_close();
+            Closed::fault(fault)
+        }
+    }
+}
+
 /// Reads requests until one makes the connection a tunnel, or ends it.
-async fn run(flow: &Flow) -> Closed {
+async fn run_explicit(flow: &Flow) -> Closed {
     let mut received = Vec::new();
     match proxy_protocol::read_header(flow, &flow.shard.config.listen.proxy_protocol, &mut received).await {
         Ok(true) => {}
@@ -78,11 +103,11 @@ fn leave(flow: &Flow, visit: Option<Visit<'_>>) {
     }
 }
 
-/// Dials, reads the ClientHello, decides, and goes the way of the verdict.
+/// Dials what the request names, then carries what the client sends.
 ///
 /// The upstream is dialled before the `200`, so that a client is told honestly when it cannot be reached; the request
 /// names it. The ClientHello then decides, together with that name.
-async fn tunnel(flow: &Flow, request: ConnectHead, mut received: Vec<u8>) -> Closed {
+async fn tunnel(flow: &Flow, request: ConnectHead, received: Vec<u8>) -> Closed {
     let authority = request.authority.clone();
     {
         let mut learned = flow.learned.borrow_mut();
@@ -101,7 +126,12 @@ async fn tunnel(flow: &Flow, request: ConnectHead, mut received: Vec<u8>) -> Clo
     if let Err(fault) = explicit::accept_request(flow).await {
         return Closed::fault(fault);
     }
-    let sniffed = sniff::sniff(flow, &upstream, &mut received).await;
+    carry(flow, &upstream, received).await
+}
+
+/// Reads the ClientHello, decides, and goes the way of the verdict.
+async fn carry(flow: &Flow, upstream: &Socket, mut received: Vec<u8>) -> Closed {
+    let sniffed = sniff::sniff(flow, upstream, &mut received).await;
     let Decided { decision, alert, hello_bytes } = match sniffed {
         Ok(sniffed) => decide(flow, sniffed),
         Err(fault) => return Closed::fault(fault),
@@ -109,11 +139,11 @@ async fn tunnel(flow: &Flow, request: ConnectHead, mut received: Vec<u8>) -> Clo
     let decision = learn(flow, decision, &received);
     match decision.verdict {
         Verdict::Deny if decision.reason == Reason::EchRejected => {
-            ech::reject(flow, &decision, &upstream, received).await
+            ech::reject(flow, &decision, upstream, received).await
         }
         Verdict::Deny => deny::alert(flow, &decision, alert).await,
-        Verdict::Inspect => inspect::inspect(flow, &decision, &upstream, received).await,
-        Verdict::Pass => pass::pass(flow, &decision, &upstream, opening(flow, &decision, received, hello_bytes)).await,
+        Verdict::Inspect => inspect::inspect(flow, &decision, upstream, received).await,
+        Verdict::Pass => pass::pass(flow, &decision, upstream, opening(flow, &decision, received, hello_bytes)).await,
     }
 }
 

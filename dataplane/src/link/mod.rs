@@ -15,7 +15,6 @@ mod backoff;
 mod delivery;
 mod installer;
 mod kept;
-mod orphans;
 mod session;
 mod start;
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) fn collect(shards: &[Arc<ShardCells>], process: &ProcessCells) -> Vec
     samples.gauge_by_shard(&catalogue::POLICY_EPOCH, |cells| &cells.policy_epoch);
     samples.gauge_by_shard(&catalogue::RING_OPERATIONS_IN_FLIGHT, |cells| &cells.ring_operations_in_flight);
     samples.gauge_by_shard(&catalogue::PIPES_IN_USE, |cells| &cells.pipes_in_use);
+    samples.counter(&catalogue::UDP_DATAGRAMS_TOTAL, |cells| &cells.udp_datagrams);
+    samples.gauge_by_shard(&catalogue::UDP_FLOWS, |cells| &cells.udp_flows);
     samples.process(process);
     samples.samples
 }
@@ -128,6 +130,7 @@ mod tests {
     use penstock_core::flow::{Direction, Fault, FaultKind, Leg, Phase, RelayPath};
     use penstock_core::metrics::CATALOGUE;
     use penstock_core::policy::{EngineKind, Mode, Reason, Verdict};
+    use penstock_core::quic::DatagramOutcome;
 
     use super::*;
     use crate::metrics::{CertificateKind, Http, Overlap, Resumed};
@@ -151,6 +154,7 @@ mod tests {
         cells.faults.add(Fault::upstream(Phase::Dial, FaultKind::Deadline), 1);
         cells.leaf_cache_hits.add((), 1);
         cells.leaf_minted.add((), 1);
+        cells.udp_datagrams.add((DatagramOutcome::Held,), 1);
         process.policy_install_seconds.observe((), 0.2);
         process.certificate_expiry.set((CertificateKind::Issuer,), 1_800_000_000);
     }

@@ -4,6 +4,7 @@ use penstock_core::catalogue::{ConnectorId, DenialCode};
 use penstock_core::flow::{Direction, Fault, Leg, RelayPath};
 use penstock_core::metrics::LATENCY_BUCKETS;
 use penstock_core::policy::{EngineKind, Mode, Reason, Verdict};
+use penstock_core::quic::DatagramOutcome;
 
 use super::cell::{Counter, Gauge, Histogram};
 use super::labels::{CertificateKind, Http, Overlap, Resumed};
@@ -28,6 +29,8 @@ pub(crate) struct ShardCells {
     pub(crate) audit_dropped: Counter<()>,
     pub(crate) ring_operations_in_flight: Gauge<()>,
     pub(crate) pipes_in_use: Gauge<()>,
+    pub(crate) udp_datagrams: Counter<(DatagramOutcome,)>,
+    pub(crate) udp_flows: Gauge<()>,
 }
 
 /// What the process counts beside its shards. Each field has one writing thread, named here.
@@ -67,6 +70,8 @@ impl ShardCells {
             audit_dropped: Counter::new(),
             ring_operations_in_flight: Gauge::new(),
             pipes_in_use: Gauge::new(),
+            udp_datagrams: Counter::new(),
+            udp_flows: Gauge::new(),
         }
     }
 }

@@ -72,8 +72,9 @@ impl ConnectorAddresses {
     /// Remembers that DNS gave `addresses` for `host`, which is inspected.
     pub(crate) fn learn(&self, host: &Sni, addresses: &[IpAddr], now: Instant) {
         let half = Duration::from_secs(limits::CONNECTOR_ADDRESS_SECONDS / 2);
-        // What is never dialled is nobody's address.
-        let usable = || addresses.iter().map(IpAddr::to_canonical).filter(|it| destination::check(*it).is_none());
+        // What is never dialled, for whomever, is nobody's address.
+        let usable =
+            || addresses.iter().map(IpAddr::to_canonical).filter(|it| destination::check_steered(*it).is_none());
         let is_known = {
             let table = self.table.borrow();
             usable().all(|address| table.until(address, host).is_some_and(|until| now + half < until))
@@ -177,10 +178,18 @@ mod tests {
     #[test]
     fn what_is_never_dialled_is_not_learned() {
         let (known, now) = (addresses(), Instant::now());
-        let inside = [address("127.0.0.1"), address("10.0.0.1"), address("169.254.169.254"), address("fd00::1")];
-        known.learn(&sni("claude.ai"), &inside, now);
-        assert!(inside.iter().all(|address| known.hosts_at(*address, now).is_empty()));
+        let never = [address("127.0.0.1"), address("::1"), address("169.254.169.254"), address("fe80::1")];
+        known.learn(&sni("claude.ai"), &never, now);
+        assert!(never.iter().all(|address| known.hosts_at(*address, now).is_empty()));
         assert_eq!(known.table.borrow().count, 0);
+    }
+
+    #[test]
+    fn private_addresses_are_learned_for_clients_that_the_kernel_leads_here() {
+        let (known, now) = (addresses(), Instant::now());
+        let private = [address("10.0.0.1"), address("fd00::1")];
+        known.learn(&sni("claude.ai"), &private, now);
+        assert!(private.iter().all(|address| known.hosts_at(*address, now) == [sni("claude.ai")]));
     }
 
     #[test]

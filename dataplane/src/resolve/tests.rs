@@ -93,6 +93,7 @@ fn answer(question: &[u8], mood: u8) -> Option<Vec<u8>> {
         (_, "both", false) => (0, vec!["2001:db8::1".parse().unwrap()]),
         (_, "public", true) => (0, vec!["8.8.8.8".parse().unwrap()]),
         (_, "empty", _) | (_, _, false) => (0, vec![]),
+        (_, "metadata", true) => (0, vec!["169.254.0.1".parse().unwrap()]),
         (_, _, true) => (0, vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]),
     };
     let mut answer = question[..question_end].to_vec();
@@ -246,14 +247,14 @@ async fn addresses_of_followed_names_are_known_ahead() {
     let server = Server::start();
     let runtime = tokio::runtime::Handle::current();
     let known = ConnectorAddresses::start(&runtime, Lookups::start(&runtime, &[server.address]));
-    let names = ["missing.example", "public.example", "plain.example"];
+    let names = ["missing.example", "metadata.example", "public.example"];
     known.follow(names.into_iter().map(sni));
     let public = IpAddr::from([8, 8, 8, 8]);
     while known.hosts_at(public, Instant::now()).is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(known.hosts_at(public, Instant::now()), [sni("public.example")]);
-    assert!(known.hosts_at(IpAddr::from([192, 0, 2, 1]), Instant::now()).is_empty(), "never dialled, never learned");
+    assert!(known.hosts_at(IpAddr::from([169, 254, 0, 1]), Instant::now()).is_empty(), "never dialled, never learned");
     // The same names again are no new question.
     let asked = server.questions();
     known.follow(names.into_iter().map(sni));

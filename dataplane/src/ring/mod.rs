@@ -6,11 +6,11 @@
 //! | `poll` | readiness of a descriptor, and cancelling by descriptor |
 //! | `accept`, `connect` | the two operations that the kernel completes by itself |
 //! | `socket` | a TCP socket: inline non-blocking calls, and waiting by `poll` |
+//! | `datagram` | UDP sockets that stand in for other hosts |
 //! | `pipe` | a pipe and `splice(2)`, inline |
 //! | `descriptor` | an open socket and its waits, on either engine |
 //! | `engine`, `epoll` | which engine a thread has, and the one for hosts that refuse io_uring |
 //! | `address` | socket addresses as the kernel writes them |
-//! | `inherited` | listening sockets that the process was started with |
 //! | `runtime` | the runtime of one shard, its settings, and the probe |
 //! | `chaos` | in test builds: what a network may do to all of these, from a seed |
 //!
@@ -26,10 +26,10 @@ mod address;
 #[cfg(test)]
 pub(crate) mod chaos;
 mod connect;
+mod datagram;
 mod descriptor;
 mod engine;
 mod epoll;
-mod inherited;
 mod operation;
 mod pipe;
 mod poll;
@@ -39,9 +39,9 @@ mod socket;
 mod tests;
 
 pub(crate) use accept::accept;
+pub(crate) use datagram::{DatagramListener, DatagramSender, Received};
 pub(crate) use engine::IoEngine;
-pub(crate) use inherited::{Inherited, Manager};
 pub(crate) use operation::in_flight;
 pub(crate) use pipe::Pipe;
 pub(crate) use runtime::{probe, spawn, start};
-pub(crate) use socket::{Listener, Socket};
+pub(crate) use socket::{Listener, Socket, is_own};

@@ -1,7 +1,8 @@
 //! TCP sockets: inline non-blocking calls, and waiting through the ring.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -27,10 +28,37 @@ impl Socket {
 
     /// A socket for the family of `address`, not connected yet.
     pub(crate) fn for_address(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        let socket = socket_for(address)?;
         socket.set_tcp_nodelay(true)?;
         Ok(Self::new(socket.into()))
+    }
+
+    /// Marks what it sends, for rules of the kernel. Needs CAP_NET_ADMIN.
+    pub(crate) fn set_mark(&self, mark: NonZeroU32) -> io::Result<()> {
+        SockRef::from(&self.descriptor).set_mark(mark.get())
+    }
+
+    /// Makes `source` its own address, be it another host's; for a socket that is not connected yet. Needs CAP_NET_ADMIN.
+    pub(crate) fn bind_foreign(&self, source: IpAddr) -> io::Result<()> {
+        let socket = SockRef::from(&self.descriptor);
+        set_transparent(&socket, source)?;
+        socket.bind(&SocketAddr::new(source, 0).into())
+    }
+
+    /// Where the client of an accepted connection wanted to go before the kernel redirected it, from connection tracking.
+    /// A connection that nobody redirected has the socket's own address, or an error.
+    pub(crate) fn original_destination(&self) -> io::Result<SocketAddr> {
+        let socket = SockRef::from(&self.descriptor);
+        let original = match socket.local_addr()?.as_socket() {
+            Some(SocketAddr::V6(_)) => socket.original_dst_v6(),
+            _ => socket.original_dst_v4(),
+        };
+        original?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// The address on this side: for a connection that came by TPROXY, where the client wanted to go.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        SockRef::from(&self.descriptor).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// Connects, or says why not. `ECANCELED` after [`Self::cancel`].
@@ -152,19 +180,28 @@ pub(crate) struct Listener {
 impl Listener {
     /// Listens on `address` beside the other shards (`SO_REUSEPORT`).
     pub(crate) fn bind(address: SocketAddr, backlog: i32) -> io::Result<Self> {
-        let socket =
-            socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        Self::listen(socket_for(address)?, address, backlog)
+    }
+
+    /// Listens for what the kernel leads here: by TPROXY where `is_foreign`, which takes connections to addresses of other
+    /// hosts and needs CAP_NET_ADMIN or CAP_NET_RAW. An IPv6 address takes IPv6 alone.
+    pub(crate) fn bind_transparent(address: SocketAddr, is_foreign: bool, backlog: i32) -> io::Result<Self> {
+        let socket = socket_for(address)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        if is_foreign {
+            set_transparent(&socket, address.ip())?;
+        }
+        Self::listen(socket, address, backlog)
+    }
+
+    fn listen(socket: socket2::Socket, address: SocketAddr, backlog: i32) -> io::Result<Self> {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         socket.listen(backlog)?;
         Ok(Self { descriptor: Descriptor::new(socket.into()) })
-    }
-
-    /// Another handle on the same queue of connections.
-    pub(crate) fn share(&self) -> io::Result<Self> {
-        let descriptor = self.descriptor.as_fd().try_clone_to_owned()?;
-        Ok(Self { descriptor: Descriptor::new(descriptor) })
     }
 
     /// Ends every wait on this listener; they are still to be awaited.
@@ -178,10 +215,30 @@ impl Listener {
     }
 }
 
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+fn socket_for(address: SocketAddr) -> io::Result<socket2::Socket> {
+    socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+}
+
+fn set_transparent(socket: &socket2::Socket, family: IpAddr) -> io::Result<()> {
+    match family {
+        IpAddr::V4(_) => socket.set_ip_transparent_v4(true),
+        IpAddr::V6(_) => socket.set_ip_transparent_v6(true),
     }
 }
 
+/// Whether `address` is one of this machine's: the kernel would answer it from itself. Nothing is sent.
+pub(crate) fn is_own(address: IpAddr) -> bool {
+    let any = match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let source_for = |socket: UdpSocket| {
+        socket.connect(SocketAddr::new(address, DISCARD_PORT))?;
+        socket.local_addr()
+    };
+    UdpSocket::bind(SocketAddr::new(any, 0)).and_then(source_for).is_ok_and(|source| source.ip() == address)
+}
+
+/// Any port will do: RFC 863.
+const DISCARD_PORT: u16 = 9;
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);

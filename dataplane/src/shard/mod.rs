@@ -7,7 +7,6 @@
 //! | `flow_table` | the flows now open, and their deadlines |
 //! | `pools` | pipes |
 //! | `pinned` | clients that have refused the leaf and may pass |
-//! | `pulse` | that the shard's loop still turns |
 //! | `recent` | what was told lately |
 //! | `clock` | coarse time for deadlines |
 //! | `mailbox` | messages from the link to the shard |
@@ -18,14 +17,12 @@ mod flow_table;
 pub(crate) mod mailbox;
 mod pinned;
 mod pools;
-mod pulse;
 mod recent;
 mod run;
 mod state;
 
 pub(crate) use clock::Clock;
 pub(crate) use pinned::{PinnedClient, PinnedClients};
-pub(crate) use pulse::Pulse;
 pub(crate) use run::{Seed, run};
 pub(crate) use state::{Shard, ShardSeed};
 

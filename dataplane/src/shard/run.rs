@@ -11,14 +11,15 @@ use super::clock::TICK;
 use super::mailbox::{MailboxReceiver, Message};
 use super::state::{Shard, ShardSeed};
 use crate::flow::{self, Flow, Learned, Stop};
-use crate::ring::{self, IoEngine, Listener};
+use crate::ingress::{Entrance, udp};
+use crate::ring::{self, DatagramListener, IoEngine, Listener};
 
 /// Everything a shard's thread is started with.
 pub(crate) struct Seed {
     pub(crate) engine: IoEngine,
     pub(crate) index: u16,
-    /// One at least.
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<(Entrance, Listener)>,
+    pub(crate) datagrams: Vec<DatagramListener>,
     pub(crate) mailbox: MailboxReceiver,
     pub(crate) shard: ShardSeed,
 }
@@ -27,21 +28,27 @@ pub(crate) struct Seed {
 pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
     pin(seed.index);
     ring::start(seed.engine, async move {
-        let Seed { listeners, mailbox, shard, .. } = seed;
+        let Seed { listeners, datagrams, mailbox, shard, .. } = seed;
         let shard = Rc::new(Shard::new(shard)?);
-        let listeners: Vec<_> = listeners.into_iter().map(Rc::new).collect();
+        let listeners: Vec<_> =
+            listeners.into_iter().map(|(entrance, listener)| (entrance, Rc::new(listener))).collect();
+        let datagrams: Vec<_> = datagrams.into_iter().map(Rc::new).collect();
         let drained = Rc::new(Notify::new());
         ring::spawn(reap(Rc::clone(&shard), Rc::clone(&drained)));
-        receive(&shard, &listeners, &mailbox).await;
+        receive(&shard, &listeners, &datagrams, &mailbox).await;
         drained.notified().await;
-        shard.pulse.end();
         Ok(())
     })?
 }
 
 /// Takes messages until told to drain. Connections are accepted from the first snapshot on, never before: without a
 /// policy nothing may pass. Until then they wait in the listeners' backlogs.
-async fn receive(shard: &Rc<Shard>, listeners: &[Rc<Listener>], mailbox: &MailboxReceiver) {
+async fn receive(
+    shard: &Rc<Shard>,
+    listeners: &[(Entrance, Rc<Listener>)],
+    datagrams: &[Rc<DatagramListener>],
+    mailbox: &MailboxReceiver,
+) {
     let mut accepting = false;
     loop {
         match mailbox.receive().await {
@@ -50,34 +57,31 @@ async fn receive(shard: &Rc<Shard>, listeners: &[Rc<Listener>], mailbox: &Mailbo
                 acknowledge.installed();
                 if !accepting {
                     accepting = true;
-                    for listener in listeners {
+                    for (entrance, listener) in listeners {
                         for _ in 0..ACCEPTS_OUTSTANDING {
-                            ring::spawn(accept(Rc::clone(shard), Rc::clone(listener)));
+                            ring::spawn(accept(Rc::clone(shard), *entrance, Rc::clone(listener)));
                         }
+                    }
+                    for listener in datagrams {
+                        ring::spawn(udp::serve(Rc::clone(shard), Rc::clone(listener)));
                     }
                 }
             }
             Some(Message::Drain) | None => {
                 shard.draining.set(true);
                 shard.flows.drain();
-                listeners.iter().for_each(|listener| listener.cancel());
+                listeners.iter().for_each(|(_, listener)| listener.cancel());
+                datagrams.iter().for_each(|listener| listener.cancel());
                 return;
             }
         }
     }
 }
 
-/// One of several accepts that wait on a listener. While one is counted the shard has not drained: the kernel may have
-/// given it a connection that must be served.
-pub(super) async fn accept(shard: Rc<Shard>, listener: Rc<Listener>) {
-    shard.accepts.set(shard.accepts.get() + 1);
-    take_connections(&shard, &listener).await;
-    shard.accepts.set(shard.accepts.get() - 1);
-}
-
-async fn take_connections(shard: &Rc<Shard>, listener: &Listener) {
+/// One of several accepts that wait on the listener.
+pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Listener>) {
     while !shard.draining.get() {
-        match ring::accept(listener).await {
+        match ring::accept(&listener).await {
             Ok((socket, source)) => {
                 socket.set_nodelay();
                 let Some(installed) = shard.installed() else { continue };
@@ -85,11 +89,8 @@ async fn take_connections(shard: &Rc<Shard>, listener: &Listener) {
                     shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
                     continue;
                 };
-                if shard.draining.get() {
-                    control.drain();
-                }
-                let flow =
-                    Flow { control, shard: Rc::clone(shard), installed, learned: RefCell::new(Learned::default()) };
+                let learned = RefCell::new(Learned::default());
+                let flow = Flow { control, entrance, shard: Rc::clone(&shard), installed, learned };
                 ring::spawn(serve(flow));
             }
             Err(_) if shard.draining.get() => return,
@@ -128,8 +129,8 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
     loop {
         ticks.tick().await;
         let now_ms = shard.clock.tick();
-        shard.pulse.beat();
         shard.flows.reap(now_ms);
+        udp::reap(&shard);
         shard.cells.ring_operations_in_flight.set((), ring::in_flight());
         if !shard.draining.get() {
             continue;
@@ -139,8 +140,7 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
         if now_ms >= deadline_ms {
             shard.flows.stop_all(Stop::Draining);
         }
-        let is_empty = shard.flows.len() == 0 && shard.accepts.get() == 0;
-        if is_empty || now_ms >= deadline_ms + limits::DRAIN_GRACE_MS {
+        if shard.flows.len() == 0 || now_ms >= deadline_ms + limits::DRAIN_GRACE_MS {
             drained.notify_one();
             return;
         }

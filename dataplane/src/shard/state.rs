@@ -12,11 +12,11 @@ use super::Clock;
 use super::flow_table::FlowTable;
 use super::pinned::PinnedClients;
 use super::pools::PipePool;
-use super::pulse::Pulse;
 use super::recent::Recent;
 use crate::audit::AuditRing;
 use crate::auth::{Gate, Workers};
 use crate::config::Config;
+use crate::ingress::udp::UdpFlows;
 use crate::metrics::ShardCells;
 use crate::resolve::{ConnectorAddresses, Lookups, Resolver};
 use crate::shard::mailbox::Installed;
@@ -33,7 +33,6 @@ pub(crate) struct ShardSeed {
     pub(crate) pinned: PinnedClients,
     pub(crate) tls: Arc<TlsShared>,
     pub(crate) auth: Option<Workers>,
-    pub(crate) pulse: Arc<Pulse>,
 }
 
 /// A shard, as its flows see it.
@@ -52,13 +51,11 @@ pub(crate) struct Shard {
     pub(crate) gate: Option<Gate>,
     pub(crate) flows: FlowTable,
     pub(crate) pipes: PipePool,
+    pub(crate) udp: RefCell<UdpFlows>,
     /// For reads whose bytes are written at once; never borrowed across an await.
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(super) clock: Rc<Clock>,
     pub(super) draining: Cell<bool>,
-    /// Accepts that wait on a listener, or have a connection that is no flow yet.
-    pub(super) accepts: Cell<usize>,
-    pub(super) pulse: Arc<Pulse>,
     installed: RefCell<Option<Arc<Installed>>>,
 }
 
@@ -78,12 +75,11 @@ impl Shard {
             gate: seed.auth.map(Gate::new).transpose().map_err(anyhow::Error::msg)?,
             flows: FlowTable::new(seed.index, Rc::clone(&clock)),
             pipes: PipePool::new(Arc::clone(&seed.cells)),
+            udp: RefCell::new(UdpFlows::default()),
             cells: seed.cells,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             clock,
             draining: Cell::new(false),
-            accepts: Cell::new(0),
-            pulse: seed.pulse,
             installed: RefCell::new(None),
         })
     }
@@ -91,6 +87,16 @@ impl Shard {
     /// The snapshot and issuer in force; `None` before the first has arrived.
     pub(crate) fn installed(&self) -> Option<Arc<Installed>> {
         self.installed.borrow().clone()
+    }
+
+    /// Milliseconds since the shard started.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Whether nothing new is taken any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     /// Puts a snapshot and its issuer in force for flows that start from now on.

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::peer::{self, End, Fate, Outcome, Script};
 use crate::audit::AuditRing;
 use crate::config::Config;
+use crate::ingress::Entrance;
 use crate::metrics::ShardCells;
 use crate::resolve::{ConnectorAddresses, Lookups};
 use crate::ring::chaos::{self, Dice, Settings};
@@ -144,7 +145,6 @@ fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>) -> Rc<Shard> 
         pinned: PinnedClients::default(),
         tls: Arc::clone(&bed.shared),
         auth: None,
-        pulse: Arc::default(),
     };
     let shard = Rc::new(Shard::new(seed).expect("shard"));
     let snapshot = policy::compile("policy.toml", POLICY, Some(1), 1).expect("policy");
@@ -159,7 +159,7 @@ async fn play(dice: &mut Dice, bed: &Bed) -> Ended {
     let shard = shard(bed, upstream.local_addr().expect("address"), &cells);
     let listener = Rc::new(Listener::bind("127.0.0.1:0".parse().expect("address"), 8).expect("listener"));
     let address = listener.local_address().expect("address");
-    ring::spawn(accept(Rc::clone(&shard), Rc::clone(&listener)));
+    ring::spawn(accept(Rc::clone(&shard), Entrance::Explicit, Rc::clone(&listener)));
 
     let over = Rc::new(Cell::new(false));
     let first = dice.below(3);

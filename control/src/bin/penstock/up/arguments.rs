@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use penstock_control::lock::Lock;
 use penstock_core::sni::Sni;
 use tracing_subscriber::EnvFilter;
 
+use super::transparent::{self, Transparent};
 use super::{files, supervise};
 use crate::policy::document;
 
@@ -29,6 +31,23 @@ pub(crate) struct Arguments {
     /// Address of the proxy; port 0 is any free port.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Also listen for what the kernel leads here by nftables (deploy/nftables), KIND redirect or tproxy; may be repeated.
+    /// Each family has a listener of its own.
+    #[arg(long, value_name = "KIND=IP:PORT", value_parser = transparent::read)]
+    transparent: Vec<Transparent>,
+    /// Dial with the client's own address for what came by --transparent. Needs CAP_NET_ADMIN.
+    #[arg(long, requires = "transparent")]
+    keep_source: bool,
+    /// Mark connections to origins, so that rules of the kernel know them (SO_MARK). Needs CAP_NET_ADMIN.
+    #[arg(long, value_name = "NUMBER")]
+    mark: Option<NonZeroU32>,
+    /// Also read what the kernel leads here of UDP/443 (deploy/nftables/quic.nft): QUIC to inspected hosts is refused, so that
+    /// clients use TCP. May be repeated; each family has a listener of its own. Needs CAP_NET_ADMIN.
+    #[arg(long, value_name = "IP:PORT")]
+    quic: Vec<SocketAddr>,
+    /// What a client is told whose QUIC is refused: close (it uses TCP at once; needs CAP_NET_BIND_SERVICE) or drop.
+    #[arg(long, value_name = "HOW", requires = "quic", value_parser = ["close", "drop"], default_value = "close")]
+    quic_refuse: String,
     /// Address of the admin API; port 0 is any free port.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7080")]
     admin: SocketAddr,
@@ -66,11 +85,12 @@ const EXAMPLES: &str = "\
 Examples:
   penstock up --state /var/lib/penstock --policy policy.toml
   penstock up --state ./state --policy policy.toml --listen 127.0.0.1:0 --admin 127.0.0.1:0
+  penstock up --state ./state --policy policy.toml --transparent redirect=0.0.0.0:8443 --transparent 'redirect=[::]:8443'
   penstock up --state ./state --policy policy.toml --ca-certificate sub-ca.pem --ca-key sub-ca.key
   penstock up --state ./state --policy policy.toml --host '*=127.0.0.1:8443' --upstream-ca test-ca.pem
 
 Prints one line of JSON when it serves. SIGTERM or SIGINT lets the flows finish and stops both processes; a second one
-stops them at once. SIGHUP puts the data plane's binary on disk into service without refusing a connection.";
+stops them at once.";
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let document = document::read(&arguments.policy)?;
@@ -94,6 +114,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             rotation_overlap_days: None,
         },
         listen: arguments.listen,
+        transparent: arguments.transparent.clone(),
+        keep_source: arguments.keep_source,
+        mark: arguments.mark,
+        quic: arguments.quic.clone(),
+        quic_refuse: arguments.quic_refuse.clone(),
         admin: arguments.admin,
         shards: arguments.shards,
         log: arguments.log.clone(),

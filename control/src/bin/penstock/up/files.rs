@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,11 +11,18 @@ use penstock_control::config::{RawAuthority, RawConfig, RawLink};
 use serde::Serialize;
 use serde_json::json;
 
+use super::transparent::Transparent;
+
 /// What the arguments come to, paths absolute.
 pub(super) struct Plan {
     pub(super) state: PathBuf,
     pub(super) policy: PathBuf,
     pub(super) listen: SocketAddr,
+    pub(super) transparent: Vec<Transparent>,
+    pub(super) keep_source: bool,
+    pub(super) mark: Option<NonZeroU32>,
+    pub(super) quic: Vec<SocketAddr>,
+    pub(super) quic_refuse: String,
     pub(super) admin: SocketAddr,
     pub(super) shards: Option<u16>,
     pub(super) upstream_ca: Vec<PathBuf>,
@@ -43,7 +51,11 @@ struct DataPlaneFile<'a> {
     link: LinkTable,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<AuthTable<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quic: Option<QuicTable<'a>>,
     upstream: UpstreamTable<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    listener: Vec<ListenerTable<'a>>,
 }
 
 #[derive(Serialize)]
@@ -52,8 +64,21 @@ struct AuthTable<'a> {
 }
 
 #[derive(Serialize)]
+struct QuicTable<'a> {
+    listen: &'a [SocketAddr],
+    refuse: &'a str,
+}
+
+#[derive(Serialize)]
 struct ListenTable {
     proxy: SocketAddr,
+}
+
+#[derive(Serialize)]
+struct ListenerTable<'a> {
+    #[serde(flatten)]
+    transparent: &'a Transparent,
+    keep_source: bool,
 }
 
 #[derive(Serialize)]
@@ -63,6 +88,8 @@ struct LinkTable {
 
 #[derive(Serialize)]
 struct UpstreamTable<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<NonZeroU32>,
     ca_files: &'a [PathBuf],
     hosts: &'a BTreeMap<String, SocketAddr>,
 }
@@ -99,13 +126,17 @@ impl Plan {
             acknowledge_deadline_ms: None,
             audit_events_max: None,
         };
+        let of = |transparent| ListenerTable { transparent, keep_source: self.keep_source };
+        let quic = !self.quic.is_empty();
         let dataplane = DataPlaneFile {
             shards: self.shards,
             state_directory: self.state.join("dataplane"),
             listen: ListenTable { proxy: self.listen },
             link: LinkTable { socket },
             auth: self.users.as_deref().map(|users_file| AuthTable { users_file }),
-            upstream: UpstreamTable { ca_files: &self.upstream_ca, hosts: &self.hosts },
+            quic: quic.then_some(QuicTable { listen: &self.quic, refuse: &self.quic_refuse }),
+            upstream: UpstreamTable { mark: self.mark, ca_files: &self.upstream_ca, hosts: &self.hosts },
+            listener: self.transparent.iter().map(of).collect(),
         };
         let mut dataplane = toml::Table::try_from(dataplane)?;
         merge(&mut dataplane, &self.more)?;

@@ -7,5 +7,6 @@ mod child;
 mod files;
 mod ready;
 mod supervise;
+mod transparent;
 
 pub(crate) use arguments::{Arguments, run};

@@ -1,5 +1,4 @@
-//! Starts both daemons in order, restarts one that dies, stops both in order. The data plane has a supervisor of its own
-//! below this one, which keeps its sockets open meanwhile; SIGHUP is passed on to it.
+//! Starts both daemons in order, restarts one that dies, stops both in order.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,12 +9,12 @@ use penstock_core::limits::DRAIN_DEADLINE_MS;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::child::{Child, Program};
 use super::files::{Pids, Plan};
 use super::ready;
+use super::transparent::{self, Transparent};
 use crate::output;
 
 /// One of the two daemons, running or about to.
@@ -33,42 +32,39 @@ struct Slot {
 struct Ready {
     ready: bool,
     proxy: SocketAddr,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    transparent: Vec<Transparent>,
     admin: String,
     ca: PathBuf,
     admin_token_file: PathBuf,
     pids: Pids,
 }
 
-/// The signals that stop the appliance, and the one that upgrades it.
-struct Signals {
+/// The signals that stop the appliance.
+struct Stop {
     terminate: Signal,
     interrupt: Signal,
-    upgrade: Signal,
 }
 
 /// Runs the appliance until it is told to stop.
 pub(super) async fn run(mut plan: Plan) -> anyhow::Result<()> {
-    let mut signals = Signals {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-        upgrade: signal(SignalKind::hangup())?,
-    };
+    let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     plan.write()?;
-    let mut control = Slot::new(Program::beside("penstock-control", plan.control_file(), &plan.log, false)?);
-    let mut dataplane = Slot::new(Program::beside("penstock-dataplane", plan.dataplane_file(), &plan.log, true)?);
+    let mut control = Slot::new(Program::beside("penstock-control", plan.control_file(), &plan.log)?);
+    let mut dataplane = Slot::new(Program::beside("penstock-dataplane", plan.dataplane_file(), &plan.log)?);
     let started = tokio::select! {
         started = start(&mut plan, &mut control, &mut dataplane) => Some(started),
-        () = signals.stop_requested() => None,
+        () = stop.requested() => None,
     };
     let result = match started {
-        Some(Ok(())) => watch(&plan, &mut control, &mut dataplane, &mut signals).await,
+        Some(Ok(())) => watch(&plan, &mut control, &mut dataplane, &mut stop).await,
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
     tokio::select! {
         () = take_down(&mut control, &mut dataplane) => {}
         // Twice means now.
-        () = signals.stop_requested() => {
+        () = stop.requested() => {
             dataplane.kill().await;
             control.kill().await;
         }
@@ -80,7 +76,9 @@ pub(super) async fn run(mut plan: Plan) -> anyhow::Result<()> {
 /// Starts control, then the data plane, and says so once the policy is in force there.
 async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> anyhow::Result<()> {
     plan.admin = address(&control.start_first().await?, "admin")?;
-    plan.listen = address(&dataplane.start_first().await?, "listening")?;
+    let serving = dataplane.start_first().await?;
+    plan.listen = address(&serving, "listening")?;
+    plan.transparent = transparent::announced(&serving)?;
     plan.write()?;
     let pids = Pids { control: control.pid(), dataplane: dataplane.pid() };
     plan.write_pids(pids)?;
@@ -92,6 +90,7 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
     output::json(&Ready {
         ready: true,
         proxy: plan.listen,
+        transparent: plan.transparent.clone(),
         admin: format!("http://{}", plan.admin),
         ca: plan.root_file(),
         admin_token_file: plan.token_file(),
@@ -101,20 +100,15 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
 }
 
 /// Restarts whatever dies, until a signal comes.
-async fn watch(plan: &Plan, control: &mut Slot, dataplane: &mut Slot, signals: &mut Signals) -> anyhow::Result<()> {
+async fn watch(plan: &Plan, control: &mut Slot, dataplane: &mut Slot, stop: &mut Stop) -> anyhow::Result<()> {
     loop {
-        let mut worker = dataplane.child.as_ref().map(Child::worker);
         tokio::select! {
-            signal = signals.next() => match signal {
-                Asked::Stop => {
-                    tracing::info!("stopping");
-                    return Ok(());
-                }
-                Asked::Upgrade => dataplane.upgrade(),
-            },
+            () = stop.requested() => {
+                tracing::info!("stopping");
+                return Ok(());
+            }
             () = control.turn() => {}
             () = dataplane.turn() => {}
-            () = changed(&mut worker) => {}
         }
         plan.write_pids(Pids { control: control.pid(), dataplane: dataplane.pid() })?;
     }
@@ -126,14 +120,6 @@ async fn take_down(control: &mut Slot, dataplane: &mut Slot) {
     control.stop(STOP_PATIENCE).await;
 }
 
-/// Completes when another process serves; never while there is none.
-async fn changed(worker: &mut Option<watch::Receiver<Option<u32>>>) {
-    let Some(worker) = worker else { return std::future::pending().await };
-    if worker.changed().await.is_err() {
-        std::future::pending().await
-    }
-}
-
 impl Slot {
     fn new(program: Program) -> Self {
         let now = Instant::now();
@@ -141,14 +127,7 @@ impl Slot {
     }
 
     fn pid(&self) -> Option<u32> {
-        self.child.as_ref().and_then(|child| *child.worker().borrow())
-    }
-
-    fn upgrade(&self) {
-        if let Some(child) = &self.child {
-            tracing::info!("upgrading {}", self.program.name);
-            child.ask_to_upgrade();
-        }
+        self.child.as_ref().and_then(Child::pid)
     }
 
     /// The first start must succeed: answers what the daemon says of itself.
@@ -222,22 +201,8 @@ impl Slot {
     }
 }
 
-/// What a signal asks for.
-enum Asked {
-    Stop,
-    Upgrade,
-}
-
-impl Signals {
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.upgrade.recv() => Asked::Upgrade,
-        }
-    }
-
-    async fn stop_requested(&mut self) {
+impl Stop {
+    async fn requested(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,0 +1,100 @@
+"""QUIC by aioquic: an origin that echoes, and a client that says how it fared.
+
+quic.py serve ADDRESS CERTIFICATE KEY     port 443; prints {"ready": true}, and the source of each connection
+quic.py ask NAME ADDRESS [BYTES [VERSION [LOCAL]]]
+    prints one line of JSON:
+    {"outcome": "echoed", "bytes": n, "version": "..."}, {"outcome": "closed", "error": n, "ms": t} or
+    {"outcome": "timeout", "ms": t}; ms: from the first packet
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+
+from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import HandshakeCompleted, StreamDataReceived
+from aioquic.quic.packet import QuicProtocolVersion
+
+# Without an answer: a client that hears nothing waits this long.
+IDLE_SECONDS = 6.0
+VERSIONS = {"1": QuicProtocolVersion.VERSION_1, "2": QuicProtocolVersion.VERSION_2}
+
+
+def say(**words):
+    print(json.dumps(words), flush=True)
+
+
+class Echo(QuicConnectionProtocol):
+    def quic_event_received(self, event):
+        if isinstance(event, StreamDataReceived):
+            self._quic.send_stream_data(event.stream_id, event.data, event.end_stream)
+        elif isinstance(event, HandshakeCompleted):
+            say(source=self._quic._network_paths[0].addr[:2])
+
+
+class Client(QuicConnectionProtocol):
+    closed = None
+    closed_at = None
+
+    def datagram_received(self, data, addr):
+        super().datagram_received(data, addr)
+        # The library tells it to its user three timeouts later, when the connection has drained.
+        if self.closed_at is None and self._quic._close_event is not None:
+            self.closed, self.closed_at = self._quic._close_event, time.monotonic()
+
+
+async def answer(address, certificate, key):
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"], supported_versions=list(VERSIONS.values()))
+    configuration.load_cert_chain(certificate, key)
+    await serve(address, 443, configuration=configuration, create_protocol=Echo)
+    say(ready=True)
+    await asyncio.Event().wait()
+
+
+async def ask(name, address, count=1, version="1", local=0):
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=name, idle_timeout=IDLE_SECONDS)
+    configuration.verify_mode = ssl.CERT_NONE
+    configuration.original_version = VERSIONS[version]
+    configuration.supported_versions = [VERSIONS[version]]
+    protocol, started = None, time.monotonic()
+    try:
+        async with connect(
+            address,
+            443,
+            configuration=configuration,
+            create_protocol=Client,
+            wait_connected=False,
+            local_port=int(local),
+        ) as protocol:
+            protocol.transmit()
+            await protocol.wait_connected()
+            reader, writer = await protocol.create_stream()
+            writer.write(b"x" * int(count))
+            writer.write_eof()
+            echoed = await reader.read()
+        return {"outcome": "echoed", "bytes": len(echoed), "version": version}
+    except ConnectionError:
+        pass
+    if protocol is not None and protocol.closed is not None:
+        return {"outcome": "closed", "error": protocol.closed.error_code, "ms": since(started, protocol.closed_at)}
+    return {"outcome": "timeout", "ms": since(started, time.monotonic())}
+
+
+def since(started, now):
+    return round((now - started) * 1000)
+
+
+async def main():
+    match sys.argv[1:]:
+        case ["serve", address, certificate, key]:
+            await answer(address, certificate, key)
+        case ["ask", name, address, *more]:
+            say(**await ask(name, address, *more))
+        case _:
+            sys.exit(__doc__)
+
+
+asyncio.run(main())
