@@ -1,6 +1,6 @@
 //! A descriptor and what waits on it, on either engine.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -14,6 +14,8 @@ use super::poll;
 pub(super) struct Descriptor {
     registration: OnceCell<Registration>,
     inner: OwnedFd,
+    /// How often [`Self::cancel`] was called, so that a wait sees one that came while it was not looking.
+    cancellations: Cell<u64>,
     #[cfg(test)]
     _open: super::chaos::Open,
 }
@@ -23,6 +25,7 @@ impl Descriptor {
         Self {
             registration: OnceCell::new(),
             inner,
+            cancellations: Cell::new(0),
             #[cfg(test)]
             _open: super::chaos::Open::count(),
         }
@@ -30,9 +33,18 @@ impl Descriptor {
 
     /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` after [`Self::cancel`].
     pub(super) async fn ready(&self, interest: PollFlags) -> io::Result<()> {
+        let cancellations = self.cancellations.get();
+        let is_cancelled = || self.cancellations.get() != cancellations;
         let ended = match engine::current() {
-            IoEngine::Epoll => self.registration()?.ready(&self.inner, interest).await,
-            IoEngine::Uring => poll::ready(self.as_fd(), interest).await,
+            IoEngine::Epoll => self.registration()?.ready(&self.inner, interest, is_cancelled).await,
+            IoEngine::Uring => match poll::ready(self.as_fd(), interest).await {
+                // The ring ends every poll when the peer has shut down its writing side, asked for or not: a wait for
+                // room would end at once again and again. Epoll waits for what it is asked.
+                Ok(shown) if shown == PollFlags::RDHUP && !interest.contains(PollFlags::RDHUP) => {
+                    self.registration()?.ready(&self.inner, interest, is_cancelled).await
+                }
+                ended => ended.map(drop),
+            },
         };
         #[cfg(test)]
         super::chaos::late().await;
@@ -41,13 +53,12 @@ impl Descriptor {
 
     /// Ends every wait on the descriptor with `ECANCELED`; those that had already ended keep their result.
     pub(super) fn cancel(&self) {
-        match engine::current() {
-            IoEngine::Epoll => {
-                if let Some(registration) = self.registration.get() {
-                    registration.cancel();
-                }
-            }
-            IoEngine::Uring => poll::cancel(self.as_fd()),
+        self.cancellations.set(self.cancellations.get() + 1);
+        if let Some(registration) = self.registration.get() {
+            registration.wake();
+        }
+        if engine::current() == IoEngine::Uring {
+            poll::cancel(self.as_fd());
         }
     }
 

@@ -3,7 +3,6 @@
 //! A descriptor is registered at its first wait and stays registered until it closes. Tokio's readiness is
 //! edge-triggered, our waits are not: the descriptor is asked with a zero-time `poll(2)` before and after the edge.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 
@@ -15,8 +14,6 @@ use tokio::sync::Notify;
 /// A descriptor's place in the thread's epoll set. Whoever owns the descriptor drops this first.
 pub(super) struct Registration {
     edges: AsyncFd<Number>,
-    /// Counts cancellations, so that a wait sees one that came while it was not looking.
-    cancellations: Cell<u64>,
     cancelled: Notify,
 }
 
@@ -33,29 +30,32 @@ impl Registration {
         // SAFETY: `Descriptor` owns both and drops the registration first, so the number names this open socket for as
         // long as it is registered.
         let edges = unsafe { AsyncFd::register(Number(descriptor.as_raw_fd())) }?;
-        Ok(Self { edges, cancellations: Cell::new(0), cancelled: Notify::new() })
+        Ok(Self { edges, cancelled: Notify::new() })
     }
 
-    /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` after [`Self::cancel`].
-    pub(super) async fn ready(&self, descriptor: &OwnedFd, interest: PollFlags) -> io::Result<()> {
+    /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` once `is_cancelled`, which is asked before each
+    /// wait and after [`Self::wake`].
+    pub(super) async fn ready(
+        &self,
+        descriptor: &OwnedFd,
+        interest: PollFlags,
+        is_cancelled: impl Fn() -> bool,
+    ) -> io::Result<()> {
         let edge = if interest.contains(PollFlags::OUT) { Interest::WRITABLE } else { Interest::READABLE };
-        let cancellations = self.cancellations.get();
         while !shows(descriptor, interest)? {
-            let cancelled = self.cancelled.notified();
+            if is_cancelled() {
+                return Err(io::Error::from_raw_os_error(rustix::io::Errno::CANCELED.raw_os_error()));
+            }
             tokio::select! {
                 guard = self.edges.ready(edge) => guard?.clear_ready(),
-                () = cancelled => {}
-            }
-            if self.cancellations.get() != cancellations {
-                return Err(io::Error::from_raw_os_error(rustix::io::Errno::CANCELED.raw_os_error()));
+                () = self.cancelled.notified() => {}
             }
         }
         Ok(())
     }
 
-    /// Ends every wait on the descriptor.
-    pub(super) fn cancel(&self) {
-        self.cancellations.set(self.cancellations.get() + 1);
+    /// Lets every wait on the descriptor look whether it was cancelled.
+    pub(super) fn wake(&self) {
         self.cancelled.notify_waiters();
     }
 }

@@ -12,11 +12,15 @@ use rustix::event::PollFlags;
 
 use super::operation::Operation;
 
-/// Waits until `interest`, an error or a hang-up shows on `descriptor`. `ECANCELED` after [`cancel`].
-pub(super) fn ready(descriptor: BorrowedFd<'_>, interest: PollFlags) -> impl Future<Output = io::Result<()>> + use<> {
+/// Waits until `interest`, an error, a hang-up or the peer's end of writing shows on `descriptor`, and says what did.
+/// `ECANCELED` after [`cancel`].
+pub(super) fn ready(
+    descriptor: BorrowedFd<'_>,
+    interest: PollFlags,
+) -> impl Future<Output = io::Result<PollFlags>> + use<> {
     let entry = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), u32::from(interest.bits())).build();
     let operation = Operation::submit(entry, ());
-    async move { operation.await.0.map(drop) }
+    async move { operation.await.0.map(|shown| PollFlags::from_bits_truncate(shown as u16)) }
 }
 
 /// Completes every operation that waits on `descriptor` with `ECANCELED`; those that had already completed keep their

@@ -99,6 +99,55 @@ fn a_cancelled_wait_ends_and_later_waits_work() {
     });
 }
 
+/// A peer that has said all it has to say and reads nothing must cost nothing.
+#[test]
+fn a_wait_for_room_lasts_though_the_peer_has_ended_its_side() {
+    on_both(async || {
+        let (near, far) = pair().await;
+        far.shutdown_write();
+        near.readable().await.unwrap();
+        // The buffers of both sockets fill in steps: what the peer's takes makes room in ours.
+        let mut sent = 0;
+        loop {
+            match near.try_send(&[7; 64 * 1024]) {
+                Ok(count) => sent += count,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    if near.try_send(b"x").map(|count| sent += count).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        let near = Rc::new(near);
+        let ended = Rc::new(std::cell::Cell::new(0));
+        for _ in 0..2 {
+            let (socket, count) = (Rc::clone(&near), Rc::clone(&ended));
+            spawn(async move {
+                let _ = socket.writable().await;
+                count.set(count.get() + 1);
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(ended.get(), 0, "there is room in a full buffer");
+        }
+        near.cancel();
+        settle().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(ended.get(), 2, "a cancelled wait goes on");
+
+        let reading = async {
+            let mut buffer = vec![0; 64 * 1024];
+            while sent > 0 {
+                far.readable().await.unwrap();
+                sent -= far.try_recv(&mut buffer).unwrap();
+            }
+        };
+        let (room, ()) = tokio::join!(near.writable(), reading);
+        room.unwrap();
+    });
+}
+
 #[test]
 fn a_cancelled_accept_ends() {
     on_both(async || {
