@@ -5,6 +5,7 @@
 //! and nearly always its failure. The shard's clock moves only while nothing else does.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic and say what it saw")]
 
+mod inspected;
 mod peer;
 mod sweep;
 mod world;
@@ -27,6 +28,23 @@ fn whole_flows() {
     for (what, index) in [("splices", 0), ("resets", 1), ("stalls", 2)] {
         let count = played.iter().filter(|seen| seen[index]).count();
         assert!(count >= played.len() / 32, "too few {what} to tell: {count}");
+    }
+}
+
+#[test]
+fn inspected_flows() {
+    let bed = inspected::InspectedBed::new();
+    let played = sweep::sweep(SEEDS, move |seed| {
+        let ended = inspected::run(seed, &bed);
+        ended.check();
+        ended.marks()
+    });
+    if played.len() < 2 {
+        return;
+    }
+    for (index, (what, _)) in played[0].into_iter().enumerate() {
+        let count = played.iter().filter(|seen| seen[index].1).count();
+        assert!(count >= played.len() / 64, "too few {what} to tell: {count}");
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) async fn play(stream: TcpStream, script: Script, mut dice: Dice, over
     }
 }
 
-async fn wait(stream: &TcpStream, eof: bool, writes: bool) {
+pub(super) async fn wait(stream: &TcpStream, eof: bool, writes: bool) {
     let span = Duration::from_millis(2);
     let interest = match (eof, writes) {
         (true, false) => return tokio::time::sleep(span).await,

@@ -26,7 +26,7 @@ use crate::shard::run::accept;
 use crate::shard::state::{Shard, ShardSeed};
 use crate::tls::tests::bed::Bed;
 
-const POLICY: &str = r#"
+pub(super) const POLICY: &str = r#"
 [[restriction]]
 name = "entra"
 connector = "microsoft-entra"
@@ -72,13 +72,17 @@ pub(super) struct Ended {
     pub(super) spliced: bool,
 }
 
-/// Plays one seed to its end, all descriptors closed.
+/// Plays one seed to its end.
 pub(super) fn run(seed: u64, bed: &Bed) -> Ended {
-    let mut dice = Dice::new(seed);
+    contain(seed, &mut Dice::new(seed), async |dice| play(dice, bed).await)
+}
+
+/// Has `play` run under the chaos of the seed, until all operations have ended and all descriptors are closed.
+pub(super) fn contain<T>(seed: u64, dice: &mut Dice, play: impl AsyncFnOnce(&mut Dice) -> T) -> T {
     let open = chaos::open();
-    chaos::begin(dice.next(), settings(&mut dice));
+    chaos::begin(dice.next(), settings(dice));
     let ended = ring::start(super::engine_of(seed), async {
-        let ended = play(&mut dice, bed).await;
+        let ended = play(dice).await;
         for _ in 0..200 {
             if ring::in_flight() == 0 && chaos::open() == open {
                 break;
@@ -128,7 +132,7 @@ fn plan(dice: &mut Dice, bed: &Bed) -> Plan {
     Plan { denied, head_bytes, client_bytes, origin_bytes, fates }
 }
 
-fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>) -> Rc<Shard> {
+pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, policy: &str) -> Rc<Shard> {
     let text = format!(
         "node = \"node\"\nstate_directory = \"unused\"\nlisten.proxy = \"127.0.0.1:0\"\nlink.socket = \"unused\"\n\
          [upstream]\nnative_roots = false\n[upstream.hosts]\n\"*\" = \"{upstream}\"\n\
@@ -147,7 +151,7 @@ fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>) -> Rc<Shard> 
         auth: None,
     };
     let shard = Rc::new(Shard::new(seed).expect("shard"));
-    let snapshot = policy::compile("policy.toml", POLICY, Some(1), 1).expect("policy");
+    let snapshot = policy::compile("policy.toml", policy, Some(1), 1).expect("policy");
     shard.install(Arc::new(Installed { snapshot: Arc::new(snapshot), issuer: Arc::clone(&bed.issuer) }));
     shard
 }
@@ -156,7 +160,7 @@ async fn play(dice: &mut Dice, bed: &Bed) -> Ended {
     let plan = plan(dice, bed);
     let upstream = TcpListener::bind("127.0.0.1:0").await.expect("origin");
     let cells = Arc::new(ShardCells::new());
-    let shard = shard(bed, upstream.local_addr().expect("address"), &cells);
+    let shard = shard(bed, upstream.local_addr().expect("address"), &cells, POLICY);
     let listener = Rc::new(Listener::bind("127.0.0.1:0".parse().expect("address"), 8).expect("listener"));
     let address = listener.local_address().expect("address");
     ring::spawn(accept(Rc::clone(&shard), Entrance::Explicit, Rc::clone(&listener)));
@@ -187,7 +191,7 @@ async fn play(dice: &mut Dice, bed: &Bed) -> Ended {
     // The kernel has timers of its own where a window was shut: only a stalled script may make time fly.
     let fast = plan.fates.iter().any(|fate| matches!(fate, Fate::Stall(_)));
     let step = if fast { Duration::from_secs(10) } else { Duration::from_millis(100) };
-    wait(&shard, &over, step, || client.is_finished() && origin.is_finished()).await;
+    wait(&shard, &over, step, 1, || client.is_finished() && origin.is_finished()).await;
     shard.draining.set(true);
     listener.cancel();
     assert_eq!(cells.pipes_in_use.value(()), 0, "pipes in use");
@@ -198,13 +202,19 @@ async fn play(dice: &mut Dice, bed: &Bed) -> Ended {
     Ended { plan, client, origin, cells, events, spliced: spliced > 0 }
 }
 
-/// Until the flow and both scripts have ended. Time passes on the shard's clock while nothing moves.
-async fn wait(shard: &Rc<Shard>, over: &Rc<Cell<bool>>, step: Duration, both_done: impl Fn() -> bool) {
+/// Until `flows` have ended in all, and both scripts. Time passes on the shard's clock while nothing moves.
+pub(super) async fn wait(
+    shard: &Rc<Shard>,
+    over: &Rc<Cell<bool>>,
+    step: Duration,
+    flows: u64,
+    both_done: impl Fn() -> bool,
+) {
     let started = Instant::now();
     let (mut moves, mut idle) = (chaos::moves(), 0);
     loop {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        over.set(shard.flows.len() == 0 && shard.cells.flows.total() > 0);
+        over.set(shard.flows.len() == 0 && shard.cells.flows.total() >= flows);
         if over.get() && both_done() {
             return;
         }
