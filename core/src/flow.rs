@@ -181,6 +181,8 @@ labelled! {
         Resource = "resource",
         /// The peer is none of those that a PROXY protocol header is taken from.
         SourceForbidden = "source_forbidden",
+        /// The source has as many flows as one may have.
+        SourceFull = "source_full",
         /// The peer kept the other side waiting in the middle of something: did not read, granted no room, did not end a frame.
         Stalled = "stalled",
         /// A named bound of the product was reached.

@@ -14,6 +14,7 @@
 //! | [`tls`] | records, the ClientHello, alerts |
 //! | [`quic`] | Initial packets and the ClientHello in them |
 //! | [`proxy`] | the explicit proxy's request head |
+//! | [`source`] | whom a source address stands for |
 //! | [`users`] | the file of users and their groups |
 //! | [`http`] | what both versions of HTTP share: events, faults, pieces |
 //! | [`http1`] | heads, body framing and header editing on HTTP/1.1 |
@@ -48,5 +49,6 @@ pub mod proxy;
 pub mod quic;
 pub mod relay;
 pub mod sni;
+pub mod source;
 pub mod tls;
 pub mod users;

@@ -221,6 +221,12 @@ pub const DRAIN_GRACE_MS: u64 = 2_000;
 
 /// Flows that one shard holds at once.
 pub const FLOWS_PER_SHARD_MAX: usize = 65_536;
+/// Connections over a limit of flows to which one shard says so at the same time; with one more, it is reset without a word.
+pub const REFUSALS_PER_SHARD_MAX: usize = 1_024;
+/// Sources over a limit of flows of which one shard remembers that the audit was told.
+pub const REFUSED_SOURCES_MAX: usize = 4_096;
+/// Time between two audit events on one such source.
+pub const REFUSED_REPORT_MS: u64 = 60_000;
 /// Events that wait on a shard for the audit writer; more are dropped and counted.
 pub const AUDIT_RING_EVENTS_MAX: usize = 16_384;
 /// Audit events spooled on disk while control is away; the oldest stay, newer ones are dropped and counted.

@@ -22,7 +22,7 @@ use crate::metrics::{ProcessCells, ShardCells};
 use crate::resolve::{ConnectorAddresses, Lookups};
 use crate::ring::{self, IoEngine};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
-use crate::shard::{self, PinnedClients, Seed, ShardSeed};
+use crate::shard::{self, OpenFlows, PinnedClients, Seed, ShardSeed};
 use crate::tls::{RootsWatch, TlsShared};
 use crate::{audit, boot};
 
@@ -122,6 +122,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let lookups = Lookups::start(background.handle(), &config.upstream.name_servers);
     let addresses = ConnectorAddresses::start(background.handle(), lookups.clone());
     let pinned = PinnedClients::default();
+    let open_flows = OpenFlows::default();
     let mut mailboxes = Vec::new();
     let mut shards = Vec::new();
     for ((((index, listeners), datagrams), audit), cells) in
@@ -138,6 +139,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             pinned: pinned.clone(),
             tls: Arc::clone(&tls),
             auth: auth.clone(),
+            open_flows: open_flows.clone(),
         };
         mailboxes.push(sender);
         shards.push(spawn(Seed { engine, index, listeners, datagrams, mailbox, shard })?);

@@ -36,6 +36,7 @@ mod inspect;
 mod metrics;
 mod oracle;
 mod overlap;
+mod overload;
 mod parent;
 mod pass;
 mod policy;

@@ -1,10 +1,11 @@
 //! Wrong passwords by source: past a bound no more are verified for a while.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use penstock_core::limits;
+use penstock_core::source::network;
 
 /// The count of each source that failed lately.
 #[derive(Default)]
@@ -44,12 +45,4 @@ impl Failures {
 
 fn is_past(since: Instant, now: Instant) -> bool {
     now.saturating_duration_since(since) >= Duration::from_secs(limits::AUTH_FAILURE_SECONDS)
-}
-
-/// One host has a whole /64 of IPv6.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(source) => IpAddr::V4(source),
-        IpAddr::V6(source) => IpAddr::V6(Ipv6Addr::from_bits(source.to_bits() & !u128::from(u64::MAX))),
-    }
 }

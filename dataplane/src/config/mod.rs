@@ -1,10 +1,11 @@
 //! The data plane's configuration file: as written (`raw`), as checked and typed (`typed`, and `listener` for
-//! `[[listener]]`), the table of hosts that it and the command line fill (`hosts`), whose PROXY protocol headers a listener
+//! `[[listener]]`, `flow_limits` for `[limits]`), the table of hosts that it and the command line fill (`hosts`), whose PROXY protocol headers a listener
 //! believes (`proxy_protocol`), the proxy through which origins are reached (`parent`), and how a mistake is told (`error`).
 //!
 //! Read once, at start, by `main`. Policy is not here: it comes over the link.
 
 mod error;
+mod flow_limits;
 mod hosts;
 mod listener;
 mod parent;
@@ -13,6 +14,7 @@ mod quic;
 mod raw;
 mod typed;
 
+pub(crate) use flow_limits::FlowLimits;
 pub(crate) use listener::{Steering, TransparentListener};
 pub(crate) use parent::{HeaderRule, ParentProxy};
 pub(crate) use proxy_protocol::{HeaderUser, ProxyProtocol, ProxyProtocolMode};

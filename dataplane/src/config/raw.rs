@@ -21,7 +21,16 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) upstream: RawUpstream,
     #[serde(default)]
+    pub(super) limits: RawFlowLimits,
+    #[serde(default)]
     pub(super) deadlines: RawDeadlines,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFlowLimits {
+    pub(super) flows_max: Option<Spanned<u64>>,
+    pub(super) flows_per_source_max: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@ use penstock_core::limits;
 use toml::Spanned;
 
 use super::error::ConfigError;
+use super::flow_limits::FlowLimits;
 use super::hosts::HostTable;
 use super::listener::TransparentListener;
 use super::parent::{HeaderRule, ParentProxy};
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) link: Link,
     /// How origins are found and trusted.
     pub(crate) upstream: Upstream,
+    /// How many flows may be open.
+    pub(crate) limits: FlowLimits,
     /// How long each step of a flow may take.
     pub(crate) deadlines: Deadlines,
 }
@@ -147,9 +150,10 @@ impl Config {
         let source = Source { file, text };
         let raw: RawConfig = toml::from_str(text)
             .map_err(|error| ConfigError::at(file, text, error.span().unwrap_or(0..0), error.message()))?;
+        let shards = source.shards(raw.shards)?;
         Ok(Self {
             node: source.node(raw.node)?,
-            shards: source.shards(raw.shards)?,
+            shards,
             io_engine: source.io_engine(raw.io_engine)?,
             state_directory: source.path("state_directory", &raw.state_directory)?,
             listen: source.listen(raw.listen)?,
@@ -158,6 +162,7 @@ impl Config {
             quic: raw.quic.map(|quic| source.quic(quic)).transpose()?,
             link: Link { socket: source.path("link.socket", &raw.link.socket)? },
             upstream: source.upstream(raw.upstream)?,
+            limits: source.flow_limits(raw.limits, shards)?,
             deadlines: source.deadlines(raw.deadlines)?,
         })
     }

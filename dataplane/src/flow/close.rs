@@ -1,8 +1,9 @@
 //! The one exit of every flow: metrics cells and audit event, exactly once.
 
 use penstock_core::audit::{self, Status};
-use penstock_core::flow::{Fault, Leg};
+use penstock_core::flow::{Fault, FaultKind, Leg, Phase};
 use penstock_core::policy::{Reason, Verdict};
+use penstock_core::source::network;
 
 use super::pinned;
 use super::record::Flow;
@@ -58,6 +59,11 @@ pub(crate) fn close(flow: &Flow, closed: Closed) {
 fn status(flow: &Flow, closed: Closed) -> Option<Status> {
     let inspected = flow.learned.borrow().decision.as_ref().is_some_and(|it| it.verdict == Verdict::Inspect);
     match (closed.reason, closed.fault) {
+        (_, Some(fault)) if is_overload(fault) => {
+            // A flood must not be one of events too: each source is told once in a while.
+            let mut refused = flow.shard.refused.borrow_mut();
+            refused.is_new(network(flow.source()), flow.control.now_ms()).then_some(Status::Fault)
+        }
         (_, Some(_)) if inspected => Some(Status::Fault),
         (_, Some(fault)) if closed.verdict == Verdict::Deny && fault.leg == Leg::Downstream => Some(Status::Fault),
         // Every browser asks once without credentials.
@@ -75,6 +81,11 @@ fn status(flow: &Flow, closed: Closed) -> Option<Status> {
         }
         _ => None,
     }
+}
+
+/// Whether the flow was refused for a limit of flows.
+const fn is_overload(fault: Fault) -> bool {
+    matches!(fault, Fault { phase: Phase::Accept, kind: FaultKind::SourceFull | FaultKind::TooMany, .. })
 }
 
 fn count_gap(flow: &Flow, closed: Closed) {

@@ -40,6 +40,12 @@ impl Refusal {
         Self { status, reason: fault.kind.label(), closed: Closed::fault(fault) }
     }
 
+    /// A limit of flows is reached.
+    pub(crate) const fn overload(kind: FaultKind) -> Self {
+        let closed = Closed::fault(Fault::downstream(Phase::Accept, kind));
+        Self { status: 503, reason: kind.label(), closed }
+    }
+
     /// The client left, or was too slow: nobody reads an answer.
     pub(crate) const fn silent(kind: FaultKind) -> Self {
         Self::request(0, "", kind)

@@ -1,6 +1,6 @@
 //! A flow from its first byte to its end.
 
-use penstock_core::flow::{Fault, Phase};
+use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::policy::{Decision, Mode, Reason, Verdict};
 use penstock_core::proxy::{Authority, ConnectHead, Host, ProxyRequest};
 use penstock_core::tls::RetryWatch;
@@ -17,19 +17,25 @@ use crate::config::TransparentListener;
 use crate::ingress::{Entrance, explicit, proxy_protocol, transparent};
 use crate::relay::splice::Opening;
 use crate::ring::Socket;
+use crate::shard::Ticket;
 
-/// Serves one flow and records its end, exactly once.
-pub(crate) async fn serve(flow: Flow) {
-    let closed = match flow.entrance {
-        Entrance::Explicit => run_explicit(&flow).await,
-        Entrance::Transparent(listener) => run_transparent(&flow, listener).await,
+/// Serves one flow and records its end, exactly once. Without a ticket the process has too many.
+pub(crate) async fn serve(flow: Flow, ticket: Option<Ticket>) {
+    let closed = match (ticket, flow.entrance) {
+        (None, _) => turn_away(&flow, FaultKind::TooMany).await,
+        (Some(ticket), Entrance::Explicit) => run_explicit(&flow, ticket).await,
+        (Some(ticket), Entrance::Transparent(listener)) => run_transparent(&flow, ticket, listener).await,
     };
     close::close(&flow, closed);
 }
 
 /// Dials where the client wanted to go, then carries what it sends. A client that reaches nobody is told so as the network
 /// would tell it, by a reset.
-async fn run_transparent(flow: &Flow, listener: TransparentListener) -> Closed {
+async fn run_transparent(flow: &Flow, ticket: Ticket, listener: TransparentListener) -> Closed {
+    let _ticket = match ticket.charge(flow.source()) {
+        Ok(ticket) => ticket,
+        Err(kind) => return turn_away(flow, kind).await,
+    };
     let dialled = match transparent::destination(flow, listener) {
         Ok(destination) => {
             let host = Host::Address(destination.ip());
@@ -48,13 +54,17 @@ async fn run_transparent(flow: &Flow, listener: TransparentListener) -> Closed {
 }
 
 /// Reads requests until one makes the connection a tunnel, or ends it.
-async fn run_explicit(flow: &Flow) -> Closed {
+async fn run_explicit(flow: &Flow, ticket: Ticket) -> Closed {
     let mut received = Vec::new();
     match proxy_protocol::read_header(flow, &flow.shard.config.listen.proxy_protocol, &mut received).await {
         Ok(true) => {}
         Ok(false) => return UNUSED,
         Err(fault) => return Closed::fault(fault),
     }
+    let _ticket = match ticket.charge(flow.source()) {
+        Ok(ticket) => ticket,
+        Err(kind) => return turn_away(flow, kind).await,
+    };
     let mut visit = None;
     let mut is_first = true;
     loop {
@@ -92,6 +102,19 @@ async fn run_explicit(flow: &Flow) -> Closed {
                     return closed;
                 }
             }
+        }
+    }
+}
+
+/// Refuses a connection over a limit of flows: a client that knows of the proxy is told so, as long as not too many are
+/// being told, and any other is reset.
+async fn turn_away(flow: &Flow, kind: FaultKind) -> Closed {
+    let refusal = Refusal::overload(kind);
+    match (flow.entrance, flow.shard.quota.refuse()) {
+        (Entrance::Explicit, Some(_refused)) => deny::answer(flow, refusal).await,
+        (Entrance::Explicit | Entrance::Transparent(_), _) => {
+            flow.control.downstream.reset_on_close();
+            refusal.closed
         }
     }
 }

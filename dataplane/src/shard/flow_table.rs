@@ -32,7 +32,7 @@ impl FlowTable {
     /// Gives the connection a place, or the socket back when the table is full.
     pub(crate) fn insert(&self, source: SocketAddr, downstream: Socket) -> Result<Rc<FlowControl>, Socket> {
         let mut inner = self.inner.borrow_mut();
-        if inner.flows.len() >= limits::FLOWS_PER_SHARD_MAX {
+        if inner.flows.len() >= limits::FLOWS_PER_SHARD_MAX + limits::REFUSALS_PER_SHARD_MAX {
             return Err(downstream);
         }
         inner.generation = inner.generation.wrapping_add(1);

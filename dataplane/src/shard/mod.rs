@@ -5,6 +5,7 @@
 //! | `run` | the thread: listen, accept, install, reap, drain |
 //! | `state` | what the flows of one shard share |
 //! | `flow_table` | the flows now open, and their deadlines |
+//! | `quota` | how many flows may be open, in all and of one source |
 //! | `pools` | pipes |
 //! | `pinned` | clients that have refused the leaf and may pass |
 //! | `recent` | what was told lately |
@@ -17,12 +18,14 @@ mod flow_table;
 pub(crate) mod mailbox;
 mod pinned;
 mod pools;
+mod quota;
 mod recent;
 mod run;
 mod state;
 
 pub(crate) use clock::Clock;
 pub(crate) use pinned::{PinnedClient, PinnedClients};
+pub(crate) use quota::{OpenFlows, Ticket};
 pub(crate) use run::{Seed, run};
 pub(crate) use state::{Shard, ShardSeed};
 

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::clock::TICK;
 use super::mailbox::{MailboxReceiver, Message};
+use super::quota::Ticket;
 use super::state::{Shard, ShardSeed};
 use crate::flow::{self, Flow, Learned, Stop};
 use crate::ingress::{Entrance, udp};
@@ -85,13 +86,18 @@ pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Li
             Ok((socket, source)) => {
                 socket.set_nodelay();
                 let Some(installed) = shard.installed() else { continue };
-                let Ok(control) = shard.flows.insert(source, socket) else {
-                    shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
-                    continue;
+                let control = match shard.flows.insert(source, socket) {
+                    Ok(control) => control,
+                    Err(socket) => {
+                        shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
+                        socket.reset_on_close();
+                        continue;
+                    }
                 };
+                let ticket = shard.quota.enter();
                 let learned = RefCell::new(Learned::default());
                 let flow = Flow { control, entrance, shard: Rc::clone(&shard), installed, learned };
-                ring::spawn(serve(flow));
+                ring::spawn(serve(flow, ticket));
             }
             Err(_) if shard.draining.get() => return,
             Err(error) => {
@@ -104,9 +110,9 @@ pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Li
     }
 }
 
-async fn serve(flow: Flow) {
+async fn serve(flow: Flow, ticket: Option<Ticket>) {
     let _place = Place { shard: Rc::clone(&flow.shard), id: flow.control.id };
-    flow::serve(flow).await;
+    flow::serve(flow, ticket).await;
 }
 
 /// A flow's place in the table: given up however the flow ends, by a panic too.

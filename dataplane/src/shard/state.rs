@@ -12,6 +12,7 @@ use super::Clock;
 use super::flow_table::FlowTable;
 use super::pinned::PinnedClients;
 use super::pools::PipePool;
+use super::quota::{OpenFlows, Quota};
 use super::recent::Recent;
 use crate::audit::AuditRing;
 use crate::auth::{Gate, Workers};
@@ -33,6 +34,7 @@ pub(crate) struct ShardSeed {
     pub(crate) pinned: PinnedClients,
     pub(crate) tls: Arc<TlsShared>,
     pub(crate) auth: Option<Workers>,
+    pub(crate) open_flows: OpenFlows,
 }
 
 /// A shard, as its flows see it.
@@ -46,10 +48,13 @@ pub(crate) struct Shard {
     pub(crate) pinned: PinnedClients,
     /// Sources and names of flows that the audit hears of once in a while.
     pub(crate) reported: RefCell<Recent<(IpAddr, Option<Sni>)>>,
+    /// Sources over a limit of flows of which the audit has heard.
+    pub(crate) refused: RefCell<Recent<IpAddr>>,
     pub(crate) tls: RefCell<TlsShard>,
     /// Of a listener that asks for credentials.
     pub(crate) gate: Option<Gate>,
     pub(crate) flows: FlowTable,
+    pub(crate) quota: Rc<Quota>,
     pub(crate) pipes: PipePool,
     pub(crate) udp: RefCell<UdpFlows>,
     /// For reads whose bytes are written at once; never borrowed across an await.
@@ -65,12 +70,14 @@ impl Shard {
         let tls = TlsShard::new(seed.tls).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?;
         Ok(Self {
             index: seed.index,
+            quota: Quota::new(seed.config.limits, seed.open_flows),
             config: seed.config,
             audit: seed.audit,
             resolver: Resolver::new(seed.lookups),
             addresses: seed.addresses,
             pinned: seed.pinned,
             reported: RefCell::new(Recent::new(limits::REPORTED_FLOWS_MAX, REPORT_SPAN_MS)),
+            refused: RefCell::new(Recent::new(limits::REFUSED_SOURCES_MAX, limits::REFUSED_REPORT_MS)),
             tls: RefCell::new(tls),
             gate: seed.auth.map(Gate::new).transpose().map_err(anyhow::Error::msg)?,
             flows: FlowTable::new(seed.index, Rc::clone(&clock)),

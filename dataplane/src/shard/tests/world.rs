@@ -20,6 +20,7 @@ use crate::metrics::ShardCells;
 use crate::resolve::{ConnectorAddresses, Lookups};
 use crate::ring::chaos::{self, Dice, Settings};
 use crate::ring::{self, Listener};
+use crate::shard::OpenFlows;
 use crate::shard::PinnedClients;
 use crate::shard::mailbox::Installed;
 use crate::shard::run::accept;
@@ -149,6 +150,7 @@ pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, po
         pinned: PinnedClients::default(),
         tls: Arc::clone(&bed.shared),
         auth: None,
+        open_flows: OpenFlows::default(),
     };
     let shard = Rc::new(Shard::new(seed).expect("shard"));
     let snapshot = policy::compile("policy.toml", policy, Some(1), 1).expect("policy");

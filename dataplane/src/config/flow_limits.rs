@@ -1,0 +1,71 @@
+//! `[limits]`: how many flows may be open, in all and of one source.
+
+use std::num::NonZeroU16;
+
+use penstock_core::limits::FLOWS_PER_SHARD_MAX;
+use toml::Spanned;
+
+use super::error::ConfigError;
+use super::raw::RawFlowLimits;
+use super::typed::Source;
+
+/// How many flows may be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlowLimits {
+    /// In the process. Default, and most: 65,536 for each shard. A passed flow costs about 1 KiB, an inspected one 40 KiB.
+    pub(crate) flows: usize,
+    /// Of one source on one shard; addresses of one /64 of IPv6 are one source. Default: half of a shard's part of `flows`.
+    /// A site behind one address may have tens of thousands, so a lower default would cut honest users off; half is
+    /// enough that no source can shut the others out.
+    pub(crate) flows_per_source: usize,
+}
+
+impl Source<'_> {
+    pub(super) fn flow_limits(&self, raw: RawFlowLimits, shards: NonZeroU16) -> Result<FlowLimits, ConfigError> {
+        let shards = usize::from(shards.get());
+        let most = shards * FLOWS_PER_SHARD_MAX;
+        let flows = self.count("limits.flows_max", raw.flows_max, most)?.unwrap_or(most);
+        let per_source = self.count("limits.flows_per_source_max", raw.flows_per_source_max, FLOWS_PER_SHARD_MAX)?;
+        Ok(FlowLimits { flows, flows_per_source: per_source.unwrap_or_else(|| (flows / shards / 2).max(1)) })
+    }
+
+    fn count(&self, key: &str, count: Option<Spanned<u64>>, most: usize) -> Result<Option<usize>, ConfigError> {
+        let Some(count) = count else { return Ok(None) };
+        match usize::try_from(*count.get_ref()) {
+            Ok(within) if (1..=most).contains(&within) => Ok(Some(within)),
+            _ => self.refuse(&count, format!("`{key}` must be between 1 and {most}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn limits(text: &str) -> Result<FlowLimits, String> {
+        let shortest = "shards = 2\nstate_directory = \"s\"\nlisten.proxy = \"127.0.0.1:1\"\nlink.socket = \"l\"\n";
+        let config = Config::parse("dataplane.toml", &format!("{shortest}{text}"));
+        config.map(|config| config.limits).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn limits_are_read_and_have_defaults() {
+        assert_eq!(limits("").unwrap(), FlowLimits { flows: 131_072, flows_per_source: 32_768 });
+        let read = limits("[limits]\nflows_max = 100\n").unwrap();
+        assert_eq!(read, FlowLimits { flows: 100, flows_per_source: 25 });
+        assert_eq!(limits("[limits]\nflows_max = 1\n").unwrap().flows_per_source, 1);
+        assert_eq!(limits("[limits]\nflows_per_source_max = 7\n").unwrap().flows_per_source, 7);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        let refused = |line: &str| limits(&format!("[limits]\n{line}\n")).unwrap_err();
+        assert_eq!(
+            refused("flows_max = 0"),
+            "dataplane.toml:6:13: error: `limits.flows_max` must be between 1 and 131072"
+        );
+        assert!(refused("flows_max = 131073").contains(":6:13: error: `limits.flows_max`"));
+        assert!(refused("flows_per_source_max = 65537").contains("must be between 1 and 65536"));
+    }
+}
