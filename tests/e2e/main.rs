@@ -37,6 +37,7 @@ mod metrics;
 mod oracle;
 mod overlap;
 mod overload;
+mod overload_descriptors;
 mod parent;
 mod pass;
 mod policy;

@@ -103,7 +103,9 @@ pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Li
             Err(error) => {
                 // Out of descriptors or memory: the connection stays in the backlog; look again when some are free.
                 shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::Resource), 1);
-                tracing::warn!(%error, shard = shard.index, "cannot accept");
+                if shard.tells_of_starvation() {
+                    tracing::error!(%error, shard = shard.index, "cannot accept: new connections wait");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -167,4 +169,5 @@ fn pin(shard: u16) {
 
 /// Accepts that wait on a listener at any time.
 const ACCEPTS_OUTSTANDING: usize = 32;
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+/// Between two tries while the system has no descriptor: long enough to cost nothing, short enough to serve within a second.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);

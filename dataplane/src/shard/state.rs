@@ -61,6 +61,8 @@ pub(crate) struct Shard {
     pub(crate) scratch: RefCell<Vec<u8>>,
     pub(super) clock: Rc<Clock>,
     pub(super) draining: Cell<bool>,
+    /// Until when the log need not hear again that nothing can be accepted.
+    starvation_told_until_ms: Cell<u64>,
     installed: RefCell<Option<Arc<Installed>>>,
 }
 
@@ -87,6 +89,7 @@ impl Shard {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
             clock,
             draining: Cell::new(false),
+            starvation_told_until_ms: Cell::new(0),
             installed: RefCell::new(None),
         })
     }
@@ -99,6 +102,16 @@ impl Shard {
     /// Milliseconds since the shard started.
     pub(crate) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// Whether the log is to hear that nothing can be accepted: once in a while, not at each try.
+    pub(super) fn tells_of_starvation(&self) -> bool {
+        let now_ms = self.now_ms();
+        let tells = now_ms >= self.starvation_told_until_ms.get();
+        if tells {
+            self.starvation_told_until_ms.set(now_ms + limits::REFUSED_REPORT_MS);
+        }
+        tells
     }
 
     /// Whether nothing new is taken any more.
