@@ -38,6 +38,7 @@ mod oracle;
 mod overlap;
 mod overload;
 mod overload_descriptors;
+mod overload_slow;
 mod parent;
 mod pass;
 mod policy;
