@@ -22,6 +22,7 @@ mod explain;
 mod explicit_auth;
 mod explicit_pac;
 mod explicit_plain;
+mod faults_upstream;
 mod hostile_certificate;
 mod hostile_connect;
 mod hostile_framing;
