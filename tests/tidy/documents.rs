@@ -56,6 +56,25 @@ fn the_table_of_hostile_cases_is_true() {
     assert_eq!(rows, all);
 }
 
+/// Each row of the table of faults names tests, and each of them exists.
+#[test]
+fn the_table_of_faults_names_tests_that_exist() {
+    let tests = all_tests();
+    let document = place::read(place::workspace().join("deploy/faults.md"));
+    let rows: Vec<Vec<&str>> = document.lines().filter(|line| line.starts_with("| ")).map(cells).collect();
+    let (header, rows) = rows.split_first().unwrap();
+    assert_eq!(header.last(), Some(&"shown by"));
+    assert!(rows.len() >= 10, "{} rows", rows.len());
+    for row in rows {
+        assert_eq!(row.len(), header.len(), "{row:?}");
+        let named: Vec<&str> = row[row.len() - 1].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test shows what happens when {}", row[0]);
+        for name in named {
+            assert!(tests.contains(name), "{}: there is no test {name}", row[0]);
+        }
+    }
+}
+
 #[test]
 fn the_example_policy_is_accepted() {
     let mut command = Command::new(place::binary("penstock"));
@@ -106,13 +125,23 @@ fn with_tests(line: &str, tests: &BTreeSet<String>) -> String {
     cells.join("|")
 }
 
+/// The cells of a row.
+fn cells(row: &str) -> Vec<&str> {
+    row.trim_matches('|').split('|').map(str::trim).collect()
+}
+
 /// `h` and three digits, maybe more behind.
 fn is_case(name: &str) -> bool {
     name.len() >= 4 && name.starts_with('h') && name.as_bytes()[1..4].iter().all(u8::is_ascii_digit)
 }
 
-/// Functions called `hNNN_…` that are tests, over the whole tree.
+/// Tests called `hNNN_…`.
 fn case_tests() -> BTreeSet<String> {
+    all_tests().into_iter().filter(|name| is_case(name)).collect()
+}
+
+/// Functions that are tests, over the whole tree.
+fn all_tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for file in source::files() {
         let mut marked = false;
@@ -120,10 +149,7 @@ fn case_tests() -> BTreeSet<String> {
             if line == "#[test]" || line == "#[tokio::test]" {
                 marked = true;
             } else if marked && let Some((_, rest)) = line.split_once("fn ") {
-                let name = rest.split('(').next().unwrap_or("");
-                if is_case(name) {
-                    found.insert(name.to_owned());
-                }
+                found.insert(rest.split('(').next().unwrap_or("").to_owned());
                 marked = false;
             }
         }
