@@ -44,7 +44,7 @@ fn inspected_flows() {
     }
     for (index, (what, _)) in played[0].into_iter().enumerate() {
         let count = played.iter().filter(|seen| seen[index].1).count();
-        assert!(count >= played.len() / 64, "too few {what} to tell: {count}");
+        assert!(count >= played.len() / 128, "too few {what} to tell: {count}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use penstock_core::audit::Event;
 use penstock_core::policy::Verdict;
 
-use super::message::{Framing, Message, Planned};
+use super::message::{Framing, Message, Planned, Version};
 use super::plan::{Manner, Visit};
 use super::secure::{Fate, Outcome};
 use super::speech::{Answering, Asking};
@@ -32,7 +32,7 @@ pub(in super::super) struct Ended {
 
 impl Ended {
     /// What was seen, to be counted over a sweep.
-    pub(in super::super) fn marks(&self) -> [(&'static str, bool); 7] {
+    pub(in super::super) fn marks(&self) -> [(&'static str, bool); 8] {
         let any = |holds: &dyn Fn(&Visited, &Outcome<Answering>) -> bool| {
             self.visits.iter().any(|visit| visit.origin.as_ref().is_some_and(|origin| holds(visit, origin)))
         };
@@ -47,6 +47,10 @@ impl Ended {
             (
                 "misdirected requests",
                 any(&|visit, _| visit.client.speech.answers.messages.iter().any(|it| it.line.starts_with(MISDIRECTED))),
+            ),
+            (
+                "answers over HTTP/2",
+                any(&|visit, _| visit.plan.version == Version::Two && visit.client.speech.answers.whole_count() > 0),
             ),
             ("drains", any(&|visit, _| visit.plan.drain.is_some())),
         ]
@@ -114,19 +118,21 @@ impl Visited {
         let messages = &client.speech.answers.messages;
         let answered = origin.as_ref().map_or(0, |origin| origin.speech.answered);
         for (number, message) in messages.iter().enumerate() {
+            let place = if plan.version == Version::One { number } else { message.stream as usize / 2 };
             if plan.is_misdirected && message.line.starts_with(MISDIRECTED) {
-                assert_eq!(number + 1, plan.requests.len(), "whose request was refused? {story}");
+                assert_eq!(place + 1, plan.requests.len(), "whose request was refused? {story}");
                 continue;
             }
             if OWN.iter().any(|own| message.line.starts_with(own)) {
-                assert!(number + 1 == messages.len() && !plan.is_calm(), "an answer of our own; {story}");
+                let is_last = plan.version == Version::Two || number + 1 == messages.len();
+                assert!(is_last && !plan.is_calm(), "an answer of our own; {story}");
                 continue;
             }
-            assert!(number < answered, "an answer that the origin did not give; {story}");
-            check_message(message, &plan.answers[number], &story);
-            let ends_with_connection = plan.answers[number].framing == Framing::Close;
+            assert!(place < answered, "an answer that the origin did not give; {story}");
+            check_message(message, &plan.answers[place], &story);
+            let ends_with_connection = plan.answers[place].framing == Framing::Close;
             if ends_with_connection && client.clean {
-                assert_eq!(message.body.len(), plan.answers[number].body.len(), "a part taken for the whole; {story}");
+                assert_eq!(message.body.len(), plan.answers[place].body.len(), "a part taken for the whole; {story}");
             }
         }
         if plan.origin == Manner::Impostor {

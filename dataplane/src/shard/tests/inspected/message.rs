@@ -1,13 +1,17 @@
-//! HTTP/1.1 messages as the scripts plan, write and read them; an own reader, so that the product's is not its own judge.
+//! Messages as the scripts plan and read them, and HTTP/1.1 as they write it; an own reader, so that the product's is not its own judge.
 
+use super::frames::{FrameReader, PREFACE};
 use crate::ring::chaos::Dice;
 
 /// What a script means to say: all but the framing arrives as it was planned.
 #[derive(Clone)]
 pub(super) struct Planned {
-    pub(super) wire: Vec<u8>,
-    /// The first line, without its end.
+    /// The first line of HTTP/1.1, without its end.
     pub(super) line: String,
+    /// Of a request.
+    pub(super) host: Option<String>,
+    /// But for those that frame the message or route it.
+    fields: Vec<(String, String)>,
     /// `X-Part`, which says whose message it is.
     pub(super) part: String,
     pub(super) body: Vec<u8>,
@@ -18,6 +22,13 @@ impl std::fmt::Debug for Planned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {:?} {}", self.part, self.framing, self.body.len())
     }
+}
+
+/// What both ends speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    One,
+    Two,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +45,15 @@ pub(super) struct Message {
     pub(super) fields: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
     pub(super) whole: bool,
-    left: Left,
+    pub(super) left: Left,
+    /// Over HTTP/2.
+    pub(super) stream: u32,
+    pub(super) is_reset: bool,
 }
 
 /// What is still to come of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
+pub(super) enum Left {
     Bytes(usize),
     /// With the CRLF behind a chunk; none of a chunk means that a chunk line is next.
     Chunk(usize),
@@ -47,6 +61,10 @@ enum Left {
 }
 
 impl Message {
+    pub(super) const fn new(line: String, fields: Vec<(String, String)>, left: Left) -> Self {
+        Self { line, fields, body: Vec::new(), whole: false, left, stream: 0, is_reset: false }
+    }
+
     /// The values of all fields of that name, in any case.
     pub(super) fn all(&self, name: &str) -> Vec<&str> {
         let of_name = self.fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -55,80 +73,103 @@ impl Message {
 }
 
 impl Planned {
-    pub(super) fn request(number: usize, host: &str, dice: &mut Dice) -> Self {
+    pub(super) fn request(number: usize, host: &str, version: Version, dice: &mut Dice) -> Self {
         let framing = if dice.percent(50) { Framing::Length } else { Framing::Chunked };
-        let body = if dice.percent(60) { body(dice) } else { Vec::new() };
+        let body = if dice.percent(85) { body(version, dice) } else { Vec::new() };
         let method = if body.is_empty() { "GET" } else { ["POST", "PUT", "PATCH"][dice.below(3)] };
-        let mut fields = format!("Host: {host}\r\nUser-Agent: simulated\r\n");
+        let mut fields = vec![field("User-Agent", "simulated")];
         for _ in 0..dice.below(3) {
             let names = ["Restrict-Access-To-Tenants", "restrict-access-context", "RESTRICT-ACCESS-TO-TENANTS"];
-            fields += &format!("{}: {}.example\r\n", names[dice.below(names.len())], super::FORGED);
+            fields.push(field(names[dice.below(names.len())], &format!("{}.example", super::FORGED)));
         }
         let line = format!("{method} /{number}?{} HTTP/1.1", "q".repeat(dice.below(400)));
-        Self::new(line, format!("request-{number}"), fields, body, framing, dice)
+        let part = format!("request-{number}");
+        Self { line, host: Some(host.to_owned()), part, fields, body, framing }
     }
 
-    pub(super) fn answer(number: usize, is_last: bool, dice: &mut Dice) -> Self {
+    pub(super) fn answer(number: usize, is_last: bool, version: Version, dice: &mut Dice) -> Self {
         let framing = match dice.below(3) {
-            0 if is_last => Framing::Close,
+            0 if is_last && version == Version::One => Framing::Close,
             0 | 1 => Framing::Length,
             _ => Framing::Chunked,
         };
-        let body = body(dice);
-        let fields = if framing == Framing::Close { "Connection: close\r\n".to_owned() } else { String::new() };
-        Self::new("HTTP/1.1 200 OK".to_owned(), format!("answer-{number}"), fields, body, framing, dice)
+        let (line, part) = ("HTTP/1.1 200 OK".to_owned(), format!("answer-{number}"));
+        Self { line, host: None, part, fields: Vec::new(), body: body(version, dice), framing }
     }
 
-    fn new(line: String, part: String, fields: String, body: Vec<u8>, framing: Framing, dice: &mut Dice) -> Self {
-        let is_bodiless = body.is_empty() && line.starts_with("GET");
-        let length = match framing {
+    /// The fields that are the same in either version.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        fields.chain([("X-Part", self.part.as_str())])
+    }
+
+    /// As HTTP/1.1; the length of chunks is up to `dice`.
+    pub(super) fn encode(&self, dice: &mut Dice) -> Vec<u8> {
+        let is_bodiless = self.body.is_empty() && self.host.is_some();
+        let mut head = format!("{}\r\n", self.line);
+        for (name, value) in self.host.iter().map(|host| ("Host", host.as_str())).chain(self.fields()) {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &match self.framing {
             _ if is_bodiless => String::new(),
             Framing::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
-            Framing::Close => String::new(),
-            Framing::Length => format!("Content-Length: {}\r\n", body.len()),
+            Framing::Close => "Connection: close\r\n".to_owned(),
+            Framing::Length => format!("Content-Length: {}\r\n", self.body.len()),
         };
-        let mut wire = format!("{line}\r\n{fields}X-Part: {part}\r\n{length}\r\n").into_bytes();
-        if framing == Framing::Chunked && !is_bodiless {
-            let mut rest = &body[..];
-            while !rest.is_empty() {
-                let (chunk, behind) = rest.split_at(1 + dice.below(rest.len()));
-                wire.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
-                wire.extend_from_slice(chunk);
-                wire.extend_from_slice(b"\r\n");
-                rest = behind;
-            }
-            wire.extend_from_slice(b"0\r\n\r\n");
-        } else {
-            wire.extend_from_slice(&body);
+        let mut wire = format!("{head}\r\n").into_bytes();
+        if self.framing != Framing::Chunked || is_bodiless {
+            wire.extend_from_slice(&self.body);
+            return wire;
         }
-        Self { wire, line, part, body, framing }
+        let mut rest = &self.body[..];
+        while !rest.is_empty() {
+            let (chunk, behind) = rest.split_at(1 + dice.below(rest.len()));
+            wire.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+            wire.extend_from_slice(chunk);
+            wire.extend_from_slice(b"\r\n");
+            rest = behind;
+        }
+        wire.extend_from_slice(b"0\r\n\r\n");
+        wire
     }
 }
 
-fn body(dice: &mut Dice) -> Vec<u8> {
-    let bounds = [1, 200, 3_000, 40_000, 150_000];
+fn field(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn body(version: Version, dice: &mut Dice) -> Vec<u8> {
+    let bounds = match version {
+        Version::One => [1, 200, 3_000, 40_000, 150_000],
+        // Three fill the first window.
+        Version::Two => [1, 200, 3_000, 10_000, 21_000],
+    };
     let bound = bounds[dice.below(bounds.len())];
     let count = dice.below(bound);
     dice.bytes(count)
 }
 
-/// Reads one side's messages as they come.
-#[derive(Debug)]
+/// Reads one side's messages as they come, in either version.
 pub(super) struct Reader {
     buffer: Vec<u8>,
     at: usize,
     /// Of a message that says no length: requests then have no body, answers end with the connection.
     unsaid: Left,
+    frames: Option<FrameReader>,
     pub(super) messages: Vec<Message>,
 }
 
 impl Reader {
-    pub(super) const fn of_requests() -> Self {
-        Self { buffer: Vec::new(), at: 0, unsaid: Left::Bytes(0), messages: Vec::new() }
+    pub(super) fn of_requests(version: Version) -> Self {
+        Self::new(Left::Bytes(0), (version == Version::Two).then(|| FrameReader::new(PREFACE.len())))
     }
 
-    pub(super) const fn of_answers() -> Self {
-        Self { buffer: Vec::new(), at: 0, unsaid: Left::Close, messages: Vec::new() }
+    pub(super) fn of_answers(version: Version) -> Self {
+        Self::new(Left::Close, (version == Version::Two).then(|| FrameReader::new(0)))
+    }
+
+    const fn new(unsaid: Left, frames: Option<FrameReader>) -> Self {
+        Self { buffer: Vec::new(), at: 0, unsaid, frames, messages: Vec::new() }
     }
 
     /// How many messages have come to their end; one that ends with the connection has not.
@@ -136,12 +177,30 @@ impl Reader {
         self.messages.iter().filter(|message| message.whole).count()
     }
 
+    /// The same with those that will not come to an end.
+    pub(super) fn ended_count(&self) -> usize {
+        self.messages.iter().filter(|message| message.whole || message.is_reset).count()
+    }
+
     /// What is part of no message yet.
     pub(super) fn rest(&self) -> &[u8] {
-        &self.buffer[self.at..]
+        self.frames.as_ref().map_or(&self.buffer[self.at..], FrameReader::rest)
+    }
+
+    /// What must be said back for the other side to go on.
+    pub(super) fn reply(&mut self) -> Vec<u8> {
+        self.frames.as_mut().map(|frames| std::mem::take(&mut frames.replies)).unwrap_or_default()
+    }
+
+    /// No more will come.
+    pub(super) fn is_sent_away(&self) -> bool {
+        self.frames.as_ref().is_some_and(|frames| frames.is_sent_away)
     }
 
     pub(super) fn hear(&mut self, bytes: &[u8]) {
+        if let Some(frames) = &mut self.frames {
+            return frames.hear(bytes, &mut self.messages);
+        }
         self.buffer.extend_from_slice(bytes);
         loop {
             let taken = match self.messages.last_mut() {
@@ -161,7 +220,7 @@ impl Reader {
         let line = lines.next().unwrap_or_default().to_owned();
         let fields = lines.map(|line| line.split_once(':').expect("a field"));
         let fields = fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
-        let mut message = Message { line, fields, body: Vec::new(), whole: false, left: self.unsaid };
+        let mut message = Message::new(line, fields, self.unsaid);
         match (&message.all("content-length")[..], &message.all("transfer-encoding")[..]) {
             ([], []) => {}
             ([length], []) => message.left = Left::Bytes(length.parse().expect("a length")),

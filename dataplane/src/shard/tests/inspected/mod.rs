@@ -1,4 +1,4 @@
-//! Inspected flows from a seed: TLS at both ends, HTTP/1.1 within, forged restriction headers in the requests.
+//! Inspected flows from a seed: TLS at both ends, HTTP/1.1 or HTTP/2 within, forged restriction headers in the requests.
 //!
 //! A seed plays one visit or two, one after the other: on the second the product remembers the origin and shakes hands with
 //! both sides at once.
@@ -6,13 +6,15 @@
 //! | file | owns |
 //! |---|---|
 //! | `plan` | what a seed plans |
-//! | `message` | HTTP/1.1 messages, written and read |
+//! | `message` | messages as they are planned and read, and HTTP/1.1 |
+//! | `frames` | HTTP/2 |
 //! | `speech` | what either end says, and when |
 //! | `secure` | one end: TLS on a socket, and its fate |
 //! | `play` | one seed's world |
 //! | `check` | what must hold when all has ended |
 
 mod check;
+mod frames;
 mod message;
 mod plan;
 mod play;

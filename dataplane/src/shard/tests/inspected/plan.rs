@@ -1,6 +1,6 @@
 //! What a seed plans for one visit.
 
-use super::message::Planned;
+use super::message::{Planned, Version};
 use super::secure::Fate;
 use super::{HOST, IMPOSTOR};
 use crate::ring::chaos::Dice;
@@ -8,6 +8,7 @@ use crate::ring::chaos::Dice;
 /// One connection from its CONNECT to its end.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
+    pub(super) version: Version,
     pub(super) requests: Vec<Planned>,
     pub(super) answers: Vec<Planned>,
     /// The client does not wait for answers between requests.
@@ -41,11 +42,13 @@ pub(super) enum Manner {
 
 impl Visit {
     /// Of so many visits; nothing bad happens before the last.
-    pub(super) fn new(number: usize, visits: usize, dice: &mut Dice) -> Self {
+    pub(super) fn new(number: usize, visits: usize, version: Version, dice: &mut Dice) -> Self {
         let count = 1 + dice.below(3);
-        let requests = (0..count).map(|number| Planned::request(number, HOST, dice)).collect();
-        let answers: Vec<_> = (0..count).map(|number| Planned::answer(number, number + 1 == count, dice)).collect();
+        let requests = (0..count).map(|number| Planned::request(number, HOST, version, dice)).collect();
+        let answers: Vec<_> =
+            (0..count).map(|number| Planned::answer(number, number + 1 == count, version, dice)).collect();
         let mut visit = Self {
+            version,
             requests,
             answers,
             is_pipelined: dice.percent(40),
@@ -69,11 +72,12 @@ impl Visit {
         self.is_early = dice.percent(15);
         self.origin = match dice.below(100) {
             0..6 => Manner::Impostor,
-            6..20 => Manner::Silent,
+            // A client cannot speak HTTP/2 unless that is remembered.
+            6..20 if self.version == Version::One || self.is_remembered => Manner::Silent,
             _ => Manner::Honest,
         };
         let parts = self.requests.iter().chain(&self.answers);
-        let body_bytes: usize = parts.map(|planned| planned.wire.len()).sum();
+        let body_bytes: usize = parts.map(|planned| 200 + planned.body.len()).sum();
         // Handshakes take some thousands of bytes on the wire.
         let at = if dice.percent(30) { dice.below(4_000) } else { 3_000 + dice.below(3_000 + body_bytes) };
         let which = dice.below(2);
@@ -85,7 +89,7 @@ impl Visit {
             70..78 => {
                 self.is_misdirected = true;
                 let last = self.requests.len() - 1;
-                self.requests[last] = Planned::request(last, IMPOSTOR, dice);
+                self.requests[last] = Planned::request(last, IMPOSTOR, self.version, dice);
             }
             _ => {}
         }

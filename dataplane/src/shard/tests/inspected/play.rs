@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::super::world;
 use super::check::{Ended, Visited};
+use super::message::Version;
 use super::plan::{Manner, Visit};
 use super::secure::{Fate, Outcome, Peer, Prelude};
 use super::speech::{Answering, Asking};
@@ -28,7 +29,8 @@ const CONNECT: &[u8] = b"CONNECT login.microsoftonline.com:443 HTTP/1.1\r\nHost:
 /// The keys of a whole sweep.
 pub(in super::super) struct InspectedBed {
     bed: Bed,
-    client: Arc<ClientConfig>,
+    /// For either version.
+    clients: [Arc<ClientConfig>; 2],
     honest: Arc<ServerConfig>,
     impostor: Arc<ServerConfig>,
     silent: Arc<ServerConfig>,
@@ -37,12 +39,22 @@ pub(in super::super) struct InspectedBed {
 impl InspectedBed {
     pub(in super::super) fn new() -> Self {
         let bed = world::bed();
-        let mut client = bed.client();
-        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let clients = [vec![b"http/1.1".to_vec()], vec![b"h2".to_vec(), b"http/1.1".to_vec()]];
+        let clients = clients.map(|alpn_protocols| {
+            let mut client = bed.client();
+            client.alpn_protocols = alpn_protocols;
+            Arc::new(client)
+        });
         let honest = bed.origin(HOST);
         let mut silent = (*honest).clone();
         silent.alpn_protocols.clear();
-        Self { client: Arc::new(client), impostor: bed.origin(IMPOSTOR), honest, silent: Arc::new(silent), bed }
+        Self { clients, impostor: bed.origin(IMPOSTOR), honest, silent: Arc::new(silent), bed }
+    }
+
+    fn client(&self, version: Version) -> ClientConnection {
+        let [one, two] = &self.clients;
+        let config = if version == Version::One { one } else { two };
+        ClientConnection::new(Arc::clone(config), HOST.try_into().expect("name")).expect("client")
     }
 
     fn origin(&self, manner: Manner) -> ServerConnection {
@@ -77,9 +89,10 @@ async fn play(dice: &mut Dice, bed: &InspectedBed) -> Ended {
     ring::spawn(accept(Rc::clone(&shard), Entrance::Explicit, Rc::clone(&listener)));
     let world = World { shard, listener, upstream };
     let count = 1 + dice.below(2);
+    let version = if dice.percent(50) { Version::One } else { Version::Two };
     let mut visits = Vec::new();
     for number in 1..=count {
-        let visit = Visit::new(number, count, dice);
+        let visit = Visit::new(number, count, version, dice);
         visits.push(world.visit(number as u64, visit, dice, bed).await);
     }
     world.shard.draining.set(true);
@@ -118,26 +131,27 @@ impl World {
     fn client(
         &self,
         visit: &Visit,
-        dice: Dice,
+        mut dice: Dice,
         bed: &InspectedBed,
         over: Rc<Cell<bool>>,
     ) -> tokio::task::JoinHandle<Outcome<Asking>> {
         let address = self.listener.local_address().expect("address");
-        let tls = ClientConnection::new(Arc::clone(&bed.client), HOST.try_into().expect("name")).expect("client");
+        let tls = bed.client(visit.version);
         let visit = visit.clone();
         tokio::task::spawn_local(async move {
             let stream = TcpStream::connect(address).await.expect("connects");
             let asking = CONNECT.to_vec();
             let prelude = if visit.is_eager { Prelude::Eager(asking) } else { Prelude::Patient(asking) };
             let fate = visit.fates[0];
-            Peer::new(stream, tls.into(), prelude, Asking::new(visit), fate).play(dice, over).await
+            let speech = Asking::new(visit, Dice::new(dice.next()));
+            Peer::new(stream, tls.into(), prelude, speech, fate).play(dice, over).await
         })
     }
 
     fn origin(
         &self,
         visit: &Visit,
-        dice: Dice,
+        mut dice: Dice,
         bed: &InspectedBed,
         over: Rc<Cell<bool>>,
     ) -> tokio::task::JoinHandle<Option<Outcome<Answering>>> {
@@ -151,7 +165,8 @@ impl World {
                 }
             };
             let fate = visit.fates[1];
-            Some(Peer::new(stream, tls.into(), Prelude::None, Answering::new(visit), fate).play(dice, over).await)
+            let speech = Answering::new(visit, Dice::new(dice.next()));
+            Some(Peer::new(stream, tls.into(), Prelude::None, speech, fate).play(dice, over).await)
         })
     }
 

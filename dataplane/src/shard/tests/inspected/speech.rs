@@ -1,32 +1,48 @@
 //! What either end says within TLS, and when: the client its requests, the origin an answer to each.
 
-use super::message::{Framing, Reader};
+use super::frames;
+use super::message::{Framing, Planned, Reader, Version};
 use super::plan::Visit;
 use super::secure::Speech;
+use crate::ring::chaos::Dice;
 
 /// The client's part.
 pub(super) struct Asking {
     visit: Visit,
+    dice: Dice,
     asked: usize,
+    greeting: Option<Vec<u8>>,
     pub(super) answers: Reader,
 }
 
 /// The origin's part.
 pub(super) struct Answering {
     visit: Visit,
+    dice: Dice,
+    greeting: Option<Vec<u8>>,
     pub(super) answered: usize,
     pub(super) requests: Reader,
 }
 
 impl Asking {
-    pub(super) const fn new(visit: Visit) -> Self {
-        Self { visit, asked: 0, answers: Reader::of_answers() }
+    pub(super) fn new(visit: Visit, dice: Dice) -> Self {
+        let greeting = (visit.version == Version::Two).then(|| [frames::PREFACE, &frames::settings()].concat());
+        Self { answers: Reader::of_answers(visit.version), visit, dice, asked: 0, greeting }
     }
 }
 
 impl Answering {
-    pub(super) const fn new(visit: Visit) -> Self {
-        Self { visit, answered: 0, requests: Reader::of_requests() }
+    pub(super) fn new(visit: Visit, dice: Dice) -> Self {
+        let greeting = (visit.version == Version::Two).then(frames::settings);
+        Self { requests: Reader::of_requests(visit.version), visit, dice, greeting, answered: 0 }
+    }
+}
+
+/// A message on the wire; `stream` matters to HTTP/2.
+fn encode(planned: &Planned, version: Version, stream: u32, dice: &mut Dice) -> Vec<u8> {
+    match version {
+        Version::One => planned.encode(dice),
+        Version::Two => frames::message(planned, stream),
     }
 }
 
@@ -36,15 +52,20 @@ impl Speech for Asking {
     }
 
     fn say(&mut self) -> Option<Vec<u8>> {
-        let is_turn = self.visit.is_pipelined || self.answers.whole_count() == self.asked;
-        let request = self.visit.requests.get(self.asked).filter(|_| is_turn)?;
-        self.asked += 1;
-        Some(request.wire.clone())
+        let mut words = self.greeting.take().unwrap_or_default();
+        words.extend(self.answers.reply());
+        let is_turn = self.visit.is_pipelined || self.answers.ended_count() == self.asked;
+        if let Some(request) = self.visit.requests.get(self.asked).filter(|_| is_turn && !self.answers.is_sent_away()) {
+            let stream = self.asked as u32 * 2 + 1;
+            self.asked += 1;
+            words.extend(encode(request, self.visit.version, stream, &mut self.dice));
+        }
+        (!words.is_empty()).then_some(words)
     }
 
     fn is_over(&self) -> bool {
-        let asked_all = self.asked == self.visit.requests.len();
-        asked_all && (self.visit.is_half_closed || self.answers.whole_count() == self.asked)
+        let is_last = self.asked == self.visit.requests.len() || self.answers.is_sent_away();
+        is_last && (self.visit.is_half_closed || self.answers.ended_count() == self.asked)
     }
 }
 
@@ -54,18 +75,20 @@ impl Speech for Answering {
     }
 
     fn say(&mut self) -> Option<Vec<u8>> {
-        let answer = self.visit.answers.get(self.answered)?;
+        let mut words = self.greeting.take().unwrap_or_default();
+        words.extend(self.requests.reply());
         let is_early = self.visit.is_early && self.answered + 1 == self.visit.answers.len();
-        let heard = if is_early { self.requests.messages.len() } else { self.requests.whole_count() };
-        (heard > self.answered).then(|| {
+        let request = self.requests.messages.get(self.answered).filter(|request| request.whole || is_early);
+        if let (Some(answer), Some(request)) = (self.visit.answers.get(self.answered), request) {
             self.answered += 1;
-            answer.wire.clone()
-        })
+            words.extend(encode(answer, self.visit.version, request.stream, &mut self.dice));
+        }
+        (!words.is_empty()).then_some(words)
     }
 
     fn is_over(&self) -> bool {
         // Others wait for the client to end.
-        self.answered == self.visit.answers.len()
-            && self.visit.answers.last().is_some_and(|last| last.framing == Framing::Close)
+        let is_closing = |last: &Planned| last.framing == Framing::Close;
+        self.answered == self.visit.answers.len() && self.visit.answers.last().is_some_and(is_closing)
     }
 }
