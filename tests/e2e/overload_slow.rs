@@ -56,7 +56,10 @@ fn dawdle(appliance: &Appliance, count: usize) -> Vec<TcpStream> {
         (0..count / WORKERS).map(begin).collect::<Vec<_>>()
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        let mut workers = Vec::new();
+        for _ in 0..WORKERS {
+            workers.push(scope.spawn(work));
+        }
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     })
 }
