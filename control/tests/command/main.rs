@@ -1,8 +1,10 @@
 //! The operator's command as a script sees it: output, diagnostics, exit codes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod capture;
 mod daemon;
 mod offline;
+mod replay;
 mod up;
 
 use std::process::{Command, Output, Stdio};

@@ -89,6 +89,26 @@ impl Decision {
         self.reason = Reason::PinnedClient;
         self
     }
+
+    /// What becomes of a flow over QUIC: nothing can be inspected there, and the client comes back over TCP.
+    pub const fn over_quic(mut self) -> Self {
+        if matches!(self.verdict, Verdict::Inspect) {
+            self.verdict = Verdict::Deny;
+            self.reason = Reason::Quic;
+        }
+        self
+    }
+
+    /// What becomes of a flow whose beginning a server may read otherwise than we do: it is refused whatever it names, to
+    /// all whom a profile governs. In report-only mode it passes.
+    pub const fn unread(mut self, reason: Reason) -> Self {
+        (self.verdict, self.reason) = match self.mode {
+            Mode::Enforce => (Verdict::Deny, reason),
+            Mode::Off => return self,
+            Mode::ReportOnly => (Verdict::Pass, Reason::WouldDeny),
+        };
+        self
+    }
 }
 
 impl Snapshot {

@@ -5,6 +5,7 @@ mod check;
 mod diff;
 pub(crate) mod document;
 mod history;
+mod replay;
 mod rollback;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     History(history::Arguments),
     /// Publish an earlier policy again.
     Rollback(rollback::Arguments),
+    /// Tell what a policy would do with the flows of a capture, without a daemon.
+    Test(replay::Arguments),
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
@@ -32,5 +35,6 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Diff(arguments) => diff::run(arguments),
         Command::History(arguments) => history::run(arguments),
         Command::Rollback(arguments) => rollback::run(arguments),
+        Command::Test(arguments) => replay::run(arguments),
     }
 }
