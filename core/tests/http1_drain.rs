@@ -19,6 +19,17 @@ fn an_idle_connection_is_over_at_once() {
 }
 
 #[test]
+fn a_connection_without_a_request_yet_is_good_for_one() {
+    let mut drive = Drive::new();
+    drive.exchange.handle_drain();
+    assert!(!drive.exchange.must_close());
+    drive.egress(get("/first")).egress(get("/late")).ingress("HTTP/1.1 204 No Content\r\n\r\n");
+    let told = String::from_utf8(drive.downstream.clone()).unwrap();
+    assert_eq!(told, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    assert!(drive.exchange.is_idle() && drive.exchange.must_close() && drive.requests.len() == 1);
+}
+
+#[test]
 fn the_answer_that_is_due_says_that_it_is_the_last() {
     for (lines, kept) in [
         ("Server: a\r\nContent-Length: 2\r\n", "Server: a\r\nContent-Length: 2\r\n"),

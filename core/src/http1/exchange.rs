@@ -132,7 +132,7 @@ impl Exchange {
         self.ledger.close();
     }
 
-    /// The flow is to end soon: no request is taken any more but one that has begun, and once the answers that are due have
+    /// The flow is to end soon: no request is taken any more but one that has begun or is the first, and once the answers that are due have
     /// ended nothing may come. The head of the last one says so (`Connection: close`) if it has not gone by then; in
     /// report-only answers stay as they are. A WebSocket goes on.
     pub fn handle_drain(&mut self) {

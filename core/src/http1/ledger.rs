@@ -128,10 +128,11 @@ impl Ledger {
         }
     }
 
-    /// The connection ends behind the last request that has gone upstream, or behind the one whose head has begun.
+    /// The connection ends behind the last request that has gone upstream, or behind the one whose head has begun, or behind
+    /// the first: whoever has just connected did not do it in vain.
     pub(crate) fn drain(&mut self, head_has_begun: bool) {
         self.draining = true;
-        if !head_has_begun {
+        if !head_has_begun && self.count > 0 {
             self.end_requests();
         }
     }
