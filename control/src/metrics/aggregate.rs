@@ -1,7 +1,7 @@
 //! Turns the nodes' reports into metric families of the catalogue.
 //!
 //! The catalogue alone says which metrics, types, help texts and label keys there are: a sample that does not fit it is
-//! left out. The label `node` is added only where several nodes report.
+//! left out. The label `node` is added only where several nodes report, or an old data plane drains.
 
 use penstock_core::metrics::{CATALOGUE, Kind, Metric};
 use penstock_link::sample::Value;
@@ -43,10 +43,9 @@ pub(super) fn gauge(labels: &[(&str, &str)], value: f64) -> proto::Metric {
 }
 
 fn series(metric: &Metric, nodes: &[NodeSamples]) -> Vec<proto::Metric> {
-    let several = nodes.len() > 1;
     let mut series = Vec::new();
     for node in nodes {
-        let node_label = several.then_some(node.node.as_str());
+        let node_label = node.label(nodes);
         let mut found = node.samples.iter().filter(|sample| sample.name == metric.name).peekable();
         // A counter without labels that nobody touched is 0, not absent, so that a rate is there from the first event.
         if found.peek().is_none() && metric.labels.is_empty() {

@@ -107,12 +107,11 @@ fn link_up(nodes: &[NodeSamples]) -> Vec<proto::Metric> {
     if nodes.is_empty() {
         return vec![aggregate::gauge(&[], 0.0)];
     }
-    let several = nodes.len() > 1;
     nodes
         .iter()
         .map(|node| {
-            let labels = [("node", node.node.as_str())];
-            aggregate::gauge(if several { &labels } else { &[] }, f64::from(u8::from(node.attached)))
+            let labels = node.label(nodes).map(|label| ("node", label));
+            aggregate::gauge(labels.as_slice(), f64::from(u8::from(node.attached)))
         })
         .collect()
 }
@@ -130,7 +129,7 @@ mod tests {
     use penstock_link::{Histogram, Sample};
 
     fn node(name: &str, samples: Vec<Sample>) -> NodeSamples {
-        NodeSamples { node: name.to_owned(), attached: true, samples: samples.into() }
+        NodeSamples { node: name.to_owned(), attached: true, is_draining: false, samples: samples.into() }
     }
 
     fn number(name: &str, labels: &[&str], value: f64) -> Sample {

@@ -15,7 +15,9 @@ use crate::audit::moment;
 
 /// Every node that attached since this process started.
 pub(crate) struct Fleet {
-    nodes: Mutex<BTreeMap<String, Node>>,
+    /// Sessions by the node's name, in the order of their coming: while a data plane is upgraded, the old one drains and the
+    /// new one serves. The last speaks for the node; none is ever without one.
+    nodes: Mutex<BTreeMap<String, Vec<Node>>>,
     sessions: AtomicU64,
     metrics_requests: AtomicU64,
     /// Told of each change, so that waiting needs no polling.
@@ -73,11 +75,21 @@ pub(crate) struct RefusedView {
     pub(crate) reason: String,
 }
 
-/// A node's metrics as last reported.
+/// A node's metrics as last reported. An old data plane that drains stands beside the one that serves, as
+/// `NAME/draining`: added together their counters would jump when it ends.
 pub(crate) struct NodeSamples {
     pub(crate) node: String,
     pub(crate) attached: bool,
+    pub(crate) is_draining: bool,
     pub(crate) samples: Arc<[Sample]>,
+}
+
+impl NodeSamples {
+    /// The label `node` of its series among those of `nodes`. One node has none, and gets none while it is upgraded.
+    pub(crate) fn label(&self, nodes: &[Self]) -> Option<&str> {
+        let several = nodes.iter().filter(|node| !node.is_draining).count() > 1;
+        (several || self.is_draining).then_some(self.node.as_str())
+    }
 }
 
 /// One session's place in the fleet; the node is away when this is dropped.
@@ -87,6 +99,8 @@ pub(super) struct Seat {
     session: u64,
 }
 
+/// Sessions of one name; the oldest is let go beyond that.
+const SESSIONS_MAX: usize = 16;
 /// Metrics requests that wait for a session.
 const METRICS_REQUESTS_MAX: usize = 4;
 
@@ -100,30 +114,34 @@ impl Fleet {
         }
     }
 
-    /// Seats a node. One of the same name loses its seat: its session sees the metrics channel close.
+    /// Seats a node. One of the same name stays attached, but speaks for the node no longer. One that loses its seat sees
+    /// the metrics channel close.
     pub(super) fn seat(self: &Arc<Self>, hello: Hello) -> (Seat, mpsc::Receiver<u64>) {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let (metrics, requests) = mpsc::channel(METRICS_REQUESTS_MAX);
         let node = hello.node.clone();
         let mut nodes = self.lock();
-        let before = nodes.remove(&node);
-        if before.as_ref().is_some_and(|before| before.attached) {
-            tracing::warn!(node, "a second data plane of this name attached; the first is let go");
+        let sessions = nodes.entry(node.clone()).or_default();
+        let before = sessions.last();
+        if before.is_some_and(|before| before.attached) {
+            tracing::info!(node, "another data plane of this name attached, and speaks for it from now on");
         }
-        nodes.insert(
-            node.clone(),
-            Node {
-                session,
-                hello,
-                attached: true,
-                since_ms: moment::now_ms(),
-                installed: None,
-                refused: None,
-                metrics,
-                metrics_answered: 0,
-                samples: before.map_or_else(|| Arc::from([]), |before| before.samples),
-            },
-        );
+        let samples = before.filter(|before| !before.attached).map(|before| Arc::clone(&before.samples));
+        sessions.retain(|session| session.attached);
+        if sessions.len() >= SESSIONS_MAX {
+            sessions.remove(0);
+        }
+        sessions.push(Node {
+            session,
+            hello,
+            attached: true,
+            since_ms: moment::now_ms(),
+            installed: None,
+            refused: None,
+            metrics,
+            metrics_answered: 0,
+            samples: samples.unwrap_or_else(|| Arc::from([])),
+        });
         drop(nodes);
         self.changed.send_replace(());
         (Seat { fleet: Arc::clone(self), node, session }, requests)
@@ -131,18 +149,19 @@ impl Fleet {
 
     /// Every node, by name.
     pub(crate) fn view(&self) -> Vec<NodeView> {
-        self.lock().values().map(Node::view).collect()
+        self.lock().values().filter_map(|sessions| sessions.last()).map(Node::view).collect()
     }
 
     /// Largest epoch that any node was ever seen with.
     pub(crate) fn epoch_max(&self) -> u64 {
-        self.lock().values().map(|node| node.hello.epoch).max().unwrap_or(0)
+        self.lock().values().flatten().map(|node| node.hello.epoch).max().unwrap_or(0)
     }
 
     /// A node that is attached has this very epoch on every shard.
     pub(crate) fn serves(&self, epoch: u64) -> bool {
         self.lock()
             .values()
+            .flatten()
             .any(|node| node.attached && node.installed.as_ref().is_some_and(|(installed, _)| *installed == epoch))
     }
 
@@ -151,8 +170,10 @@ impl Fleet {
         let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
-            let answers: BTreeMap<_, _> =
-                self.lock().iter().map(|(name, node)| (name.clone(), node.acknowledgement(active))).collect();
+            let answer = |(name, sessions): (&String, &Vec<Node>)| {
+                sessions.last().map(|node| (name.clone(), node.acknowledgement(active)))
+            };
+            let answers: BTreeMap<_, _> = self.lock().iter().filter_map(answer).collect();
             let all = answers.values().all(|answer| *answer != Acknowledgement::Late);
             if all || !matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
                 return answers;
@@ -165,29 +186,37 @@ impl Fleet {
         let deadline = Instant::now() + patience;
         let id = self.metrics_requests.fetch_add(1, Ordering::Relaxed) + 1;
         let mut changed = self.changed.subscribe();
-        for node in self.lock().values().filter(|node| node.attached) {
+        for node in self.lock().values().flatten().filter(|node| node.attached) {
             // A full channel means that the node does not answer anyway.
             let _ = node.metrics.try_send(id);
         }
         loop {
             changed.mark_unchanged();
-            let complete = self.lock().values().all(|node| !node.attached || node.metrics_answered >= id);
+            let complete = self.lock().values().flatten().all(|node| !node.attached || node.metrics_answered >= id);
             if complete || !matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
                 break;
             }
         }
         let nodes = self.lock();
-        nodes
-            .iter()
-            .map(|(name, node)| NodeSamples {
-                node: name.clone(),
-                attached: node.attached,
-                samples: Arc::clone(&node.samples),
-            })
-            .collect()
+        let mut samples = Vec::new();
+        for (name, sessions) in nodes.iter() {
+            for (behind, node) in sessions.iter().rev().enumerate() {
+                samples.push(NodeSamples {
+                    node: match behind {
+                        0 => name.clone(),
+                        1 => format!("{name}/draining"),
+                        _ => format!("{name}/draining-{behind}"),
+                    },
+                    attached: node.attached,
+                    is_draining: behind > 0,
+                    samples: Arc::clone(&node.samples),
+                });
+            }
+        }
+        samples
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Node>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Node>>> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -249,11 +278,14 @@ impl Seat {
         });
     }
 
-    /// Does nothing once another session has the node's seat.
+    /// Does nothing once the session has lost its seat.
     fn update(&self, change: impl FnOnce(&mut Node)) {
-        if let Some(node) = self.fleet.lock().get_mut(&self.node).filter(|node| node.session == self.session) {
+        let mut nodes = self.fleet.lock();
+        let mut sessions = nodes.get_mut(&self.node).into_iter().flatten();
+        if let Some(node) = sessions.find(|node| node.session == self.session) {
             change(node);
         }
+        drop(nodes);
         self.fleet.changed.send_replace(());
     }
 }
@@ -264,5 +296,12 @@ impl Drop for Seat {
             node.attached = false;
             node.since_ms = moment::now_ms();
         });
+        // Who is left speaks for the node again; the last one stays, to show that the node is away.
+        if let Some(sessions) = self.fleet.lock().get_mut(&self.node)
+            && sessions.len() > 1
+        {
+            sessions.retain(|node| node.session != self.session);
+        }
+        self.fleet.changed.send_replace(());
     }
 }

@@ -70,7 +70,7 @@ async fn converse(
                 send(outbound, Out::TicketKeys(keys)).await?;
             },
             id = metrics.recv() => {
-                let id = id.ok_or_else(|| Status::aborted("another data plane attached under this name"))?;
+                let id = id.ok_or_else(|| Status::aborted("too many data planes attached under this name"))?;
                 send(outbound, Out::Metrics(MetricsRequest { id })).await?;
             },
         }
