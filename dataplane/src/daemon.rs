@@ -13,18 +13,20 @@ use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use clap::Parser;
+use tokio::sync::oneshot;
 
 use crate::auth::{Directory, Workers};
 use crate::config::{Config, IoEngineSetting, TransparentListener};
 use crate::ingress::{self, Listeners, udp};
 use crate::link::{self, Background};
 use crate::metrics::{ProcessCells, ShardCells};
+use crate::notify::Notifier;
 use crate::resolve::{ConnectorAddresses, Lookups};
-use crate::ring::{self, IoEngine};
+use crate::ring::{self, Inherited, IoEngine, Manager};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
-use crate::shard::{self, OpenFlows, PinnedClients, Seed, ShardSeed};
+use crate::shard::{self, OpenFlows, PinnedClients, Pulse, Seed, ShardSeed};
 use crate::tls::{RootsWatch, TlsShared};
-use crate::{audit, boot};
+use crate::{audit, boot, supervise, watchdog};
 
 /// Penstock's data plane: splices what passes, inspects the sign-in hosts.
 #[derive(Debug, Parser)]
@@ -45,18 +47,26 @@ pub struct Arguments {
     /// What is logged on standard error: error, warn, info, debug, trace, or a filter by module
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: tracing_subscriber::EnvFilter,
-    /// Stop when standard input ends: for a supervisor that must not leave this process behind
+    /// Stop when standard input ends: for a parent that must not leave this process behind
     #[arg(long)]
     exit_with_parent: bool,
+    /// Keep the listening sockets in this process and run the data plane as its child: started again when it dies, replaced
+    /// on SIGHUP by the binary and configuration on disk, without refusing a connection
+    #[arg(long, requires = "config", conflicts_with_all = ["probe", "check"])]
+    supervise: bool,
+    /// Started by --supervise
+    #[arg(long, hide = true, conflicts_with = "supervise")]
+    supervised: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   penstock-dataplane --config /etc/penstock/dataplane.toml
+  penstock-dataplane --config /etc/penstock/dataplane.toml --supervise
   penstock-dataplane --config /etc/penstock/dataplane.toml --check
   penstock-dataplane --probe --json
 
-It prints one line of JSON when it listens: {\"listening\":\"127.0.0.1:8080\",\"transparent\":[],\"shards\":2}
+It prints one line of JSON when it listens: {\"listening\":\"127.0.0.1:8080\",\"transparent\":[],\"shards\":2,\"pid\":1}
 SIGTERM and SIGINT drain: no new connections, open ones may finish until the drain deadline.";
 
 /// Runs the daemon. 0: done; 1: something is wrong, and standard error says what.
@@ -69,8 +79,8 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    let config = arguments.config.as_deref().unwrap_or_else(|| Path::new(""));
-    let config = match Config::load(config) {
+    let path = arguments.config.as_deref().unwrap_or_else(|| Path::new(""));
+    let config = match Config::load(path) {
         Ok(config) => config,
         Err(error) => return fail(&error.to_string()),
     };
@@ -78,7 +88,8 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         let users = config.auth.as_ref().map(|auth| Directory::load(&auth.users_file)).transpose();
         return users.map_or_else(|error| fail(&error), |_users| ExitCode::SUCCESS);
     }
-    match run(config, arguments.exit_with_parent) {
+    let result = if arguments.supervise { supervise(&config, path, arguments) } else { run(config, arguments) };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{error:#}")),
     }
@@ -102,11 +113,23 @@ fn probe(json: bool) -> ExitCode {
     if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
-    let host = boot::probe(ring::probe);
-    host.log();
-    anyhow::ensure!(host.ok, "this host cannot carry a data plane");
-    let engine = choose_engine(config.io_engine)?;
+/// A supervisor holds the state directory for its data planes, of which there may be several at a time.
+fn supervise(config: &Config, path: &Path, arguments: &Arguments) -> anyhow::Result<()> {
+    let _lock = boot::lock(&config.state_directory)?;
+    supervise::run(supervise::Command {
+        config: path.to_owned(),
+        log: arguments.log.to_string(),
+        exit_with_parent: arguments.exit_with_parent,
+    })
+}
+
+fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
+    let manager = if arguments.supervised { Manager::Supervisor } else { Manager::System };
+    // Before anything else opens a descriptor.
+    let mut inherited = Inherited::take(manager).context("the sockets of LISTEN_FDS cannot be taken over")?;
+    let notifier = Arc::new(Notifier::from_environment());
+    let _lock = (!arguments.supervised).then(|| boot::lock(&config.state_directory)).transpose()?;
+    let engine = prepare_host(config.io_engine)?;
     let config = Arc::new(config);
     let (roots, watch) = RootsWatch::load(config.upstream.native_roots, &config.upstream.ca_files)?;
     let tls = Arc::new(TlsShared::new(roots).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?);
@@ -114,7 +137,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let process_cells = Arc::new(ProcessCells::new());
     let (rings, writer, spool) = audit::start(&config.state_directory, &shard_cells, Arc::clone(&process_cells))
         .with_context(|| format!("cannot open the audit spool under {}", config.state_directory.display()))?;
-    let Listeners { proxy: address, transparent, per_shard } = ingress::bind(&config)?;
+    let Listeners { proxy: address, transparent, per_shard } = ingress::bind(&config, &mut inherited, &notifier)?;
     let datagrams = udp::bind(&config)?;
     let background = Background::start()?;
     let auth = start_auth(&config, &background)?;
@@ -124,11 +147,13 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
     let pinned = PinnedClients::default();
     let open_flows = OpenFlows::default();
     let mut mailboxes = Vec::new();
-    let mut shards = Vec::new();
+    let (mut shards, mut pulses) = (Vec::new(), Vec::new());
     for ((((index, listeners), datagrams), audit), cells) in
         (0..).zip(per_shard).zip(datagrams).zip(rings).zip(&shard_cells)
     {
         let (sender, mailbox) = Mailbox::channel();
+        let pulse = Arc::new(Pulse::default());
+        pulses.push(Arc::clone(&pulse));
         let shard = ShardSeed {
             index,
             config: Arc::clone(&config),
@@ -140,6 +165,7 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
             tls: Arc::clone(&tls),
             auth: auth.clone(),
             open_flows: open_flows.clone(),
+            pulse,
         };
         mailboxes.push(sender);
         shards.push(spawn(Seed { engine, index, listeners, datagrams, mailbox, shard })?);
@@ -159,8 +185,11 @@ fn run(config: Config, exit_with_parent: bool) -> anyhow::Result<()> {
         },
     );
     announce(address, &transparent, shards.len());
-    background.handle().block_on(stop_requested(exit_with_parent));
+    background.handle().spawn(report(Arc::clone(&notifier), link.serving(), inherited));
+    background.handle().spawn(watchdog::feed(Arc::clone(&notifier), pulses));
+    background.handle().block_on(stop_requested(arguments.exit_with_parent || arguments.supervised));
     tracing::info!("draining");
+    notifier.tell("STOPPING=1\nSTATUS=draining");
     drain(&mailboxes, shards)?;
     writer.stop();
     link.stop();
@@ -174,6 +203,14 @@ fn start_auth(config: &Config, background: &Background) -> anyhow::Result<Option
     let directory = Arc::new(Directory::load(&auth.users_file).map_err(anyhow::Error::msg)?);
     background.handle().spawn(Arc::clone(&directory).watch());
     Ok(Some(Workers::start(directory)?))
+}
+
+/// Looks whether this host can carry a data plane, and which engine it shall have.
+fn prepare_host(setting: IoEngineSetting) -> anyhow::Result<IoEngine> {
+    let host = boot::probe(ring::probe);
+    host.log();
+    anyhow::ensure!(host.ok, "this host cannot carry a data plane");
+    choose_engine(setting)
 }
 
 /// io_uring unless the host refuses it; a configuration that insists gets an error instead of a substitute.
@@ -203,11 +240,26 @@ fn spawn(seed: Seed) -> std::io::Result<JoinHandle<anyhow::Result<()>>> {
     })
 }
 
+/// Tells the service manager that this process listens, and once the first policy is in force that it serves and which
+/// sockets are no longer wanted.
+async fn report(notifier: Arc<Notifier>, serving: impl Future<Output = ()>, unclaimed: Inherited) {
+    notifier.tell("X_LISTENING=1\nSTATUS=waits for a policy");
+    serving.await;
+    for (name, socket) in unclaimed.into_rest() {
+        tracing::info!(name, "a socket of the process before is not wanted any more");
+        drop(socket);
+        notifier.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+    }
+    notifier.tell("READY=1\nSTATUS=serving");
+}
+
 fn announce(address: SocketAddr, transparent: &[TransparentListener], shards: usize) {
     let mut out = std::io::stdout().lock();
     let of = |it: &TransparentListener| serde_json::json!({ "kind": it.steering.label(), "address": it.address.to_string() });
     let transparent: Vec<_> = transparent.iter().map(of).collect();
-    let line = serde_json::json!({ "listening": address.to_string(), "transparent": transparent, "shards": shards });
+    let line = serde_json::json!({
+        "listening": address.to_string(), "transparent": transparent, "shards": shards, "pid": std::process::id(),
+    });
     let _ = writeln!(out, "{line}");
     let _ = out.flush();
 }
@@ -220,7 +272,7 @@ async fn stop_requested(exit_with_parent: bool) {
     };
     let parent = async {
         if exit_with_parent {
-            parent_gone().await;
+            let _ = parent_gone().await;
         } else {
             std::future::pending().await
         }
@@ -232,14 +284,15 @@ async fn stop_requested(exit_with_parent: bool) {
     }
 }
 
-/// Until standard input ends. Read by a thread of its own: the runtime would wait at its end for a read that never ends.
-async fn parent_gone() {
-    let (gone, told) = tokio::sync::oneshot::channel();
+/// Told when standard input ends. Read by a thread of its own: the runtime would wait at its end for a read that never
+/// ends.
+pub(crate) fn parent_gone() -> oneshot::Receiver<()> {
+    let (gone, told) = oneshot::channel();
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         let _ = gone.send(());
     });
-    let _ = told.await;
+    told
 }
 
 fn drain(mailboxes: &[MailboxSender], shards: Vec<JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {

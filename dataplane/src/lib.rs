@@ -8,6 +8,8 @@
 //!                                            └─▶ flow/close: metrics + audit, exactly once
 //! ```
 //!
+//! The process above keeps the sockets of its data planes: `supervise`, which imports none of the rest.
+//!
 //! Imports go one way: `main` → {`boot`, `config`, `shard`, `link`, `audit`, `metrics`}; `shard` → {`ingress`, `flow`};
 //! `flow` → {`relay`, `tls`, `resolve`}; these → `ring`, which imports nothing of ours. `tls` never sees a socket.
 //! `unsafe` stands under `ring` alone.
@@ -24,10 +26,13 @@ mod flow;
 mod ingress;
 mod link;
 mod metrics;
+mod notify;
 mod relay;
 mod resolve;
 mod ring;
 mod shard;
+mod supervise;
 mod tls;
+mod watchdog;
 
 pub use daemon::{Arguments, main};

@@ -16,11 +16,13 @@ const DATAPLANE: &[(&str, &[&str])] = &[
     ("relay", &["flow", "ring", "tls"]),
     ("resolve", &[]),
     ("ring", &[]),
+    ("supervise", &["ring"]),
+    ("watchdog", &["shard"]),
     ("shard", &["auth", "flow", "ingress", "resolve", "ring", "tls"]),
     ("tls", &[]),
 ];
 /// Rooms of the data plane that any may name.
-const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics"];
+const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics", "notify"];
 
 /// Rooms of control and what each may import, beside the leaves.
 const CONTROL: &[(&str, &[&str])] = &[

@@ -6,6 +6,9 @@
 //!                                         spool/cursor.json ◀──── committed ────────┘
 //! ```
 //!
+//! Each process has a spool of its own (`spool`, `spool-1`, ...), since an old one may still drain when the next one serves;
+//! what one leaves behind is delivered by those that come after it.
+//!
 //! Owns sequence numbers and the files; does not own the event's schema (`penstock_core::audit`) nor delivery (`link`).
 //! A leaf: any module may record. Recording never blocks; what is lost is counted.
 
@@ -18,3 +21,4 @@ pub(crate) use spool::{Batch, SpoolReader};
 #[cfg(test)]
 pub(crate) use writer::AuditWriter;
 pub(crate) use writer::start;
+pub(crate) use writer::{SPOOLS_MAX, orphan};

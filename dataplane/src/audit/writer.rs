@@ -4,7 +4,7 @@
 //! sleeps until a shard rings the bell.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -36,14 +36,13 @@ impl AuditWriter {
     }
 }
 
-/// Opens the spool under `state_directory` and starts the writer; one ring for each of `shards`, in their order.
+/// Opens the first free spool under `state_directory` and starts the writer; one ring for each of `shards`, in their order.
 pub(crate) fn start(
     state_directory: &Path,
     shards: &[Arc<ShardCells>],
     cells: Arc<ProcessCells>,
 ) -> io::Result<(Vec<AuditRing>, AuditWriter, SpoolReader)> {
-    let bounds = Bounds { spool_bytes_max: AUDIT_SPOOL_BYTES_MAX, segment_bytes_max: AUDIT_SEGMENT_BYTES_MAX };
-    let (appender, reader) = spool::open(&state_directory.join("spool"), bounds)?;
+    let (appender, reader) = open_free(state_directory, BOUNDS)?;
     let bell = Arc::new(Bell::default());
     let rings: Vec<_> = shards.iter().map(|shard| AuditRing::new(Arc::clone(&bell), Arc::clone(shard))).collect();
     let is_stopping = Arc::new(AtomicBool::new(false));
@@ -57,6 +56,43 @@ pub(crate) fn start(
     };
     let thread = std::thread::Builder::new().name("penstock-audit".to_owned()).spawn(move || writer.run())?;
     Ok((rings, AuditWriter { bell, is_stopping, thread }, reader))
+}
+
+/// A spool for this process alone: while one process drains and the next serves already, each has its own.
+fn open_free(state_directory: &Path, bounds: Bounds) -> io::Result<(Appender, SpoolReader)> {
+    let mut result = Err(io::ErrorKind::ResourceBusy.into());
+    for number in 0..SPOOLS_MAX {
+        result = spool::open(&directory(state_directory, number), bounds);
+        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::ResourceBusy) {
+            break;
+        }
+    }
+    result
+}
+
+/// A spool whose process has ended, taken over to deliver what it has left.
+pub(crate) struct Orphan {
+    /// Whether an event was torn, and is lost.
+    pub(crate) was_torn: bool,
+    /// Holds the spool's lock.
+    _appender: Appender,
+}
+
+/// Takes over spool `number` (below [`SPOOLS_MAX`]); `None` when it is in use or was never there. Blocks.
+pub(crate) fn orphan(state_directory: &Path, number: usize) -> io::Result<Option<(Orphan, SpoolReader)>> {
+    let directory = directory(state_directory, number);
+    if !directory.is_dir() {
+        return Ok(None);
+    }
+    match spool::open(&directory, BOUNDS) {
+        Ok((appender, reader)) => Ok(Some((Orphan { was_torn: appender.was_torn(), _appender: appender }, reader))),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn directory(state_directory: &Path, number: usize) -> PathBuf {
+    state_directory.join(if number == 0 { "spool".to_owned() } else { format!("spool-{number}") })
 }
 
 /// The thread's state.
@@ -141,6 +177,9 @@ fn tell_once(failure: &mut Option<io::ErrorKind>, error: Option<&io::Error>) {
     *failure = kind;
 }
 
+/// Spools of one state directory: of the data planes that drain, of one that serves and one that is about to.
+pub(crate) const SPOOLS_MAX: usize = 16;
+const BOUNDS: Bounds = Bounds { spool_bytes_max: AUDIT_SPOOL_BYTES_MAX, segment_bytes_max: AUDIT_SEGMENT_BYTES_MAX };
 /// Pause between looks while events come.
 const ROUND: Duration = Duration::from_millis(20);
 /// Looks without an event after which the thread sleeps.

@@ -4,11 +4,13 @@
 //! finding. Called when the daemon starts, and for `penstock-dataplane --probe --json`, whose JSON is [`Report`].
 
 mod facts;
+mod lock;
 mod prepare;
 mod report;
 
 use std::io;
 
+pub(crate) use lock::lock;
 pub(crate) use report::Report;
 
 /// Sets the process's own limits, then looks at this host as the data plane will find it. `ring` sets up a small ring and

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 
 use super::Entrance;
+use super::listen::listen;
 use crate::config::{Config, Steering, TransparentListener};
-use crate::ring::{Listener, Socket};
+use crate::notify::Notifier;
+use crate::ring::{Inherited, Listener, Socket};
 
 /// What the process listens on; ports that the kernel chose are filled in.
 pub(crate) struct Listeners {
@@ -17,25 +19,27 @@ pub(crate) struct Listeners {
     pub(crate) per_shard: Vec<Vec<(Entrance, Listener)>>,
 }
 
-/// Listens on all that the configuration names.
-pub(crate) fn bind(config: &Config) -> anyhow::Result<Listeners> {
+/// Listens on all that the configuration names, on sockets of the process before where there are any.
+pub(crate) fn bind(config: &Config, inherited: &mut Inherited, manager: &Notifier) -> anyhow::Result<Listeners> {
     check_rights(config)?;
-    let mut proxy = config.listen.proxy;
-    let mut transparent = config.listeners.clone();
-    let mut per_shard = Vec::new();
-    for _ in 0..config.shards.get() {
-        let explicit = Listener::bind(proxy, BACKLOG).with_context(|| format!("cannot listen on {proxy}"))?;
-        // The first shard finds the ports, the others follow.
-        proxy = explicit.local_address()?;
-        let mut listeners = vec![(Entrance::Explicit, explicit)];
-        for wanted in &mut transparent {
-            let is_foreign = wanted.steering == Steering::Tproxy;
-            let listener = Listener::bind_transparent(wanted.address, is_foreign, BACKLOG)
-                .with_context(|| format!("cannot listen on {} ({})", wanted.address, wanted.steering.label()))?;
-            wanted.address = listener.local_address()?;
-            listeners.push((Entrance::Transparent(*wanted), listener));
+    let shards = usize::from(config.shards.get());
+    let mut per_shard: Vec<Vec<(Entrance, Listener)>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut deal = |entrance: Entrance, dealt: Vec<Vec<Listener>>| {
+        for (listeners, own) in per_shard.iter_mut().zip(dealt) {
+            listeners.extend(own.into_iter().map(|listener| (entrance, listener)));
         }
-        per_shard.push(listeners);
+    };
+    let mut proxy = config.listen.proxy;
+    let bind = |address| Listener::bind(address, BACKLOG);
+    let dealt = listen(inherited, manager, &mut proxy, shards, bind);
+    deal(Entrance::Explicit, dealt.with_context(|| format!("cannot listen on {}", config.listen.proxy))?);
+    let mut transparent = config.listeners.clone();
+    for wanted in &mut transparent {
+        let is_foreign = wanted.steering == Steering::Tproxy;
+        let bind = |address| Listener::bind_transparent(address, is_foreign, BACKLOG);
+        let dealt = listen(inherited, manager, &mut wanted.address, shards, bind)
+            .with_context(|| format!("cannot listen on {} ({})", wanted.address, wanted.steering.label()))?;
+        deal(Entrance::Transparent(*wanted), dealt);
     }
     Ok(Listeners { proxy, transparent, per_shard })
 }

@@ -2,9 +2,11 @@
 //!
 //! `explicit` is the proxy listener that clients are told about (HTTP CONNECT, RFC 9110 section 9.3.6);
 //! `proxy_protocol` reads what a balancer says ahead of a connection. `transparent` are the listeners to which the kernel
-//! leads clients that know of no proxy, `udp` those for UDP/443. `listeners` binds those for TCP.
+//! leads clients that know of no proxy, `udp` those for UDP/443. `listeners` binds those for TCP; `listen`
+//! takes over the sockets of the process before.
 
 pub(crate) mod explicit;
+mod listen;
 mod listeners;
 pub(crate) mod proxy_protocol;
 pub(crate) mod transparent;

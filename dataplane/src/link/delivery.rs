@@ -28,6 +28,8 @@ pub(super) struct Delivery {
     connection: watch::Receiver<Connection>,
     /// Read from the spool and not yet committed.
     batch: Option<Batch>,
+    /// Nobody appends to the spool any more: its end is the end.
+    ends: bool,
 }
 
 impl Delivery {
@@ -37,16 +39,22 @@ impl Delivery {
         cells: Arc<ProcessCells>,
         connection: watch::Receiver<Connection>,
     ) -> Self {
-        Self { node, reader, cells, connection, batch: None }
+        Self { node, reader, cells, connection, batch: None, ends: false }
     }
 
-    /// Delivers until the link or the runtime ends.
+    /// Of a spool that a process has left behind.
+    pub(super) fn of_orphan(self) -> Self {
+        Self { ends: true, ..self }
+    }
+
+    /// Delivers until the link or the runtime ends, or the spool of an orphan.
     pub(super) async fn run(mut self) {
         let mut is_failing = false;
         while self.connection.has_changed().is_ok() {
             let Some((back, outcome)) = self.step().await else { return };
             self = back;
             match outcome {
+                Ok(Pause::Empty) if self.ends => return,
                 Ok(Pause::Disconnected) => self.wait(Pause::Disconnected).await,
                 Ok(pause) => {
                     is_failing = false;

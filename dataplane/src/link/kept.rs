@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use penstock_link::State;
 use prost::Message as _;
+use rustix::fs::FlockOperation;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// What control sent. Its key is wiped when it goes.
@@ -56,6 +57,10 @@ impl Kept {
     pub(super) fn save(&self, delivered: &Delivered) -> io::Result<()> {
         let state = Zeroizing::new(delivered.0.encode_to_vec());
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        // An old process that drains and the next one may both be told of a new policy.
+        let lock = self.directory.join(LOCK_FILE);
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
         let (path, fresh) = (self.directory.join(FILE), self.directory.join(FRESH_FILE));
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -80,6 +85,7 @@ pub(super) enum KeptError {
 }
 
 const FILE: &str = "state";
+const LOCK_FILE: &str = "lock";
 const FRESH_FILE: &str = "state.new";
 /// SHA-256.
 const SUM_BYTES: usize = 32;

@@ -15,6 +15,7 @@ mod backoff;
 mod delivery;
 mod installer;
 mod kept;
+mod orphans;
 mod session;
 mod start;
 #[cfg(test)]

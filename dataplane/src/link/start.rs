@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::backoff::Backoff;
 use super::delivery::Delivery;
-use super::installer::{Installer, Request};
+use super::installer::{InForce, Installer, Request};
 use super::kept::Kept;
+use super::orphans::Orphans;
 use super::session::{Node, SessionEnd};
 use crate::audit::SpoolReader;
 use crate::metrics::{ProcessCells, ShardCells};
@@ -42,9 +43,20 @@ pub(crate) struct Settings {
 /// The running link.
 pub(crate) struct Link {
     task: JoinHandle<()>,
+    in_force: watch::Receiver<InForce>,
 }
 
 impl Link {
+    /// Completes when a first policy is in force on every shard; never when the link ends before that.
+    pub(crate) fn serving(&self) -> impl Future<Output = ()> + use<> {
+        let mut in_force = self.in_force.clone();
+        async move {
+            if in_force.wait_for(|in_force| *in_force != InForce::default()).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
     /// Lets go of control. Events that it has not committed stay in the spool.
     pub(crate) fn stop(self) {
         self.task.abort();
@@ -58,10 +70,13 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
     let (installer, in_force) = Installer::new(mailboxes, Kept::new(&state_directory), Arc::clone(&cells));
     let (requests, requested) = mpsc::channel(REQUESTS_MAX);
     let (connection, connected) = watch::channel(None);
+    let orphans = Orphans::new(node.clone(), state_directory, Arc::clone(&cells), connected.clone());
+    runtime.spawn(orphans.run());
     let delivery = Delivery::new(node.clone(), spool, Arc::clone(&cells), connected);
+    let watched = in_force.clone();
     runtime.spawn(tend(Arc::clone(&tickets)));
     let node = Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection, tickets };
-    Link { task: runtime.spawn(run(node, installer, requested, delivery)) }
+    Link { task: runtime.spawn(run(node, installer, requested, delivery)), in_force: watched }
 }
 
 async fn run(node: Node, mut installer: Installer, requested: mpsc::Receiver<Request>, delivery: Delivery) {

@@ -204,6 +204,12 @@ impl Listener {
         Ok(Self { descriptor: Descriptor::new(socket.into()) })
     }
 
+    /// Another handle on the same queue of connections.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        let descriptor = self.descriptor.as_fd().try_clone_to_owned()?;
+        Ok(Self { descriptor: Descriptor::new(descriptor) })
+    }
+
     /// Ends every wait on this listener; they are still to be awaited.
     pub(crate) fn cancel(&self) {
         self.descriptor.cancel();
@@ -241,4 +247,11 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
 
 /// Any port will do: RFC 863.
 const DISCARD_PORT: u16 = 9;
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);

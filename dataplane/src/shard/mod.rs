@@ -8,6 +8,7 @@
 //! | `quota` | how many flows may be open, in all and of one source |
 //! | `pools` | pipes |
 //! | `pinned` | clients that have refused the leaf and may pass |
+//! | `pulse` | that the shard's loop still turns |
 //! | `recent` | what was told lately |
 //! | `clock` | coarse time for deadlines |
 //! | `mailbox` | messages from the link to the shard |
@@ -18,6 +19,7 @@ mod flow_table;
 pub(crate) mod mailbox;
 mod pinned;
 mod pools;
+mod pulse;
 mod quota;
 mod recent;
 mod run;
@@ -25,6 +27,7 @@ mod state;
 
 pub(crate) use clock::Clock;
 pub(crate) use pinned::{PinnedClient, PinnedClients};
+pub(crate) use pulse::Pulse;
 pub(crate) use quota::{OpenFlows, Ticket};
 pub(crate) use run::{Seed, run};
 pub(crate) use state::{Shard, ShardSeed};

@@ -37,7 +37,10 @@ pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
         let drained = Rc::new(Notify::new());
         ring::spawn(reap(Rc::clone(&shard), Rc::clone(&drained)));
         receive(&shard, &listeners, &datagrams, &mailbox).await;
+        // Closed as soon as nothing waits on them: a datagram must not be left to who is not there.
+        drop((listeners, datagrams));
         drained.notified().await;
+        shard.pulse.end();
         Ok(())
     })?
 }
@@ -79,10 +82,17 @@ async fn receive(
     }
 }
 
-/// One of several accepts that wait on the listener.
+/// One of several accepts that wait on a listener. While one is counted the shard has not drained: the kernel may have
+/// given it a connection that must be served.
 pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Listener>) {
+    shard.accepts.set(shard.accepts.get() + 1);
+    take_connections(&shard, entrance, &listener).await;
+    shard.accepts.set(shard.accepts.get() - 1);
+}
+
+async fn take_connections(shard: &Rc<Shard>, entrance: Entrance, listener: &Listener) {
     while !shard.draining.get() {
-        match ring::accept(&listener).await {
+        match ring::accept(listener).await {
             Ok((socket, source)) => {
                 socket.set_nodelay();
                 let Some(installed) = shard.installed() else { continue };
@@ -94,9 +104,12 @@ pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Li
                         continue;
                     }
                 };
+                if shard.draining.get() {
+                    control.drain();
+                }
                 let ticket = shard.quota.enter();
                 let learned = RefCell::new(Learned::default());
-                let flow = Flow { control, entrance, shard: Rc::clone(&shard), installed, learned };
+                let flow = Flow { control, entrance, shard: Rc::clone(shard), installed, learned };
                 ring::spawn(serve(flow, ticket));
             }
             Err(_) if shard.draining.get() => return,
@@ -137,6 +150,7 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
     loop {
         ticks.tick().await;
         let now_ms = shard.clock.tick();
+        shard.pulse.beat();
         shard.flows.reap(now_ms);
         udp::reap(&shard);
         shard.cells.ring_operations_in_flight.set((), ring::in_flight());
@@ -148,7 +162,8 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
         if now_ms >= deadline_ms {
             shard.flows.stop_all(Stop::Draining);
         }
-        if shard.flows.len() == 0 || now_ms >= deadline_ms + limits::DRAIN_GRACE_MS {
+        let is_empty = shard.flows.len() == 0 && shard.accepts.get() == 0;
+        if is_empty || now_ms >= deadline_ms + limits::DRAIN_GRACE_MS {
             drained.notify_one();
             return;
         }

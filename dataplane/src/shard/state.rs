@@ -12,6 +12,7 @@ use super::Clock;
 use super::flow_table::FlowTable;
 use super::pinned::PinnedClients;
 use super::pools::PipePool;
+use super::pulse::Pulse;
 use super::quota::{OpenFlows, Quota};
 use super::recent::Recent;
 use crate::audit::AuditRing;
@@ -35,6 +36,7 @@ pub(crate) struct ShardSeed {
     pub(crate) tls: Arc<TlsShared>,
     pub(crate) auth: Option<Workers>,
     pub(crate) open_flows: OpenFlows,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 /// A shard, as its flows see it.
@@ -63,6 +65,9 @@ pub(crate) struct Shard {
     pub(super) draining: Cell<bool>,
     /// Until when the log need not hear again that nothing can be accepted.
     starvation_told_until_ms: Cell<u64>,
+    /// Accepts that wait on a listener, or have a connection that is no flow yet.
+    pub(super) accepts: Cell<usize>,
+    pub(super) pulse: Arc<Pulse>,
     installed: RefCell<Option<Arc<Installed>>>,
 }
 
@@ -90,6 +95,8 @@ impl Shard {
             clock,
             draining: Cell::new(false),
             starvation_told_until_ms: Cell::new(0),
+            accepts: Cell::new(0),
+            pulse: seed.pulse,
             installed: RefCell::new(None),
         })
     }

@@ -151,6 +151,7 @@ pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, po
         tls: Arc::clone(&bed.shared),
         auth: None,
         open_flows: OpenFlows::default(),
+        pulse: Arc::default(),
     };
     let shard = Rc::new(Shard::new(seed).expect("shard"));
     let snapshot = policy::compile("policy.toml", policy, Some(1), 1).expect("policy");
