@@ -51,3 +51,4 @@ mod transparent_quic;
 mod transparent_redirect;
 mod transparent_script;
 mod transparent_tproxy;
+mod upgrade;

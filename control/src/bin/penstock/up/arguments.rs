@@ -90,7 +90,7 @@ Examples:
   penstock up --state ./state --policy policy.toml --host '*=127.0.0.1:8443' --upstream-ca test-ca.pem
 
 Prints one line of JSON when it serves. SIGTERM or SIGINT lets the flows finish and stops both processes; a second one
-stops them at once.";
+stops them at once. SIGHUP puts the data plane's binary on disk into service without refusing a connection.";
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let document = document::read(&arguments.policy)?;

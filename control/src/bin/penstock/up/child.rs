@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// How to start a daemon.
@@ -17,6 +18,8 @@ pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) config: PathBuf,
     pub(super) log: String,
+    /// Whether it runs its work in a child of its own, which it starts again, and replaces on SIGHUP.
+    pub(super) supervises: bool,
 }
 
 /// A daemon that runs. It ends with this process: it watches the pipe that is its standard input.
@@ -25,15 +28,16 @@ pub(super) struct Child {
     process: tokio::process::Child,
     /// Its standard output, until it is muted.
     lines: Option<Lines<BufReader<ChildStdout>>>,
+    worker: watch::Sender<Option<u32>>,
 }
 
 impl Program {
     /// Finds a daemon beside this program.
-    pub(super) fn beside(name: &'static str, config: PathBuf, log: &str) -> anyhow::Result<Self> {
+    pub(super) fn beside(name: &'static str, config: PathBuf, log: &str, supervises: bool) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("this program's own path cannot be found")?;
         let path = own.with_file_name(name);
         anyhow::ensure!(path.is_file(), "{} is missing; it belongs beside {}", path.display(), own.display());
-        Ok(Self { name, path, config, log: log.to_owned() })
+        Ok(Self { name, path, config, log: log.to_owned(), supervises })
     }
 
     /// Starts it. A process group of its own keeps the terminal's Ctrl-C away from it: stopping has an order.
@@ -42,6 +46,7 @@ impl Program {
             .arg("--config")
             .arg(&self.config)
             .args(["--log", &self.log, "--exit-with-parent"])
+            .args(self.supervises.then_some("--supervise"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
@@ -49,7 +54,8 @@ impl Program {
             .spawn()
             .with_context(|| self.path.display().to_string())?;
         let lines = process.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-        Ok(Child { name: self.name, process, lines })
+        let worker = watch::Sender::new(process.id());
+        Ok(Child { name: self.name, process, lines, worker })
     }
 }
 
@@ -72,15 +78,27 @@ impl Child {
             bail!("{} did not start ({status}); its log above says why", self.name);
         };
         self.lines = Some(lines);
+        self.worker.send_if_modified(|pid| note(&line, pid));
         self.mute();
         serde_json::from_str(&line).with_context(|| format!("{} printed {line:?}, which is no JSON", self.name))
     }
 
-    /// Drains and drops what the daemon prints from now on, so that it never blocks on a full pipe.
+    /// Reads what the daemon prints from now on, so that it never blocks on a full pipe: the process ids of those that serve
+    /// for it.
     pub(super) fn mute(&mut self) {
         if let Some(mut lines) = self.lines.take() {
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            let worker = self.worker.clone();
+            tokio::spawn(async move {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    worker.send_if_modified(|pid| note(&line, pid));
+                }
+            });
         }
+    }
+
+    /// The process that serves: this daemon's own, or the one that it supervises.
+    pub(super) fn worker(&self) -> watch::Receiver<Option<u32>> {
+        self.worker.subscribe()
     }
 
     /// Completes when the process has ended. May be dropped and called again.
@@ -93,8 +111,17 @@ impl Child {
 
     /// Asks it to finish what it does and end.
     pub(super) fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks it to run what is on disk now.
+    pub(super) fn ask_to_upgrade(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let Some(pid) = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
-        if let Err(error) = kill_process(pid, Signal::TERM) {
+        if let Err(error) = kill_process(pid, signal) {
             tracing::warn!(%error, "{} cannot be signalled", self.name);
         }
     }
@@ -105,6 +132,12 @@ impl Child {
             tracing::warn!(%error, "{} cannot be killed", self.name);
         }
     }
+}
+
+/// Takes the process id out of a line; whether it is another one than before.
+fn note(line: &str, pid: &mut Option<u32>) -> bool {
+    let said = serde_json::from_str::<Value>(line).ok().and_then(|line| line.get("pid")?.as_u64()?.try_into().ok());
+    said.is_some_and(|said| pid.replace(said) != Some(said))
 }
 
 /// Puts the pipe back, also when the wait is given up half-way.

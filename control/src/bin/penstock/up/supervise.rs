@@ -1,4 +1,5 @@
-//! Starts both daemons in order, restarts one that dies, stops both in order.
+//! Starts both daemons in order, restarts one that dies, stops both in order. The data plane has a supervisor of its own
+//! below this one, which keeps its sockets open meanwhile; SIGHUP is passed on to it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use penstock_core::limits::DRAIN_DEADLINE_MS;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::child::{Child, Program};
@@ -40,31 +42,36 @@ struct Ready {
     pids: Pids,
 }
 
-/// The signals that stop the appliance.
-struct Stop {
+/// The signals that stop the appliance, and the one that upgrades it.
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    upgrade: Signal,
 }
 
 /// Runs the appliance until it is told to stop.
 pub(super) async fn run(mut plan: Plan) -> anyhow::Result<()> {
-    let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        upgrade: signal(SignalKind::hangup())?,
+    };
     plan.write()?;
-    let mut control = Slot::new(Program::beside("penstock-control", plan.control_file(), &plan.log)?);
-    let mut dataplane = Slot::new(Program::beside("penstock-dataplane", plan.dataplane_file(), &plan.log)?);
+    let mut control = Slot::new(Program::beside("penstock-control", plan.control_file(), &plan.log, false)?);
+    let mut dataplane = Slot::new(Program::beside("penstock-dataplane", plan.dataplane_file(), &plan.log, true)?);
     let started = tokio::select! {
         started = start(&mut plan, &mut control, &mut dataplane) => Some(started),
-        () = stop.requested() => None,
+        () = signals.stop_requested() => None,
     };
     let result = match started {
-        Some(Ok(())) => watch(&plan, &mut control, &mut dataplane, &mut stop).await,
+        Some(Ok(())) => watch(&plan, &mut control, &mut dataplane, &mut signals).await,
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
     tokio::select! {
         () = take_down(&mut control, &mut dataplane) => {}
         // Twice means now.
-        () = stop.requested() => {
+        () = signals.stop_requested() => {
             dataplane.kill().await;
             control.kill().await;
         }
@@ -100,15 +107,20 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
 }
 
 /// Restarts whatever dies, until a signal comes.
-async fn watch(plan: &Plan, control: &mut Slot, dataplane: &mut Slot, stop: &mut Stop) -> anyhow::Result<()> {
+async fn watch(plan: &Plan, control: &mut Slot, dataplane: &mut Slot, signals: &mut Signals) -> anyhow::Result<()> {
     loop {
+        let mut worker = dataplane.child.as_ref().map(Child::worker);
         tokio::select! {
-            () = stop.requested() => {
-                tracing::info!("stopping");
-                return Ok(());
-            }
+            signal = signals.next() => match signal {
+                Asked::Stop => {
+                    tracing::info!("stopping");
+                    return Ok(());
+                }
+                Asked::Upgrade => dataplane.upgrade(),
+            },
             () = control.turn() => {}
             () = dataplane.turn() => {}
+            () = changed(&mut worker) => {}
         }
         plan.write_pids(Pids { control: control.pid(), dataplane: dataplane.pid() })?;
     }
@@ -120,6 +132,14 @@ async fn take_down(control: &mut Slot, dataplane: &mut Slot) {
     control.stop(STOP_PATIENCE).await;
 }
 
+/// Completes when another process serves; never while there is none.
+async fn changed(worker: &mut Option<watch::Receiver<Option<u32>>>) {
+    let Some(worker) = worker else { return std::future::pending().await };
+    if worker.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 impl Slot {
     fn new(program: Program) -> Self {
         let now = Instant::now();
@@ -127,7 +147,14 @@ impl Slot {
     }
 
     fn pid(&self) -> Option<u32> {
-        self.child.as_ref().and_then(Child::pid)
+        self.child.as_ref().and_then(|child| *child.worker().borrow())
+    }
+
+    fn upgrade(&self) {
+        if let Some(child) = &self.child {
+            tracing::info!("upgrading {}", self.program.name);
+            child.ask_to_upgrade();
+        }
     }
 
     /// The first start must succeed: answers what the daemon says of itself.
@@ -201,8 +228,22 @@ impl Slot {
     }
 }
 
-impl Stop {
-    async fn requested(&mut self) {
+/// What a signal asks for.
+enum Asked {
+    Stop,
+    Upgrade,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.upgrade.recv() => Asked::Upgrade,
+        }
+    }
+
+    async fn stop_requested(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
