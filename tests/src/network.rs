@@ -171,6 +171,9 @@ impl Network {
             // Nobody answers there, at once.
             fs::write(self.folder(place).join("resolv.conf"), "nameserver 127.0.0.1\n").unwrap();
             ip(&["-n", &self.namespace(place), "link", "set", "lo", "up"]);
+            // Addresses are there at once, without a look for duplicates, also those that the kernel gives a device by
+            // itself: one that turns up a second later is a change of the network to a browser, which gives up its page.
+            self.must(place, "sh", &["-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad"]);
         }
         ip(&["-n", &inside, "link", "add", "eth0", "type", "veth", "peer", "name", "in0", "netns", &gate]);
         ip(&["-n", &outside, "link", "add", "eth0", "type", "veth", "peer", "name", "out0", "netns", &gate]);
@@ -183,9 +186,7 @@ impl Network {
         for (namespace, device, addresses) in sides {
             for address in addresses {
                 let net = if address.is_ipv4() { format!("{address}/24") } else { format!("{address}/64") };
-                // Addresses are there at once, without a look for duplicates.
-                let nodad = if address.is_ipv6() { &["nodad"][..] } else { &[] };
-                ip(&[&["-n", namespace, "addr", "add", &net, "dev", device], nodad].concat());
+                ip(&["-n", namespace, "addr", "add", &net, "dev", device]);
             }
             ip(&["-n", namespace, "link", "set", device, "up"]);
         }
