@@ -62,8 +62,8 @@ pub enum QuestionError {
 }
 
 impl Question {
-    /// Asks the snapshot.
-    pub fn answer(&self, snapshot: &Snapshot) -> Result<Explanation, QuestionError> {
+    /// Asks the snapshot, about a flow at that moment (Unix time, milliseconds).
+    pub fn answer(&self, snapshot: &Snapshot, unix_ms: u64) -> Result<Explanation, QuestionError> {
         if self.sni.is_none() && self.destination.is_none() && self.destination_host.is_none() {
             return Err(QuestionError::Empty);
         }
@@ -78,6 +78,7 @@ impl Question {
             destination: self.destination,
             destination_hosts: destination_host.as_slice(),
             ech: self.ech,
+            unix_ms: Some(unix_ms),
             ..FlowFacts::of(self.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
         };
         let explanation = explain(snapshot, &facts);

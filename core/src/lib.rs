@@ -44,6 +44,7 @@ pub mod http2;
 pub mod limits;
 pub mod metrics;
 pub mod mint;
+pub mod moment;
 pub mod policy;
 pub mod proxy;
 pub mod quic;

@@ -181,6 +181,8 @@ pub const POLICY_NAMED_NETWORKS_MAX: usize = 65_536;
 pub const POLICY_PAC_GROUPS_MAX: usize = 64;
 /// Bypasses for pinned clients in a policy.
 pub const POLICY_BYPASSES_MAX: usize = 256;
+/// Exceptions in a policy: those of a host are tried one after the other for each flow to it.
+pub const POLICY_EXCEPTIONS_MAX: usize = 256;
 /// Longest time for which a bypass passes a client that has refused the minted leaf.
 pub const BYPASS_SECONDS_MAX: u32 = 7 * 86_400;
 /// Clients that a process passes at the same time because they have refused the minted leaf; beyond, they stay refused.

@@ -73,8 +73,9 @@ downstream = "boring"
     assert_eq!(engines(&idle, "www.example.com"), RUSTLS);
     let said: Vec<String> = idle.warnings().iter().map(ToString::to_string).collect();
     let line = format!("{EXAMPLE}\n").lines().count() + 2;
-    let expected =
-        format!("p:{line}:10: warning: no restriction inspects \"www.example.com\": its engine is never used");
+    let expected = format!(
+        "p:{line}:10: warning: no restriction inspects \"www.example.com\": its engine is never used [unused]\n    help: remove the host from the engine, or inspect it"
+    );
     assert!(said.contains(&expected), "{expected} is not among {said:#?}");
 }
 

@@ -166,8 +166,13 @@ fn the_snapshot_tells_what_the_daemons_ask() {
     for host in ["login.live.com", "*.google.com", "login.microsoftonline.com", "claude.ai", "*.anthropic.com"] {
         assert!(hosts.contains(&host), "{host}");
     }
-    // The pinned ChatGPT applications can walk around the restriction: one warning says so.
+    // The pinned ChatGPT applications can walk around the restriction, and nobody has a bank under .example.
     let warnings: Vec<_> = snapshot.warnings().iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
     assert!(warnings[0].starts_with("example.toml:20:8: warning: restriction \"chatgpt\""), "{}", warnings[0]);
+    assert!(
+        warnings[1].starts_with("example.toml:50:18: warning: \"*.bank.example\" looks invented"),
+        "{}",
+        warnings[1]
+    );
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::router::Admin;
+use crate::audit::moment;
 use crate::explain::{Question, QuestionError};
 use crate::publish::{Acknowledgement, Proposal, Published, check as check_policy};
 use crate::store::RevisionSource;
@@ -113,7 +114,7 @@ pub(super) fn published(published: Published) -> Response {
         epoch: active.epoch(),
         digest: active.revision.digest.clone(),
         nodes,
-        warnings: active.snapshot.warnings().to_vec(),
+        warnings: active.snapshot.findings(moment::now_ms()),
     };
     let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, [(header::ETAG, format!("\"{}\"", view.epoch))], Json(view)).into_response()
@@ -126,7 +127,7 @@ pub(super) async fn check(
 ) -> Result<Response, Problem> {
     let file = query.file.unwrap_or_else(|| DOCUMENT_NAME.to_owned());
     let snapshot = check_policy(file, document(&headers, &body)?, None).await?;
-    let (digest, warnings) = (snapshot.digest().to_string(), snapshot.warnings().to_vec());
+    let (digest, warnings) = (snapshot.digest().to_string(), snapshot.findings(moment::now_ms()));
     Ok(Json(CheckedView { valid: true, digest, warnings }).into_response())
 }
 
@@ -139,11 +140,11 @@ pub(super) async fn explain(
     let explanation = match question.policy.take() {
         Some(text) => {
             let snapshot = check_policy(DOCUMENT_NAME.to_owned(), text, None).await?;
-            question.answer(&snapshot).map_err(wrong)?
+            question.answer(&snapshot, moment::now_ms()).map_err(wrong)?
         }
         None => {
             let active = admin.publisher.active().ok_or_else(|| Problem::not_found("no policy is in force"))?;
-            question.answer(&active.snapshot).map_err(wrong)?
+            question.answer(&active.snapshot, moment::now_ms()).map_err(wrong)?
         }
     };
     Ok(Json(explanation).into_response())

@@ -1,4 +1,5 @@
-//! Header names that circulate in generated code and documents and that no vendor ever documented.
+//! Header names that circulate in generated code and documents and that no vendor ever documented, and domains that are
+//! reserved for examples.
 //!
 //! An operator who writes one believes in a restriction that is not there, so the policy refuses them.
 
@@ -14,4 +15,13 @@ const INVENTED: &[(&str, &str)] = &[
 /// What is wrong with `name`, when it is one of the invented ones.
 pub fn invented_header(name: &str) -> Option<&'static str> {
     INVENTED.iter().find(|(invented, _)| fold_equal(invented.as_bytes(), name.as_bytes())).map(|(_, truth)| *truth)
+}
+
+/// Top-level domains that are reserved for examples and tests (RFC 2606 section 2).
+const RESERVED: [&str; 3] = ["example", "invalid", "test"];
+
+/// The reserved domain that a lower-case `name` stands under, when it does.
+pub fn reserved_domain(name: &str) -> Option<&'static str> {
+    let (_, last) = name.rsplit_once('.')?;
+    RESERVED.iter().copied().find(|reserved| *reserved == last)
 }

@@ -21,5 +21,5 @@ pub use connector::{
 pub use denial::{DenialCode, DenialScanner};
 pub use header_name::StripNames;
 pub use id::ConnectorId;
-pub use invented::invented_header;
+pub use invented::{invented_header, reserved_domain};
 pub use suffix::is_public_suffix;

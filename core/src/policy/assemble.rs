@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 
 use super::compile::Plan;
 use super::engine::EngineTable;
+use super::exception::Relief;
 use super::header_edit::SetHeader;
 use super::host_rule;
-use super::index::{HostIndex, HostMarks};
+use super::index::{HostIndex, HostMarks, InspectedNumber};
 use super::pattern::HostPattern;
 use super::profile::ProfilePlan;
 use super::restriction::Restriction;
@@ -21,7 +22,8 @@ use crate::catalogue::{ConnectorId, StripNames, never_inspect};
 pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
     let patterns = inspected_patterns(&plan);
     let names = Arc::new(StripNames::new(supplied_names(&plan.restrictions)));
-    let profiles = plan.profiles.iter().map(|profile| build_profile(profile, &plan.restrictions, &patterns, &names));
+    let builder = Builder { plan: &plan, patterns: &patterns, names: &names };
+    let profiles = plan.profiles.iter().map(|profile| builder.profile(profile)).collect();
 
     let always_excluded = host_rule::patterns(never_inspect().map(|note| note.host));
     let excluded = always_excluded.iter().map(|pattern| (pattern, HostMarks::EXCLUDED));
@@ -30,7 +32,7 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
     let steered = patterns.iter().copied().chain(plan.denied.iter().map(|rule| &rule.value)).cloned().collect();
     Snapshot {
         stamp,
-        profiles: profiles.collect(),
+        profiles,
         hosts: HostIndex::new(seed, excluded.chain(inspected).chain(listed)),
         inspected_hosts: patterns.iter().map(|pattern| pattern.to_string().into()).collect(),
         no_edit: Arc::new(HeaderEdit::with_names(names, Mode::Off, &[], Vec::new())),
@@ -43,6 +45,7 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
         evasion: plan.evasion,
         sites: plan.sites,
         users: plan.users,
+        exceptions: plan.exceptions,
     }
 }
 
@@ -71,34 +74,66 @@ fn supplied_names<'plan>(restrictions: &'plan [Restriction<'_>]) -> impl Iterato
     })
 }
 
-/// A pattern stands for all wider ones: a name under it gets the headers of every restriction that covers it.
-fn build_profile(
-    plan: &ProfilePlan<'_>,
-    restrictions: &[Restriction<'_>],
-    patterns: &[&HostPattern],
-    names: &Arc<StripNames>,
-) -> Profile {
-    let name: Arc<str> = plan.name.value.into();
-    let mut built: Vec<(Vec<usize>, Arc<HeaderEdit>)> = Vec::new();
-    let edits = patterns.iter().map(|pattern| {
+/// What profiles are built from.
+struct Builder<'plan> {
+    plan: &'plan Plan<'plan>,
+    /// In the order of their numbers.
+    patterns: &'plan [&'plan HostPattern],
+    names: &'plan Arc<StripNames>,
+}
+
+/// The edits of one profile, each once.
+type Built = Vec<(Vec<usize>, Arc<HeaderEdit>)>;
+
+impl Builder<'_> {
+    fn profile(&self, plan: &ProfilePlan<'_>) -> Profile {
+        let restrictions = &self.plan.restrictions;
+        let name: Arc<str> = plan.name.value.into();
+        let mut built: Built = Vec::new();
+        let mut edit = |set: &[usize]| match built.iter().find(|(known, _)| known == set) {
+            Some((_, edit)) => Arc::clone(edit),
+            None => {
+                let edit = Arc::new(build_edit(plan.mode, set, restrictions, self.names).of_profile(&name));
+                built.push((set.to_vec(), Arc::clone(&edit)));
+                edit
+            }
+        };
+        let sets: Vec<Vec<usize>> = self.patterns.iter().map(|pattern| self.covering(plan, pattern)).collect();
+        let mut edits: Vec<_> = sets.iter().map(|set| (!set.is_empty()).then(|| edit(set))).collect();
+        let mut left: Vec<(Vec<usize>, usize)> = Vec::new();
+        let mut reliefs = Vec::new();
+        for (place, set) in sets.iter().enumerate() {
+            for (exception, lifted) in self.plan.exceptions.iter().enumerate() {
+                let rest: Vec<usize> =
+                    set.iter().copied().filter(|index| !lifted.restrictions.contains(index)).collect();
+                if rest.len() == set.len() {
+                    continue;
+                }
+                let known = left.iter().find(|(known, _)| *known == rest).map(|(_, place)| *place);
+                let instead = (!rest.is_empty()).then(|| known.unwrap_or(edits.len()));
+                if let Some(new) = instead.filter(|_| known.is_none()) {
+                    edits.push(Some(edit(&rest)));
+                    left.push((rest, new));
+                }
+                // Were there ever more sets than numbers, the restriction would stay.
+                match instead.map(InspectedNumber::of_place) {
+                    Some(None) => {}
+                    numbered => reliefs.push(Relief { place, exception, instead: numbered.flatten() }),
+                }
+            }
+        }
+        let no_edit = Arc::new(build_edit(plan.mode, &[], restrictions, self.names).of_profile(&name));
+        Profile { name, mode: plan.mode, edits, reliefs, no_edit }
+    }
+
+    /// A pattern stands for all wider ones: a name under it gets the headers of every restriction that covers it.
+    fn covering(&self, plan: &ProfilePlan<'_>, pattern: &HostPattern) -> Vec<usize> {
         let covers = |index: &usize| {
-            let hosts = restrictions.get(*index).map_or(&[][..], |restriction| &restriction.hosts);
+            let hosts = self.plan.restrictions.get(*index).map_or(&[][..], |restriction| &restriction.hosts);
             hosts.iter().any(|host| host.covers(pattern))
         };
-        let set: Vec<usize> = plan.restrictions.iter().copied().filter(covers).collect();
-        if set.is_empty() {
-            return None;
-        }
-        if let Some((_, edit)) = built.iter().find(|(known, _)| *known == set) {
-            return Some(Arc::clone(edit));
-        }
-        let edit = Arc::new(build_edit(plan.mode, &set, restrictions, names).of_profile(&name));
-        built.push((set, Arc::clone(&edit)));
-        Some(edit)
-    });
-    let edits = edits.collect();
-    let no_edit = Arc::new(build_edit(plan.mode, &[], restrictions, names).of_profile(&name));
-    Profile { name, mode: plan.mode, edits, no_edit }
+        plan.restrictions.iter().copied().filter(covers).collect()
+    }
 }
 
 fn build_edit(mode: Mode, set: &[usize], restrictions: &[Restriction<'_>], names: &Arc<StripNames>) -> HeaderEdit {

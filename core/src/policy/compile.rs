@@ -13,6 +13,7 @@ use super::connect::{ConnectRule, read_ports};
 use super::document::{Document, Placed, Section};
 use super::engine::EngineRule;
 use super::evasion::Evasion;
+use super::exception::Exception;
 use super::findings::Findings;
 use super::host_rule;
 use super::lint;
@@ -23,11 +24,11 @@ use super::plain::PlainHttp;
 use super::profile::{ProfilePlan, read_assignment};
 use super::restriction::Restriction;
 use super::snapshot::{Assignment, Defaults, Stamp};
-use super::{Diagnostic, Snapshot, Verdict};
+use super::{Diagnostic, FindingCode, Snapshot, Verdict};
 use crate::limits::{
     POLICY_ASSIGNMENTS_MAX, POLICY_BYPASSES_MAX, POLICY_CONNECT_RULES_MAX, POLICY_DOCUMENT_BYTES_MAX,
-    POLICY_ENGINE_HOSTS_MAX, POLICY_INNER_WILDCARDS_MAX, POLICY_INSPECTED_HOSTS_MAX, POLICY_PAC_GROUPS_MAX,
-    POLICY_PROFILES_MAX, POLICY_RESTRICTIONS_MAX,
+    POLICY_ENGINE_HOSTS_MAX, POLICY_EXCEPTIONS_MAX, POLICY_INNER_WILDCARDS_MAX, POLICY_INSPECTED_HOSTS_MAX,
+    POLICY_PAC_GROUPS_MAX, POLICY_PROFILES_MAX, POLICY_RESTRICTIONS_MAX,
 };
 
 /// Compiles `text`. `file` names it in diagnostics; `seed` keeps clients from guessing where names fall in the table.
@@ -44,11 +45,11 @@ pub fn compile(file: &str, text: &str, epoch: Option<u64>, seed: u64) -> Result<
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         for error in errors {
-            findings.error(error.span().map_or(0, |span| span.start), error.message());
+            findings.error(error.span().map_or(0, |span| span.start), error.message()).code(FindingCode::Syntax);
         }
         return Err(findings.into_diagnostics(file, text));
     }
-    let document = Document::read(root.get_ref(), &mut findings);
+    let document = Document::read(text, root.get_ref(), &mut findings);
     let plan = Plan::read(&document, &mut findings);
     lint::check(&plan, &document, &mut findings);
     let has_errors = findings.has_errors();
@@ -60,7 +61,8 @@ pub fn compile(file: &str, text: &str, epoch: Option<u64>, seed: u64) -> Result<
         let _ = write!(hex, "{byte:02x}");
         hex
     });
-    Ok(assemble(plan, seed, Stamp { epoch, digest, warnings: diagnostics }))
+    let expiries = Exception::expiries(&plan.exceptions, file, text);
+    Ok(assemble(plan, seed, Stamp { epoch, digest, warnings: diagnostics, expiries }))
 }
 
 /// The document, checked: what the snapshot is assembled from.
@@ -79,6 +81,7 @@ pub(super) struct Plan<'doc> {
     pub(super) evasion: Evasion,
     pub(super) sites: NamedNetworks,
     pub(super) users: NamedNetworks,
+    pub(super) exceptions: Vec<Exception>,
 }
 
 impl<'doc> Plan<'doc> {
@@ -104,6 +107,8 @@ impl<'doc> Plan<'doc> {
         let pac = Pac::read(document.pac.as_ref(), findings);
         let plain_http = PlainHttp::read(document.plain_http.as_ref(), findings);
         let evasion = Evasion::read(document, findings);
+        let read = |section| Exception::read(section, &restrictions, findings);
+        let exceptions = document.exceptions.iter().filter_map(read).collect();
         let plan = Self {
             restrictions,
             profiles,
@@ -118,6 +123,7 @@ impl<'doc> Plan<'doc> {
             evasion,
             sites,
             users,
+            exceptions,
         };
         plan.check_limits(document, findings);
         plan
@@ -135,6 +141,7 @@ impl<'doc> Plan<'doc> {
             ("hosts of engines", hosts_of_engines, POLICY_ENGINE_HOSTS_MAX),
             ("[[connect]] rules", document.connects.len(), POLICY_CONNECT_RULES_MAX),
             ("[[pac.group]] groups", self.pac.groups.len(), POLICY_PAC_GROUPS_MAX),
+            ("exceptions", document.exceptions.len(), POLICY_EXCEPTIONS_MAX),
             ("bypasses", document.bypasses.len(), POLICY_BYPASSES_MAX),
             ("hosts to inspect", inspected, POLICY_INSPECTED_HOSTS_MAX),
             ("rules with a wildcard inside a name", inner, POLICY_INNER_WILDCARDS_MAX),

@@ -39,6 +39,8 @@ pub struct FlowFacts<'facts> {
     pub tls: bool,
     /// Whether that offers Encrypted ClientHello, or seems to: GREASE looks the same (RFC 9849 section 6.2).
     pub ech: bool,
+    /// Unix time in milliseconds. Without it no `[[exception]]` counts.
+    pub unix_ms: Option<u64>,
 }
 
 impl FlowFacts<'_> {
@@ -55,6 +57,7 @@ impl FlowFacts<'_> {
             destination_hosts: &[],
             tls: true,
             ech: false,
+            unix_ms: None,
         }
     }
 }
@@ -120,10 +123,10 @@ impl Snapshot {
         if profile.mode == Mode::Off {
             return self.outcome(Verdict::Pass, Reason::ModeOff, Some(profile));
         }
-        let sni = facts.sni.map(|name| self.hosts.find(name.as_str()));
+        let sni = facts.sni.map(|name| self.marks_for(name.as_str(), facts, profile));
         let authority = match (facts.authority, facts.sni) {
             (Some(authority), Some(sni)) if authority == sni => None,
-            (Some(authority), _) => Some(self.hosts.find(authority.as_str())),
+            (Some(authority), _) => Some(self.marks_for(authority.as_str(), facts, profile)),
             (None, _) => None,
         };
         if [sni, authority].into_iter().flatten().any(|marks| marks.denied) {
@@ -176,7 +179,9 @@ impl Snapshot {
         profile: &Profile,
     ) -> Decision {
         if excluded {
-            return self.outcome(Verdict::Pass, Reason::Excluded, Some(profile));
+            let lifted = facts.sni.is_some_and(|name| marks.excluded && !self.hosts.find(name.as_str()).excluded);
+            let reason = if lifted { Reason::Exception } else { Reason::Excluded };
+            return self.outcome(Verdict::Pass, reason, Some(profile));
         }
         let Some(edit) = profile.edit_for(marks) else {
             return match self.evasion.connector_addresses {

@@ -6,6 +6,7 @@ use core::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::FindingCode;
 use crate::labelled;
 
 labelled! {
@@ -24,7 +25,7 @@ impl Serialize for Severity {
     }
 }
 
-/// One finding. Prints as `file:line:column: severity: message`, and the help on a line of its own.
+/// One finding. Prints as `file:line:column: severity: message [code]`, and the help on a line of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// Name of the document, as the caller gave it.
@@ -35,6 +36,8 @@ pub struct Diagnostic {
     pub column: usize,
     /// How bad it is.
     pub severity: Severity,
+    /// What kind of finding it is.
+    pub code: FindingCode,
     /// What is wrong and why.
     pub message: String,
     /// What to write instead, where that is known.
@@ -44,8 +47,8 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, column, severity, message, help } = self;
-        write!(f, "{file}:{line}:{column}: {severity}: {message}")?;
+        let Self { file, line, column, severity, code, message, help } = self;
+        write!(f, "{file}:{line}:{column}: {severity}: {message} [{code}]")?;
         match help {
             Some(help) => write!(f, "\n    help: {help}"),
             None => Ok(()),

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::FindingCode;
 use super::findings::Findings;
 use super::suggest::did_you_mean;
 
@@ -37,6 +38,7 @@ pub(super) struct Document<'doc> {
     pub(super) bypasses: Vec<Section<'doc>>,
     pub(super) sites: Vec<Section<'doc>>,
     pub(super) users: Vec<Section<'doc>>,
+    pub(super) exceptions: Vec<Section<'doc>>,
 }
 
 /// One table of the document.
@@ -47,9 +49,11 @@ pub(super) struct Section<'doc> {
     /// What it is called in messages: `[[restriction]]`.
     title: &'static str,
     table: &'doc DeTable<'doc>,
+    /// The whole document.
+    source: &'doc str,
 }
 
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "restriction",
     "profile",
     "assignment",
@@ -65,12 +69,15 @@ const SECTIONS: [&str; 15] = [
     "bypass",
     "site",
     "user",
+    "exception",
 ];
 
 impl<'doc> Document<'doc> {
-    /// Sorts the top-level keys of `root` into sections.
-    pub(super) fn read(root: &'doc DeTable<'doc>, findings: &mut Findings) -> Self {
+    /// Sorts the top-level keys of `root`, which was read from `text`, into sections.
+    pub(super) fn read(text: &'doc str, root: &'doc DeTable<'doc>, findings: &mut Findings) -> Self {
         let mut document = Self::default();
+        let sections = |at, title, value, findings: &mut Findings| sections(text, at, title, value, findings);
+        let section = |at, title, value, findings: &mut Findings| section(text, at, title, value, findings);
         for (key, value) in root {
             let at = key.span().start;
             match key.get_ref().as_ref() {
@@ -85,13 +92,15 @@ impl<'doc> Document<'doc> {
                 "bypass" => document.bypasses = sections(at, "[[bypass]]", value, findings),
                 "site" => document.sites = sections(at, "[[site]]", value, findings),
                 "user" => document.users = sections(at, "[[user]]", value, findings),
+                "exception" => document.exceptions = sections(at, "[[exception]]", value, findings),
                 "defaults" => document.defaults = section(at, "[defaults]", value, findings),
                 "connect" => document.connects = sections(at, "[[connect]]", value, findings),
                 "pac" => document.pac = section(at, "[pac]", value, findings),
                 "plain_http" => document.plain_http = section(at, "[plain_http]", value, findings),
-                other => {
-                    findings.error(at, format!("unknown section \"{other}\"")).help_if(did_you_mean(other, SECTIONS))
-                }
+                other => findings
+                    .error(at, format!("unknown section \"{other}\""))
+                    .code(FindingCode::Unknown)
+                    .help_if(did_you_mean(other, SECTIONS)),
             }
         }
         document
@@ -111,6 +120,7 @@ impl<'doc> Section<'doc> {
                 let list = known.join(", ");
                 findings
                     .error(key.span().start, format!("{whose} has no key \"{word}\""))
+                    .code(FindingCode::Unknown)
                     .help(did_you_mean(word, known.iter().copied()).unwrap_or_else(|| format!("it has {list}")));
             }
         }
@@ -158,6 +168,19 @@ impl<'doc> Section<'doc> {
         Some(elements.iter().filter_map(read).collect())
     }
 
+    /// A moment as TOML or as a string writes it.
+    pub(super) fn moment(&self, key: &str, findings: &mut Findings) -> Option<Placed<&'doc str>> {
+        let value = self.find(key)?;
+        let text = match value.get_ref() {
+            DeValue::Datetime(_) => self.source.get(value.span()),
+            other => other.as_str(),
+        };
+        if text.is_none() {
+            self.wrong_type(key, "a date, or a date and time", value, findings);
+        }
+        text.map(|text| Placed { at: value.span().start, value: text })
+    }
+
     /// An array of strings; what is none of them is reported and left out.
     pub(super) fn strings(&self, key: &str, findings: &mut Findings) -> Option<Placed<Vec<Placed<&'doc str>>>> {
         let elements = self.elements(key, "strings", findings)?;
@@ -171,7 +194,9 @@ impl<'doc> Section<'doc> {
 
     /// The tables of an array of tables within this one.
     pub(super) fn tables(&self, key: &str, title: &'static str, findings: &mut Findings) -> Vec<Self> {
-        self.find(key).map(|value| sections(value.span().start, title, value, findings)).unwrap_or_default()
+        self.find(key)
+            .map(|value| sections(self.source, value.span().start, title, value, findings))
+            .unwrap_or_default()
     }
 
     /// Where the value of `key` stands; where the section does when there is none.
@@ -240,6 +265,7 @@ fn integer(value: &Spanned<DeValue<'_>>) -> Option<Placed<i64>> {
 
 /// The tables of an array of tables.
 fn sections<'doc>(
+    source: &'doc str,
     at: usize,
     title: &'static str,
     value: &'doc Spanned<DeValue<'doc>>,
@@ -249,10 +275,11 @@ fn sections<'doc>(
         findings.error(at, format!("must be written as {title}, once for each"));
         return Vec::new();
     };
-    elements.iter().filter_map(|element| section(element.span().start, title, element, findings)).collect()
+    elements.iter().filter_map(|element| section(source, element.span().start, title, element, findings)).collect()
 }
 
 fn section<'doc>(
+    source: &'doc str,
     at: usize,
     title: &'static str,
     value: &'doc Spanned<DeValue<'doc>>,
@@ -262,5 +289,5 @@ fn section<'doc>(
     if table.is_none() {
         findings.error(at, format!("must be a table: {title}"));
     }
-    table.map(|table| Section { at, title, table })
+    table.map(|table| Section { at, title, table, source })
 }

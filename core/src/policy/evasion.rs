@@ -48,15 +48,17 @@ pub(super) struct Evasion {
     /// Lower-case, sorted: the catalogue's and the document's.
     ech_public_names: Vec<Box<str>>,
     pub(super) connector_addresses: AddressMode,
-    bypasses: Vec<Bypass>,
+    pub(super) bypasses: Vec<Bypass>,
 }
 
 /// Clients that may go uninspected for a while once they have refused the minted leaf.
 #[derive(Debug)]
-struct Bypass {
+pub(super) struct Bypass {
+    /// Where it stands in the document.
+    pub(super) at: usize,
     sources: SourceSet,
     ja4: Vec<Box<str>>,
-    hosts: Vec<HostPattern>,
+    pub(super) hosts: Vec<HostPattern>,
     seconds: u32,
 }
 
@@ -170,7 +172,7 @@ impl Bypass {
             Some(text) => read_span(text, findings),
             None => Some(SECONDS_DEFAULT),
         };
-        Some(Self { sources: sources?, ja4, hosts, seconds: seconds? })
+        Some(Self { at: section.at, sources: sources?, ja4, hosts, seconds: seconds? })
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::header_edit::SetHeader;
-use super::{Engines, FlowFacts, Mode, ShownEngines, Snapshot, Verdict, destination};
+use super::{Engines, FlowFacts, Mode, ShownEngines, ShownException, Snapshot, Verdict, destination};
 
 /// A decision as it is shown. The keys are a contract with scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,9 @@ pub struct Explanation {
     /// Why the destination, where one was given, is not dialled even so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_refused: Option<&'static str>,
+    /// The `[[exception]]` that lifts restrictions of the host for this flow, now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ShownException>,
     /// For how long the client, whose fingerprint was given, is passed once it has refused the minted leaf.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bypass_seconds: Option<u32>,
@@ -79,6 +82,7 @@ pub fn explain(snapshot: &Snapshot, facts: &FlowFacts<'_>) -> Explanation {
         would_set: decision.edit.would_set().to_vec(),
         would_strip: if in_mode(Mode::ReportOnly) { names() } else { Vec::new() },
         engines: (decision.engines != Engines::default()).then(|| decision.engines.into()),
+        exception: facts.sni.and_then(|name| snapshot.exception_for(name.as_str(), facts)).cloned(),
         bypass_seconds: None,
         destination_refused: facts.destination.and_then(destination::check).map(|forbidden| forbidden.label()),
     }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Diagnostic, Severity};
+use super::{Diagnostic, FindingCode, Severity};
 use crate::limits::POLICY_FINDINGS_MAX;
 
 /// What was found so far.
@@ -25,11 +25,22 @@ pub(super) struct Finding {
     /// Byte offset in the document.
     at: usize,
     severity: Severity,
+    code: FindingCode,
     message: String,
     help: Option<String>,
 }
 
 impl Finding {
+    const fn new(at: usize, severity: Severity, code: FindingCode, message: String) -> Self {
+        Self { at, severity, code, message, help: None }
+    }
+
+    /// Says what kind it is.
+    pub(super) const fn code(&mut self, code: FindingCode) -> &mut Self {
+        self.code = code;
+        self
+    }
+
     /// Adds what to write instead.
     pub(super) fn help(&mut self, help: impl Into<String>) {
         self.help = Some(help.into());
@@ -43,11 +54,11 @@ impl Finding {
 
 impl Findings {
     pub(super) fn error(&mut self, at: usize, message: impl Into<String>) -> &mut Finding {
-        self.add(Finding { at, severity: Severity::Error, message: message.into(), help: None })
+        self.add(Finding::new(at, Severity::Error, FindingCode::Invalid, message.into()))
     }
 
     pub(super) fn warning(&mut self, at: usize, message: impl Into<String>) -> &mut Finding {
-        self.add(Finding { at, severity: Severity::Warning, message: message.into(), help: None })
+        self.add(Finding::new(at, Severity::Warning, FindingCode::Doubtful, message.into()))
     }
 
     pub(super) const fn has_errors(&self) -> bool {
@@ -84,7 +95,7 @@ impl Findings {
         let mut diagnostics: Vec<_> = self.list.into_iter().map(|finding| place.diagnostic(file, finding)).collect();
         if self.left_out > 0 {
             let message = format!("{} findings more are not shown", self.left_out);
-            let finding = Finding { at: text.len(), severity: Severity::Warning, message, help: None };
+            let finding = Finding::new(text.len(), Severity::Warning, FindingCode::Doubtful, message);
             diagnostics.push(place.diagnostic(file, finding));
         }
         diagnostics
@@ -113,7 +124,7 @@ impl Place<'_> {
             }
         }
         self.at = target.max(self.at);
-        let Finding { severity, message, help, .. } = finding;
-        Diagnostic { file: file.into(), line: self.line, column: self.column, severity, message, help }
+        let Finding { severity, code, message, help, .. } = finding;
+        Diagnostic { file: file.into(), line: self.line, column: self.column, severity, code, message, help }
     }
 }

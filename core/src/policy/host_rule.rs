@@ -7,14 +7,31 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use super::FindingCode;
 use super::document::{Placed, Section};
 use super::findings::Findings;
 use super::pattern::{HostPattern, PatternReject, Scope};
-use crate::catalogue::{Connector, HostNote, connectors, is_public_suffix, never_inspect};
+use crate::catalogue::{
+    Connector, ConnectorId, HostNote, connector, connectors, is_public_suffix, never_inspect, reserved_domain,
+};
 use crate::sni::SniReject;
 
-/// Reads a rule of `[exclude]` or `[deny]`.
+/// Reads a rule of any list but those of hosts to inspect.
 pub(super) fn read(rule: Placed<&str>, findings: &mut Findings) -> Option<HostPattern> {
+    let pattern = read_pattern(rule, findings)?;
+    if pattern.scope() == Scope::Below
+        && let Some(note) = reaching(&pattern, refused_rules(), |pattern, note| pattern.covers(note))
+    {
+        let hosts = connector(ConnectorId::MicrosoftEntra).hosts.join(", ");
+        findings
+            .warning(rule.at, format!("\"{pattern}\" is seldom what is meant: {}", note.reason))
+            .code(FindingCode::LoginWildcard)
+            .help(format!("the hosts of the sign-in are {hosts}"));
+    }
+    Some(pattern)
+}
+
+fn read_pattern(rule: Placed<&str>, findings: &mut Findings) -> Option<HostPattern> {
     let pattern = match HostPattern::parse(rule.value) {
         Ok(pattern) => pattern,
         Err(reject) => {
@@ -28,6 +45,12 @@ pub(super) fn read(rule: Placed<&str>, findings: &mut Findings) -> Option<HostPa
             .error(rule.at, format!("\"{pattern}\" covers everybody's names: {suffix} is a public suffix"))
             .help("name the registered domains below it one by one");
         return None;
+    }
+    if let Some(domain) = reserved_domain(pattern.name()) {
+        findings
+            .warning(rule.at, format!("\"{pattern}\" looks invented: nobody can register a name under .{domain}"))
+            .code(FindingCode::InventedName)
+            .help("write a name that there is, or remove the rule");
     }
     Some(pattern)
 }
@@ -47,16 +70,17 @@ pub(super) fn read_inspected(
 ) -> Option<HostPattern> {
     // The vendor's own list may stand at a public suffix: googleapis.com is one, and all below it is Google's.
     let listed = connector.known_hosts().any(|host| host.eq_ignore_ascii_case(rule.value));
-    let pattern = if listed { HostPattern::parse(rule.value).ok() } else { read(rule, findings) }?;
+    let pattern = if listed { HostPattern::parse(rule.value).ok() } else { read_pattern(rule, findings) }?;
     if pattern.scope() == Scope::Inner {
         findings
             .error(rule.at, format!("\"{pattern}\": a host to inspect is a name or \"*.suffix\""))
             .help("the CA is constrained to these hosts, and a certificate cannot express a wildcard inside a name");
         return None;
     }
-    let refused = connectors().flat_map(|connector| connector.refused_rules);
-    if let Some(note) = reaching(&pattern, refused, |pattern, note| pattern.covers(note)) {
-        findings.error(rule.at, format!("\"{pattern}\" may not be inspected: {}", note.reason));
+    if let Some(note) = reaching(&pattern, refused_rules(), |pattern, note| pattern.covers(note)) {
+        findings
+            .error(rule.at, format!("\"{pattern}\" may not be inspected: {}", note.reason))
+            .code(FindingCode::LoginWildcard);
         return None;
     }
     if let Some(note) = reaching(&pattern, never_inspect(), |pattern, note| note.covers(pattern)) {
@@ -64,6 +88,11 @@ pub(super) fn read_inspected(
         return None;
     }
     Some(pattern)
+}
+
+/// Patterns that cover a host that must never be inspected.
+fn refused_rules() -> impl Iterator<Item = &'static HostNote> {
+    connectors().flat_map(|connector| connector.refused_rules)
 }
 
 /// The first note whose host stands in `relation` to the pattern.

@@ -73,11 +73,7 @@ impl HostMarks {
 
     /// The marks of the inclusion at a place in each profile's edits.
     pub(super) const fn inspected(place: u16) -> Self {
-        let inspected = match NonZeroU16::new(place.saturating_add(1)) {
-            Some(number) => Some(InspectedNumber(number)),
-            None => None,
-        };
-        Self { denied: false, excluded: false, inspected }
+        Self { denied: false, excluded: false, inspected: InspectedNumber::of(place) }
     }
 
     /// Adds what a more specific rule says.
@@ -89,6 +85,18 @@ impl HostMarks {
 }
 
 impl InspectedNumber {
+    const fn of(place: u16) -> Option<Self> {
+        match NonZeroU16::new(place.saturating_add(1)) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number of a place, while there are numbers.
+    pub(super) fn of_place(place: usize) -> Option<Self> {
+        u16::try_from(place).ok().filter(|&place| place < u16::MAX).and_then(Self::of)
+    }
+
     /// The place in each profile's edits.
     pub(super) fn place(self) -> usize {
         usize::from(self.0.get()) - 1

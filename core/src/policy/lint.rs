@@ -1,15 +1,17 @@
-//! Warnings about a policy that is legal and probably not what was meant.
+//! Warnings about a policy that is legal and probably not what was meant: what is unused, what can be walked around, what
+//! is never reached.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Mode;
 use super::compile::Plan;
 use super::document::{Document, Placed};
 use super::findings::Findings;
 use super::pattern::{HostPattern, Scope};
 use super::restriction::Restriction;
+use super::{FindingCode, Mode};
+use super::{knowledge, reach};
 
 /// Looks the whole plan over.
 pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Findings) {
@@ -25,6 +27,8 @@ pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Fin
     for rule in &plan.excluded {
         warn_of_exclusion(rule, plan, findings);
     }
+    reach::check(plan, document, findings);
+    knowledge::check(plan, findings);
     if !findings.has_errors() {
         for rule in plan.engines.iter().flat_map(|rule| &rule.hosts) {
             warn_of_idle_engine(rule, plan, findings);
@@ -36,26 +40,39 @@ pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Fin
 fn warn_of_idle_engine(rule: &Placed<HostPattern>, plan: &Plan<'_>, findings: &mut Findings) {
     let mut inspected = plan.restrictions.iter().flat_map(|restriction| &restriction.hosts);
     if rule.value.scope() != Scope::Inner && !inspected.any(|host| host.overlaps(&rule.value)) {
-        findings.warning(rule.at, format!("no restriction inspects \"{}\": its engine is never used", rule.value));
+        findings
+            .warning(rule.at, format!("no restriction inspects \"{}\": its engine is never used", rule.value))
+            .code(FindingCode::Unused)
+            .help("remove the host from the engine, or inspect it");
     }
 }
 
 fn warn_of_unused(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Findings) {
     for (index, restriction) in plan.restrictions.iter().enumerate() {
         if !plan.profiles.iter().any(|profile| profile.restrictions.contains(&index)) {
-            findings.warning(restriction.name.at, format!("no profile uses restriction {:?}", restriction.name.value));
+            findings
+                .warning(restriction.name.at, format!("no profile uses restriction {:?}", restriction.name.value))
+                .code(FindingCode::Unused)
+                .help("list it in a profile, or remove it");
         }
     }
     for (index, profile) in plan.profiles.iter().enumerate() {
         if profile.restrictions.is_empty() && profile.mode != Mode::Off {
-            findings.warning(profile.name.at, format!("profile {:?} restricts nothing", profile.name.value));
+            findings
+                .warning(profile.name.at, format!("profile {:?} restricts nothing", profile.name.value))
+                .help("name restrictions, or write mode = \"off\"");
         }
         if !plan.assignments.iter().any(|assignment| assignment.profile == index) {
-            findings.warning(profile.name.at, format!("no assignment uses profile {:?}", profile.name.value));
+            findings
+                .warning(profile.name.at, format!("no assignment uses profile {:?}", profile.name.value))
+                .code(FindingCode::Unused)
+                .help("assign it, or remove it");
         }
     }
     if document.assignments.is_empty() {
-        findings.warning(0, "without an [[assignment]] every flow passes");
+        findings
+            .warning(0, "without an [[assignment]] every flow passes")
+            .help("give a profile to sources: [[assignment]] with profile and sources");
     }
 }
 
@@ -78,6 +95,7 @@ fn warn_of_undenied(restriction: &Restriction<'_>, denied: &[Placed<HostPattern>
             restriction.name.at,
             format!("restriction {:?} can be walked around: {}", restriction.name.value, first.reason),
         )
+        .code(FindingCode::WayAround)
         .help(format!("consider [deny] hosts = [{hosts}]"));
 }
 
@@ -89,6 +107,9 @@ fn warn_of_exclusion(rule: &Placed<HostPattern>, plan: &Plan<'_>, findings: &mut
     });
     if let Some((restriction, host)) = switched_off {
         let message = format!("\"{}\" switches restriction {restriction:?} off for \"{host}\"", rule.value);
-        findings.warning(rule.at, message);
+        findings
+            .warning(rule.at, message)
+            .code(FindingCode::HostExcluded)
+            .help("remove the exclusion, or the host from the restriction (only_hosts)");
     }
 }

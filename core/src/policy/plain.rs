@@ -62,7 +62,7 @@ impl Snapshot {
         if profile.mode == Mode::Off {
             return self.outcome(Verdict::Pass, Reason::ModeOff, Some(profile));
         }
-        let marks = facts.authority.map(|name| self.hosts.find(name.as_str())).unwrap_or_default();
+        let marks = facts.authority.map(|name| self.marks_for(name.as_str(), facts, profile)).unwrap_or_default();
         let decision = match marks.denied {
             true => return self.refusal(Reason::DeniedHost, profile),
             // Addresses are learned for TLS; the request names its host, and is held to it.

@@ -7,7 +7,6 @@ use core::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Mode;
 use super::document::{Placed, Section};
 use super::findings::Findings;
 use super::named::NamedNetworks;
@@ -16,7 +15,8 @@ use super::restriction::Restriction;
 use super::snapshot::Assignment;
 use super::source::{GROUP_PREFIX, SourceSet, UserSet};
 use super::suggest::did_you_mean;
-use crate::catalogue::StripNames;
+use super::{FindingCode, Mode};
+use crate::catalogue::{ConnectorId, StripNames};
 
 /// A checked profile.
 #[derive(Debug)]
@@ -46,11 +46,12 @@ impl<'doc> ProfilePlan<'doc> {
                 let known = restrictions.iter().map(|restriction| restriction.name.value);
                 findings
                     .error(word.at, format!("there is no restriction {:?}", word.value))
+                    .code(FindingCode::Unknown)
                     .help_if(did_you_mean(word.value, known));
                 continue;
             };
             if chosen.contains(&index) {
-                findings.warning(word.at, format!("restriction {:?} is listed twice", word.value));
+                findings.warning(word.at, format!("restriction {:?} is listed twice", word.value)).help("remove one");
             } else {
                 refuse_conflicts(word, index, &chosen, restrictions, findings);
                 chosen.push(index);
@@ -66,7 +67,7 @@ fn read_mode(section: &Section<'_>, findings: &mut Findings) -> Option<Mode> {
     if mode.is_none() {
         let known = Mode::ALL.iter().map(|mode| mode.label());
         let help = did_you_mean(word.value, known).unwrap_or_else(|| "enforce, report-only or off".into());
-        findings.error(word.at, format!("there is no mode {:?}", word.value)).help(help);
+        findings.error(word.at, format!("there is no mode {:?}", word.value)).code(FindingCode::Unknown).help(help);
     }
     mode
 }
@@ -82,9 +83,14 @@ fn refuse_conflicts(
     let Some(new) = restrictions.get(index) else { return };
     for other in chosen.iter().filter_map(|&other| restrictions.get(other)) {
         let Some(reason) = conflict(new, other) else { continue };
+        let versions = [new, other].map(|one| one.connector.map(|connector| connector.id));
+        let mixed = versions.contains(&Some(ConnectorId::MicrosoftEntra))
+            && versions.contains(&Some(ConnectorId::MicrosoftEntraV2));
+        let code = if mixed { FindingCode::EntraVersionsMixed } else { FindingCode::RestrictionConflict };
         let (new, other) = (word.value, other.name.value);
         findings
             .error(word.at, format!("restrictions {other:?} and {new:?} cannot stand in one profile: {reason}"))
+            .code(code)
             .help("choose one of them, or put them into profiles of their own");
     }
 }
@@ -136,6 +142,7 @@ pub(super) fn read_assignment(
         let known = profiles.iter().map(|profile| profile.name.value);
         findings
             .error(word.at, format!("there is no profile {:?}", word.value))
+            .code(FindingCode::Unknown)
             .help_if(did_you_mean(word.value, known));
     }
     Some(Assignment { profile: profile?, sources, sites, users, rollout_percent })
@@ -180,6 +187,7 @@ fn read_sites(list: &Placed<Vec<Placed<&str>>>, sites: &NamedNetworks, findings:
             Some(place) => places.push(place),
             None => findings
                 .error(word.at, format!("there is no [[site]] {:?}", word.value))
+                .code(FindingCode::Unknown)
                 .help_if(did_you_mean(word.value, sites.names())),
         }
     }
@@ -192,16 +200,23 @@ fn read_users(list: &Placed<Vec<Placed<&str>>>, findings: &mut Findings) -> User
     }
     let mut users = UserSet::default();
     for user in &list.value {
+        users.read(*user, findings);
+    }
+    users
+}
+
+impl UserSet {
+    /// Adds a user, or a group.
+    pub(super) fn read(&mut self, user: Placed<&str>, findings: &mut Findings) {
         let name = user.value.strip_prefix(GROUP_PREFIX).unwrap_or(user.value);
         if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) || name.trim() != name {
             findings
                 .error(user.at, format!("{:?} is no user", user.value))
                 .help("write a user's name, or \"group:NAME\" for all users of a group");
         } else {
-            users.insert(user.value);
+            self.insert(user.value);
         }
     }
-    users
 }
 
 fn read_percent(section: &Section<'_>, findings: &mut Findings) -> u8 {

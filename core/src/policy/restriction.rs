@@ -4,15 +4,15 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::SetHeader;
 use super::document::{Placed, Section};
 use super::findings::Findings;
 use super::host_rule;
 use super::pattern::HostPattern;
 use super::suggest::did_you_mean;
+use super::{FindingCode, SetHeader};
 use crate::catalogue::encode::{self, Values};
 use crate::catalogue::value::{MICROSOFT_CONSUMER_TENANT, MICROSOFT_PASSTHROUGH_TENANT, canonical};
-use crate::catalogue::{Connector, ConnectorId, Field, FieldKind, connector, connectors};
+use crate::catalogue::{Connector, ConnectorId, Field, FieldKind, connector, connectors, reserved_domain};
 use crate::limits::HEADER_VALUE_BYTES_MAX;
 
 /// A checked restriction.
@@ -61,6 +61,7 @@ fn find_connector(section: &Section<'_>, findings: &mut Findings) -> Option<&'st
         let known = ConnectorId::ALL.iter().map(|id| id.label());
         findings
             .error(word.at, format!("there is no connector {:?}", word.value))
+            .code(FindingCode::Unknown)
             .help(did_you_mean(word.value, known).unwrap_or_else(|| "\"penstock catalogue list\" shows them".into()));
     }
     found.map(connector)
@@ -78,6 +79,7 @@ fn refuse_unverified(section: &Section<'_>, connector: &Connector, findings: &mu
     if allowed != Some(true) {
         findings
             .error(section.at_of("connector"), format!("connector {} is not verified: {reason}", connector.id))
+            .code(FindingCode::Unverified)
             .help("to use it all the same, add allow_unverified = true");
     }
 }
@@ -89,7 +91,9 @@ fn read_values(section: &Section<'_>, connector: &Connector, findings: &mut Find
         let Some(given) = given else {
             if field.required && !section.has(field.name) {
                 let message = format!("connector {} needs \"{}\"", connector.id, field.name);
-                findings.error(section.at, message).help(field.help);
+                let asks = REQUESTER_FIELDS.contains(&field.name);
+                let code = if asks { FindingCode::RequesterMissing } else { FindingCode::Invalid };
+                findings.error(section.at, message).code(code).help(field.help);
             }
             continue;
         };
@@ -115,6 +119,7 @@ fn build_headers(
             let (at, bytes) = (section.at_of(encode::first_field(source.value)), value.len());
             findings
                 .error(at, format!("{name} would be {bytes} bytes long; {HEADER_VALUE_BYTES_MAX} is the most"))
+                .code(FindingCode::HeaderOversize)
                 .help("name fewer, or use the shorter form where a value has two");
         }
         headers.push(SetHeader { name: name.into(), value: value.into() });
@@ -138,16 +143,22 @@ fn check_values(field: &Field, given: &[Placed<&str>], findings: &mut Findings) 
     for value in given {
         match canonical(field.kind, value.value) {
             Ok(text) if checked.contains(&text) => {
-                findings.warning(value.at, format!("\"{}\" names {text:?} twice", field.name));
+                findings.warning(value.at, format!("\"{}\" names {text:?} twice", field.name)).help("remove one");
             }
             Ok(text) => {
                 warn_of_class(field, &text, value.at, findings);
+                warn_of_invented(field, &text, value.at, findings);
                 checked.push(text);
             }
             Err(reject) => {
                 let shown: String = value.value.chars().take(SHOWN_CHARACTERS_MAX).collect();
                 findings
                     .error(value.at, format!("\"{}\": {shown:?} {}", field.name, reject.reason))
+                    .code(if is_empty_guid(value.value) {
+                        FindingCode::InventedName
+                    } else {
+                        FindingCode::ValueMalformed
+                    })
                     .help(reject.help.unwrap_or_else(|| field.help.into()));
             }
         }
@@ -165,14 +176,38 @@ fn warn_of_class(field: &Field, text: &str, at: usize, findings: &mut Findings) 
         MICROSOFT_CONSUMER_TENANT => "is the tenant of all consumer accounts",
         _ => return,
     };
-    findings.warning(at, format!("{text} {class}"));
+    findings
+        .warning(at, format!("{text} {class}"))
+        .code(FindingCode::TenantOfConsumers)
+        .help("leave it out unless personal accounts are to be let in");
+}
+
+/// A domain that stands in documents as an example: no vendor has a tenant of that name.
+fn warn_of_invented(field: &Field, text: &str, at: usize, findings: &mut Findings) {
+    let is_name = matches!(field.kind, FieldKind::Domain | FieldKind::GoogleAudience | FieldKind::Tenant);
+    if let Some(domain) = reserved_domain(text).filter(|_| is_name) {
+        findings
+            .warning(at, format!("{text:?} looks invented: nobody can register a name under .{domain}"))
+            .code(FindingCode::InventedName)
+            .help(field.help);
+    }
+}
+
+fn is_empty_guid(text: &str) -> bool {
+    text.contains('0') && text.bytes().all(|byte| matches!(byte, b'0' | b'-' | b'{' | b'}'))
 }
 
 fn check_count(field: &Field, at: usize, count: usize, findings: &mut Findings) {
     if let Some(max) = field.count_max.filter(|&max| count > max) {
-        findings.error(at, format!("\"{}\" has {count} values; the vendor takes {max}", field.name));
+        findings
+            .error(at, format!("\"{}\" has {count} values; the vendor takes {max}", field.name))
+            .code(FindingCode::ListTooLong)
+            .help("list the tenants that are used, and give the rest a profile of their own");
     } else if let Some(seen) = field.count_seen.filter(|&seen| count > seen) {
-        findings.warning(at, format!("\"{}\" has {count} values; other products stop at {seen}", field.name));
+        findings
+            .warning(at, format!("\"{}\" has {count} values; other products stop at {seen}", field.name))
+            .code(FindingCode::ListTooLong)
+            .help("try it against the vendor before it is enforced: a request with too many is refused whole");
     }
 }
 
@@ -244,5 +279,7 @@ fn read_extra(
     Some(pattern)
 }
 
+/// Fields that say whose network this is: without them a vendor refuses nothing, or tells somebody else.
+const REQUESTER_FIELDS: [&str; 3] = ["context_tenant", "requester", "requester_id"];
 /// How much of a refused value is shown.
 const SHOWN_CHARACTERS_MAX: usize = 64;

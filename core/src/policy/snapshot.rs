@@ -9,6 +9,7 @@ use core::net::IpAddr;
 use super::connect::ConnectRule;
 use super::engine::EngineTable;
 use super::evasion::Evasion;
+use super::exception::{Exception, Relief};
 use super::index::HostIndex;
 use super::named::NamedNetworks;
 use super::pac::Pac;
@@ -34,6 +35,7 @@ pub struct Snapshot {
     pub(super) plain_http: PlainHttp,
     pub(super) sites: NamedNetworks,
     pub(super) users: NamedNetworks,
+    pub(super) exceptions: Vec<Exception>,
     /// The edit of flows without a profile.
     pub(super) no_edit: Arc<HeaderEdit>,
 }
@@ -45,6 +47,8 @@ pub(super) struct Stamp {
     /// In hex.
     pub(super) digest: String,
     pub(super) warnings: Vec<Diagnostic>,
+    /// What is to be said of each exception once it is over.
+    pub(super) expiries: Vec<Diagnostic>,
 }
 
 /// What the document says of flows that no rule names.
@@ -61,8 +65,10 @@ pub(super) struct Profile {
     pub(super) name: Arc<str>,
     pub(super) mode: Mode,
     /// The edit for each number of [`HostMarks::inspected`](super::index::HostMarks); `None` where this profile does not
-    /// inspect the host.
+    /// inspect the host. Behind those of the host table stand the edits that exceptions leave.
     pub(super) edits: Vec<Option<Arc<HeaderEdit>>>,
+    /// In the order of their places, then of the exceptions.
+    pub(super) reliefs: Vec<Relief>,
     /// The edit of flows of the profile that are not inspected.
     pub(super) no_edit: Arc<HeaderEdit>,
 }

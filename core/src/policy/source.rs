@@ -50,6 +50,17 @@ impl SourceSet {
     }
 }
 
+impl SourceSet {
+    /// Whether it holds every network of the other one.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        covers(&self.v4, &other.v4) && covers(&self.v6, &other.v6)
+    }
+}
+
+fn covers<T: Ord + Copy>(ranges: &[Range<T>], others: &[Range<T>]) -> bool {
+    others.iter().all(|other| ranges.iter().any(|range| range.first <= other.first && other.last <= range.last))
+}
+
 fn v6(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().into(),

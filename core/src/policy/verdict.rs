@@ -31,6 +31,8 @@ labelled! {
         EchDenied = "ech_denied",
         /// Encrypted ClientHello under a public name is rejected under that name, so that the client tries again in clear.
         EchRejected = "ech_rejected",
+        /// An exception of the policy lifts every restriction of the host for this user or source, for a while.
+        Exception = "exception",
         /// The name is never inspected: the catalogue or the policy excludes it.
         Excluded = "excluded",
         /// The flow failed before a verdict could be carried out; its fault says how.

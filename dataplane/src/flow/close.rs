@@ -72,7 +72,7 @@ fn status(flow: &Flow, closed: Closed) -> Option<Status> {
         // The client comes back under its true name; that flow is the one that matters.
         (Reason::EchRejected, None) => None,
         (reason, _) if closed.verdict == Verdict::Deny && reason != Reason::Fault => Some(Status::Denied),
-        (Reason::PinnedClient, _) => Some(Status::Allowed),
+        (Reason::Exception | Reason::PinnedClient, _) => Some(Status::Allowed),
         (Reason::WouldDeny, _) => Some(Status::WouldDeny),
         (Reason::ConnectorAddress, _) => {
             // Thousands of hosts share a provider's addresses: each is told once in a while.

@@ -12,6 +12,7 @@ use penstock_core::sni::Sni;
 
 use super::FlowControl;
 use super::sniff::SniffedHello;
+use crate::audit::unix_now_ms;
 use crate::auth::Who;
 use crate::ingress::Entrance;
 use crate::shard::Shard;
@@ -114,6 +115,7 @@ impl Flow {
             authority: authority.and_then(|authority| authority.host.name()),
             destination: destination.map(|destination| destination.address).or(literal),
             destination_hosts: destination.map_or(&[], |destination| &destination.hosts),
+            unix_ms: Some(unix_now_ms()),
             ..facts
         };
         decide(&self.installed.snapshot, &facts)

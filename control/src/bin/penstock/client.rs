@@ -184,6 +184,9 @@ pub(crate) fn diagnostic_line(diagnostic: &Value) -> String {
     let number = |name: &str| diagnostic.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (line, column) = (number("line"), number("column"));
     let mut told = format!("{}:{line}:{column}: {}: {}", text("file"), text("severity"), text("message"));
+    if let Some(code) = diagnostic.get("code").and_then(Value::as_str) {
+        told.push_str(&format!(" [{code}]"));
+    }
     if let Some(help) = diagnostic.get("help").and_then(Value::as_str) {
         told.push_str(&format!("\n    help: {help}"));
     }

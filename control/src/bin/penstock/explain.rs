@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use penstock_control::audit::moment;
 use penstock_control::explain::Question;
 use serde_json::Value;
 
@@ -77,7 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => {
             let checked = document::read(path)?;
             let Ok(snapshot) = checked.compiled else { return document::report_refusal(&checked, arguments.json) };
-            serde_json::to_string(&question.answer(&snapshot)?)?
+            serde_json::to_string(&question.answer(&snapshot, moment::now_ms())?)?
         }
         None => {
             let client = arguments.daemon.connect()?;

@@ -91,7 +91,8 @@ pub(super) fn record(shard: &Shard, snapshot: &Snapshot, ends: Ends, flow: &UdpF
 fn ask(shard: &Shard, snapshot: &Snapshot, ends: Ends, facts: FlowFacts<'_>) -> Decision {
     let mut hosts = shard.addresses.hosts_at(ends.destination.ip(), Instant::now());
     hosts.extend_from_slice(shard.config.upstream.hosts.names_at(ends.destination));
-    snapshot.decide(&FlowFacts { destination: Some(ends.destination.ip()), destination_hosts: &hosts, ..facts })
+    let (destination, unix_ms) = (Some(ends.destination.ip()), Some(unix_now_ms()));
+    snapshot.decide(&FlowFacts { destination, destination_hosts: &hosts, unix_ms, ..facts })
 }
 
 fn refuse_inspection(mut decision: Decision) -> Decision {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use penstock_control::audit::moment;
 use serde_json::json;
 
 use super::document;
@@ -22,12 +23,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let document = document::read(&arguments.file)?;
     let Ok(snapshot) = &document.compiled else { return document::report_refusal(&document, arguments.json) };
-    let warnings = snapshot.warnings();
+    let warnings = snapshot.findings(moment::now_ms());
     if arguments.json {
         output::json(&json!({ "valid": true, "file": document.file, "diagnostics": warnings }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for warning in warnings {
+    for warning in &warnings {
         output::note(&warning.to_string());
     }
     let warned = match warnings.len() {

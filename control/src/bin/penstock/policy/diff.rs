@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
+use penstock_control::audit::moment;
 use penstock_control::explain::Question;
 use penstock_core::policy::{Snapshot, compile};
 use serde::Serialize;
@@ -98,7 +99,7 @@ fn changes(before: &Snapshot, after: &Snapshot, hosts: BTreeSet<String>, sources
 
 /// Everything of an explanation that a user would notice, in one line.
 fn outcome(question: &Question, snapshot: &Snapshot) -> String {
-    let Ok(explanation) = question.answer(snapshot) else { return "-".to_owned() };
+    let Ok(explanation) = question.answer(snapshot, moment::now_ms()) else { return "-".to_owned() };
     let value = serde_json::to_value(explanation).unwrap_or_default();
     let mut told = format!("{} ({})", output::cell(&value, "verdict"), output::cell(&value, "reason"));
     for name in ["set", "would_set"] {
