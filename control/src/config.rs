@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawConfig {
-    /// Address of the admin API and `/metrics`. Default `127.0.0.1:7080`; port 0 takes any free port. The API is plain
-    /// HTTP: on another address than loopback, put a TLS terminator before it.
+    /// Address of the admin API, the web UI and `/metrics`. Default `127.0.0.1:7080`; port 0 takes any free port. Another
+    /// address than loopback needs `[admin_tls]`, or `allow_plaintext_admin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
     /// Folder of the CA, the token and the database; made when absent, readable by its owner alone.
@@ -26,6 +26,13 @@ pub struct RawConfig {
     /// File of the admin API's bearer token, made at the first start. Default `admin.token` in the state directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_token_file: Option<PathBuf>,
+    /// Serve the admin listener without TLS on another address than loopback: passwords and tokens are then readable on
+    /// the way. For a listener behind a TLS terminator, or in a container whose port is published on loopback. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_plaintext_admin: bool,
+    /// TLS of the admin listener. Default: none, plain HTTP on loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_tls: Option<AdminTls>,
     /// The link to data planes.
     #[serde(default)]
     pub link: RawLink,
@@ -38,6 +45,16 @@ pub struct RawConfig {
     /// Audit events that are kept; beyond, the oldest go. Default 10,000,000, which costs about 15 GB of disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_events_max: Option<u64>,
+}
+
+/// The `[admin_tls]` table. Read at start: a renewed certificate takes effect with the next start.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTls {
+    /// PEM: the listener's certificate, then those above it, nearest first.
+    pub certificate: PathBuf,
+    /// PEM: its private key, not encrypted, readable by its owner alone.
+    pub key: PathBuf,
 }
 
 /// The `[link]` table as written.
@@ -130,6 +147,8 @@ pub struct Config {
     pub policy_file: Option<PathBuf>,
     /// See [`RawConfig::admin_token_file`].
     pub admin_token_file: PathBuf,
+    /// See [`RawConfig::admin_tls`].
+    pub admin_tls: Option<AdminTls>,
     /// See [`RawLink::socket`].
     pub link_socket: PathBuf,
     /// See [`RawAuthority`].
@@ -168,6 +187,11 @@ pub enum ConfigError {
     /// A rotation that would last for years.
     #[error("[ca] rotation_overlap_days: must be at most {}", limits::ROOT_LIFE_SECONDS / 2 / 86_400)]
     Overlap,
+    /// Passwords would cross a network in the clear.
+    #[error(
+        "listen: {0} is not loopback: configure [admin_tls], or say allow_plaintext_admin = true if nobody can listen on the way"
+    )]
+    PlaintextAdmin(SocketAddr),
     /// A deadline of nothing.
     #[error("acknowledge_deadline_ms: must be between 1 and {ACKNOWLEDGE_DEADLINE_MS_MAX}")]
     Deadline,
@@ -201,10 +225,16 @@ impl TryFrom<RawConfig> for Config {
         if audit_events_max == 0 {
             return Err(ConfigError::NoEvents);
         }
+        let listen = raw.listen.unwrap_or(DEFAULT_LISTEN);
+        let is_safe = listen.ip().to_canonical().is_loopback() || raw.admin_tls.is_some();
+        if !is_safe && !raw.allow_plaintext_admin {
+            return Err(ConfigError::PlaintextAdmin(listen));
+        }
         Ok(Self {
-            listen: raw.listen.unwrap_or(DEFAULT_LISTEN),
+            listen,
             policy_file: raw.policy_file,
             admin_token_file: in_state(raw.admin_token_file, "admin.token"),
+            admin_tls: raw.admin_tls,
             link_socket,
             authority: AuthoritySettings::try_from(raw.ca)?,
             acknowledge_deadline_ms,
@@ -253,6 +283,13 @@ mod tests {
         for half in ["root_key = '/k'", "root_certificate = '/c'", "chain = ['/c']"] {
             assert!(config(&format!("state_directory = '/x'\n[ca]\n{half}")).unwrap_err().contains("go together"));
         }
+        for open in ["0.0.0.0:7080", "[::]:7080", "192.0.2.1:7080"] {
+            let plain = format!("state_directory = '/x'\nlisten = '{open}'");
+            assert!(config(&plain).unwrap_err().contains("allow_plaintext_admin"), "{open}");
+            config(&format!("{plain}\nallow_plaintext_admin = true")).unwrap();
+            config(&format!("{plain}\n[admin_tls]\ncertificate = '/c'\nkey = '/k'")).unwrap();
+        }
+        config("state_directory = '/x'\nlisten = '[::1]:7080'").unwrap();
         let overlap = "state_directory = '/x'\n[ca]\nrotation_overlap_days = 4000";
         assert!(config(overlap).unwrap_err().contains("rotation_overlap_days"));
         let long = format!("state_directory = '/{}'", "d".repeat(120));

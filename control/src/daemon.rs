@@ -15,8 +15,10 @@ use std::time::Duration;
 use penstock_core::policy::Diagnostic;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
-use crate::admin::{self, Admin, Token, TokenError};
+use crate::access::{Gate, Trail};
+use crate::admin::{self, Admin, AdminListener, TlsError, Token, TokenError};
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
 use crate::lock::{Lock, LockError};
@@ -28,9 +30,9 @@ use crate::store::{SqliteStore, StoreError};
 /// A daemon that has everything it needs and listens.
 pub struct Daemon {
     admin: Admin,
-    token: Token,
+    first_password: Option<Zeroizing<String>>,
     store: SqliteStore,
-    listener: TcpListener,
+    listener: AdminListener,
     address: SocketAddr,
     link: UnixListener,
     /// The link's file, where this process made it.
@@ -76,6 +78,12 @@ pub enum DaemonError {
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The first user could not be made.
+    #[error("first user: {0}")]
+    FirstUser(String),
+    /// See [`TlsError`].
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// See [`TokenError`].
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -113,17 +121,27 @@ impl Daemon {
                 .map_err(|source| DaemonError::Io { path: config.link_socket.clone(), source })?,
             None => publish::bind(&config.link_socket)?,
         };
-        let listen = |source| DaemonError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let (listener, address) = listen(&config).await?;
+        let gate = Gate::new(Arc::new(store.clone()));
+        let first_password = gate.first_password().await.map_err(|error| DaemonError::FirstUser(error.to_string()))?;
         let admin = Admin {
             publisher,
             revisions: Arc::new(store.clone()),
             events: Arc::new(store.clone()),
             exporter: Arc::new(Exporter::new()?),
             authority,
+            gate: Arc::new(gate),
+            trail: Trail::new(Arc::new(store.clone())),
+            trail_store: Arc::new(store.clone()),
+            token,
+            is_secure: config.admin_tls.is_some(),
         };
-        Ok(Self { admin, token, store, listener, address, link, link_socket, _lock: lock })
+        Ok(Self { admin, first_password, store, listener, address, link, link_socket, _lock: lock })
+    }
+
+    /// The password of the user `admin`, where this start made that user. It is told here and never again.
+    pub fn first_password(&mut self) -> Option<Zeroizing<String>> {
+        self.first_password.take()
     }
 
     /// The admin listener's address, as bound.
@@ -137,7 +155,7 @@ impl Daemon {
         let publisher = Arc::clone(&self.admin.publisher);
         let link = publish::serve(self.link, Arc::clone(&publisher), Arc::new(self.store));
         let (drain, draining) = oneshot::channel::<()>();
-        let api = axum::serve(self.listener, admin::router(self.admin, self.token))
+        let api = axum::serve(self.listener, admin::service(self.admin))
             .with_graceful_shutdown(async { drop(draining.await) })
             .into_future();
         let mut api = tokio::spawn(api);
@@ -163,6 +181,19 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Binds the admin listener, with TLS where it is configured.
+async fn listen(config: &Config) -> Result<(AdminListener, SocketAddr), DaemonError> {
+    let tls = config.admin_tls.as_ref().map(admin::tls_config).transpose()?;
+    let failed = |source| DaemonError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let listener = match tls {
+        Some(tls) => AdminListener::tls(listener, tls).map_err(failed)?,
+        None => AdminListener::Plain(listener),
+    };
+    Ok((listener, address))
 }
 
 /// A stored policy that this version refuses leaves the data planes with what they have, and the API open to mend it.

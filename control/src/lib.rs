@@ -5,6 +5,7 @@
 //! are `penstock-control` (this daemon) and `penstock` (the operator's command, which speaks to the admin API alone).
 #![forbid(unsafe_code)]
 
+mod access;
 mod admin;
 pub mod audit;
 pub mod ca;
@@ -17,6 +18,6 @@ mod publish;
 pub mod service;
 mod store;
 
-pub use admin::TokenError;
+pub use admin::{TlsError, TokenError};
 pub use publish::SocketError;
 pub use store::StoreError;

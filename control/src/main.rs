@@ -63,7 +63,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let link = service::link_listener()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let daemon = Daemon::start(config, link).await?;
+        let mut daemon = Daemon::start(config, link).await?;
+        tell_first_password(&mut daemon);
         let ready = serde_json::json!({ "admin": daemon.address().to_string() });
         let mut stdout = std::io::stdout();
         writeln!(stdout, "{ready}")?;
@@ -72,4 +73,16 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         daemon.serve(stop_signal(arguments.exit_with_parent)).await?;
         Ok(())
     })
+}
+
+/// On standard error and not in the log, so that only who starts the daemon sees it. A journal keeps what it is told:
+/// there, only the way to a password is.
+fn tell_first_password(daemon: &mut Daemon) {
+    let Some(password) = daemon.first_password() else { return };
+    let told = if service::is_kept_in_journal() {
+        "penstock: first start: the user admin has no known password; run: penstock user password admin".to_owned()
+    } else {
+        format!("penstock: first start: sign in as admin with the password {} (shown this once)", *password)
+    };
+    drop(writeln!(std::io::stderr(), "{told}"));
 }

@@ -36,6 +36,11 @@ pub fn link_listener() -> Result<Option<UnixListener>, ServiceError> {
     Ok(listener)
 }
 
+/// Whether what is written to standard error is kept by systemd's journal (systemd.exec(5), JOURNAL_STREAM).
+pub fn is_kept_in_journal() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
+}
+
 /// Both listeners are open and the stored policy is in force.
 pub(crate) fn ready(admin: impl std::fmt::Display) {
     tell(&[NotifyState::Ready, NotifyState::Status(&format!("Serving, admin API on {admin}"))]);

@@ -26,7 +26,8 @@ const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics", "notify"];
 
 /// Rooms of control and what each may import, beside the leaves.
 const CONTROL: &[(&str, &[&str])] = &[
-    ("admin", &["audit", "ca", "metrics", "publish", "store"]),
+    ("access", &["audit", "store"]),
+    ("admin", &["access", "audit", "ca", "metrics", "publish", "store"]),
     ("audit", &["store"]),
     ("ca", &[]),
     ("metrics", &["publish"]),

@@ -2,14 +2,16 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use penstock_core::audit::{Event, Status};
 use serde::{Deserialize, Serialize};
 
+use super::guard::Source;
 use super::problem::Problem;
 use super::router::Admin;
-use crate::audit::{csv_header, csv_line, moment};
+use crate::access::{Act, Identity, Outcome, Way};
+use crate::audit::{csv_header, csv_line, mask, moment};
 use crate::store::{EventPage, EventQuery, Order};
 
 /// The filters as written. Several values of one filter are separated by commas and mean any of them.
@@ -33,6 +35,8 @@ pub(super) struct Filters {
     limit: Option<usize>,
     /// `json` or `csv`, before what `Accept` says.
     format: Option<String>,
+    /// Show the names of people. Only the token file's holder is shown them unasked.
+    unmask: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -48,14 +52,24 @@ struct EventsView {
 
 pub(super) async fn events(
     State(admin): State<Admin>,
+    identity: Identity,
+    source: Source,
     Query(filters): Query<Filters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let csv = wants_csv(&filters, &headers)?;
+    // To look for somebody is to be told of somebody.
+    let is_clear = filters.unmask.unwrap_or(identity.way == Way::File) || filters.user.is_some();
     let query = query(&filters, moment::now_ms())?;
     let follow = query.order == Order::OldestFirst;
     let cursor = query.cursor;
-    let page = admin.events.events(query).await?;
+    if is_clear {
+        unmasking(&admin, &identity, source, filters.user.as_deref()).await?;
+    }
+    let mut page = admin.events.events(query).await?;
+    if !is_clear {
+        page.events.iter_mut().for_each(mask);
+    }
     if csv {
         return Ok(csv_page(&page));
     }
@@ -63,6 +77,24 @@ pub(super) async fn events(
     let next = if follow { page.last.or(cursor) } else { page.last.filter(|_| page.more) };
     let newest = page.first.max(page.last);
     Ok(Json(EventsView { events: page.events, next, newest, more: page.more }).into_response())
+}
+
+/// Refuses it to those who may not, and tells the trail either way.
+async fn unmasking(
+    admin: &Admin,
+    identity: &Identity,
+    Source(from): Source,
+    user: Option<&str>,
+) -> Result<(), Problem> {
+    let is_allowed = identity.may(Act::Unmask);
+    let subject = user.map_or_else(|| "events of everyone".to_owned(), |user| format!("events of {user}"));
+    let outcome = if is_allowed { Outcome::Done } else { Outcome::Refused };
+    admin.trail.tell_unmasked(identity, from, &subject, outcome).await;
+    if is_allowed {
+        return Ok(());
+    }
+    let detail = format!("the role {} may not see names of people in events", identity.role.label());
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
 }
 
 fn query(filters: &Filters, now_ms: u64) -> Result<EventQuery, Problem> {

@@ -2,17 +2,28 @@
 //!
 //! Owns routes, authentication and the form of errors; decides nothing itself. Called by `daemon`.
 
+mod accounts;
+mod acts;
 mod audit;
 mod authority;
+mod browser;
 mod catalogue;
 mod fleet;
+mod guard;
 mod health;
+mod listener;
 mod policy;
 mod problem;
 mod revision;
 mod router;
+mod session;
+mod tls;
 mod token;
+mod trail;
 
-pub(crate) use router::{Admin, router};
+pub(crate) use listener::AdminListener;
+pub(crate) use router::{Admin, service};
+pub use tls::TlsError;
+pub(crate) use tls::tls_config;
 pub(crate) use token::Token;
 pub use token::TokenError;

@@ -1,16 +1,18 @@
 //! `/policy`, `/policy/check`, `/policy/explain`: read, publish, try out.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
 use penstock_core::policy::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use super::guard::Subject;
 use super::problem::Problem;
 use super::router::Admin;
+use crate::access::Identity;
 use crate::audit::moment;
 use crate::explain::{Question, QuestionError};
 use crate::publish::{Acknowledgement, Proposal, Published, check as check_policy};
@@ -89,6 +91,7 @@ pub(super) async fn read(
 
 pub(super) async fn publish(
     State(admin): State<Admin>,
+    identity: Identity,
     Query(query): Query<PublishQuery>,
     headers: HeaderMap,
     body: Bytes,
@@ -96,7 +99,7 @@ pub(super) async fn publish(
     let proposal = Proposal {
         text: document(&headers, &body)?,
         file: query.file.unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
-        author: query.author.unwrap_or_else(|| "api".to_owned()),
+        author: identity.author(query.author),
         comment: query.comment.unwrap_or_default(),
         source: RevisionSource::Api,
         expected: expected_epoch(&headers)?,
@@ -117,7 +120,8 @@ pub(super) fn published(published: Published) -> Response {
         warnings: active.snapshot.findings(moment::now_ms()),
     };
     let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (status, [(header::ETAG, format!("\"{}\"", view.epoch))], Json(view)).into_response()
+    let subject = Extension(Subject(format!("epoch {} published", view.epoch)));
+    (status, [(header::ETAG, format!("\"{}\"", view.epoch))], subject, Json(view)).into_response()
 }
 
 pub(super) async fn check(

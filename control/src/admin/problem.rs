@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::access::AccessError;
 use crate::ca::CaError;
 use crate::publish::PublishError;
 use crate::store::StoreError;
@@ -23,12 +24,22 @@ pub(crate) struct Problem {
     /// What is wrong in a policy, place by place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     diagnostics: Vec<Diagnostic>,
+    /// Seconds until it makes sense to try again.
+    #[serde(skip)]
+    retry_seconds: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), diagnostics: Vec::new() }
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            diagnostics: Vec::new(),
+            retry_seconds: None,
+        }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -43,7 +54,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry = self.retry_seconds.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
         let mut response = (status, Json(self)).into_response();
+        response.headers_mut().extend(retry);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         response
     }
@@ -65,6 +78,25 @@ impl From<PublishError> for Problem {
             PublishError::Ca(_) | PublishError::Compiler => {
                 tracing::error!(error = detail, "a policy could not be published");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+            }
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccessError::Absent(_) => Self::not_found(detail),
+            AccessError::Credentials => Self::new(StatusCode::UNAUTHORIZED, detail),
+            AccessError::LastAdmin | AccessError::Taken => Self::new(StatusCode::CONFLICT, detail),
+            AccessError::Days | AccessError::Name | AccessError::Password(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
+            AccessError::Randomness(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
+            AccessError::Store(error) => error.into(),
+            AccessError::Wait { seconds } => {
+                Self { retry_seconds: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
             }
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::policy::published;
 use super::problem::Problem;
 use super::router::Admin;
+use crate::access::Identity;
 use crate::store::{Revision, RevisionSource};
 
 #[derive(Deserialize)]
@@ -57,9 +58,10 @@ pub(super) async fn history(
 
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
+    identity: Identity,
     Json(request): Json<RollbackRequest>,
 ) -> Result<Response, Problem> {
-    let author = request.author.unwrap_or_else(|| "api".to_owned());
+    let author = identity.author(request.author);
     Ok(published(admin.publisher.roll_back(request.epoch, author, request.comment).await?))
 }
 

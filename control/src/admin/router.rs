@@ -1,21 +1,24 @@
-//! The routes, and what stands before all of them: body bounds, the token, the form of errors.
+//! The routes, and what stands before all of them: body bounds, the guard, the form of errors.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
 
+use super::listener::Peer;
 use super::problem::{self, Problem};
-use super::{Token, audit, authority, catalogue, fleet, health, policy, revision, token};
+use super::{Token, accounts, audit, authority, catalogue, fleet, guard, health, policy, revision, session, trail};
+use crate::access::{Gate, Trail};
 use crate::ca::Authority;
 use crate::metrics::Exporter;
 use crate::publish::Publisher;
-use crate::store::{AuditStore, PolicyStore};
+use crate::store::{AuditStore, PolicyStore, TrailStore};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -25,13 +28,25 @@ pub(crate) struct Admin {
     pub(crate) events: Arc<dyn AuditStore>,
     pub(crate) exporter: Arc<Exporter>,
     pub(crate) authority: Arc<Authority>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) trail: Trail,
+    pub(crate) trail_store: Arc<dyn TrailStore>,
+    /// The one in the token file.
+    pub(crate) token: Token,
+    /// Browsers speak TLS with this listener.
+    pub(crate) is_secure: bool,
 }
 
 /// Longest body of a request that carries no policy.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// What the admin listener serves.
+pub(crate) fn service(admin: Admin) -> IntoMakeServiceWithConnectInfo<Router, Peer> {
+    router(admin).into_make_service_with_connect_info()
+}
+
 /// Every route of the admin listener.
-pub(crate) fn router(admin: Admin, token: Token) -> Router {
+fn router(admin: Admin) -> Router {
     let with_policy = Router::new()
         .route("/policy", get(policy::read).put(policy::publish))
         .route("/policy/check", post(policy::check))
@@ -48,12 +63,15 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
         .route("/ca", get(authority::describe))
         .route("/ca/rotate", post(authority::rotate))
         .route("/openapi.json", get(describe))
+        .merge(access())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(with_policy)
         .fallback(unknown)
-        .layer(from_fn_with_state(token, token::require));
+        .layer(from_fn_with_state(admin.clone(), guard::require));
+    // Who signs in is nobody yet.
+    let open = Router::new().route("/session", post(session::sign_in)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
-        .nest("/api/v1", api)
+        .nest("/api/v1", api.merge(open))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -63,6 +81,18 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
         .layer(map_response(problem::normalise))
         .layer(map_response(harden))
         .with_state(admin)
+}
+
+/// Who may use the API, and who did.
+fn access() -> Router<Admin> {
+    Router::new()
+        .route("/session", get(session::show).delete(session::sign_out))
+        .route("/session/password", put(session::change_password))
+        .route("/tokens", get(accounts::tokens).post(accounts::add_token))
+        .route("/tokens/{id}", delete(accounts::remove_token))
+        .route("/trail", get(trail::list))
+        .route("/users", get(accounts::users).post(accounts::add_user))
+        .route("/users/{id}", delete(accounts::remove_user).patch(accounts::change_user))
 }
 
 /// The API's own description. A test holds it against the routes.

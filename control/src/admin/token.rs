@@ -1,4 +1,4 @@
-//! The bearer token: made at the first start, kept in a file that its owner alone may read, compared in constant time.
+//! The token file: made at the first start, kept in a file that its owner alone may read, compared in constant time.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,13 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use zeroize::Zeroizing;
-
-use super::problem::Problem;
 
 /// The secret that opens the admin API.
 #[derive(Clone)]
@@ -82,29 +76,9 @@ impl Token {
         Ok(Self(Arc::new(token)))
     }
 
-    fn accepts(&self, presented: &str) -> bool {
+    pub(super) fn accepts(&self, presented: &str) -> bool {
         verify_slices_are_equal(self.0.as_bytes(), presented.as_bytes()).is_ok()
     }
-}
-
-/// Lets a request through only with the token.
-pub(super) async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
-    let presented = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let presented = presented.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
-    });
-    if presented.is_some_and(|presented| token.accepts(presented)) {
-        return next.run(request).await;
-    }
-    let detail = match presented {
-        None => "send the token as: Authorization: Bearer TOKEN",
-        Some(_) => "the token is not the one in the admin token file",
-    };
-    let mut response = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
-    let challenge = HeaderValue::from_static("Bearer realm=\"penstock\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    response
 }
 
 const TOKEN_BYTES_MIN: usize = 16;

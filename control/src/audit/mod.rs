@@ -4,7 +4,9 @@
 
 mod export;
 mod ingest;
+mod mask;
 pub mod moment;
 
 pub(crate) use export::{csv_header, csv_line};
 pub(crate) use ingest::read_batch;
+pub(crate) use mask::mask;

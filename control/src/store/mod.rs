@@ -1,22 +1,26 @@
-//! What control remembers: policy revisions and audit events.
+//! What control remembers: policy revisions, audit events, who may use the admin API, and who did.
 //!
-//! Two traits say what a store must do; [`sqlite::SqliteStore`] is the embedded one. Owns durability and order, knows
-//! nothing of HTTP, the link or the meaning of a policy. Called by `admin`, `publish` and `audit`.
+//! Traits say what a store must do; [`sqlite::SqliteStore`] is the embedded one. Owns durability and order, knows
+//! nothing of HTTP, the link or the meaning of a policy. Called by `access`, `admin`, `publish` and `audit`.
 
+mod access;
 mod audit;
 mod policy;
 mod query;
 mod schema;
 mod sqlite;
+mod trail;
 mod writer;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+pub(crate) use access::{AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 pub(crate) use audit::{AuditStore, EventPage, EventQuery, IncomingEvent, Order, ReadEvent};
 pub(crate) use policy::{PolicyStore, Revision, RevisionSource};
 pub(crate) use sqlite::SqliteStore;
+pub(crate) use trail::{TrailEntry, TrailQuery, TrailStore};
 
 /// What a store's method answers, as an object-safe future.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

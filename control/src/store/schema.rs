@@ -29,7 +29,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
 
 /// `audit_event` has the fields of `core::audit::Event` as columns, so that filters use indices, and the whole event as
 /// JSON, so that what is answered is what was recorded.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE policy_revision (
     epoch INTEGER PRIMARY KEY,
     text TEXT NOT NULL,
@@ -90,7 +91,47 @@ CREATE TABLE audit_unread (
     json TEXT NOT NULL,
     UNIQUE (node, boot, sequence)
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE access_user (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    signed_in_ms INTEGER
+) STRICT;
+
+-- Cookies and tokens are here as SHA-256: who reads the file cannot sign in with what it finds.
+CREATE TABLE access_session (
+    hash TEXT PRIMARY KEY,
+    user TEXT NOT NULL REFERENCES access_user (name) ON DELETE CASCADE,
+    opened_ms INTEGER NOT NULL,
+    used_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE access_token (
+    id TEXT PRIMARY KEY,
+    hash TEXT NOT NULL UNIQUE,
+    comment TEXT NOT NULL,
+    role TEXT NOT NULL,
+    owner TEXT REFERENCES access_user (name) ON DELETE CASCADE,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    used_ms INTEGER
+) STRICT;
+
+CREATE TABLE access_trail (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time TEXT NOT NULL,
+    who TEXT NOT NULL,
+    role TEXT,
+    address TEXT NOT NULL,
+    act TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    outcome TEXT NOT NULL
+) STRICT;
+",
+];
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+use super::access::{self, AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
 use super::policy::{self, PolicyStore, Revision, RevisionSource};
+use super::trail::{self, TrailEntry, TrailQuery, TrailStore};
 use super::writer::{self, Command, Writer};
 use super::{Answer, StoreError, query, schema};
 
@@ -48,6 +50,14 @@ impl SqliteStore {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| StoreError::Stopped)?;
         answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Runs `work` in a transaction of the writer's.
+    fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        Box::pin(self.write(|reply| writer::change(work, reply)))
     }
 
     fn read<T: Send + 'static>(
@@ -90,6 +100,77 @@ impl AuditStore for SqliteStore {
 
     fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
         self.read(move |connection| query::run(connection, &query))
+    }
+}
+
+impl AccessStore for SqliteStore {
+    fn users(&self) -> Answer<'_, Vec<UserRecord>> {
+        self.read(access::select_users)
+    }
+
+    fn user(&self, name: String) -> Answer<'_, Option<UserRecord>> {
+        self.read(move |connection| access::select_user(connection, &name))
+    }
+
+    fn add_user(&self, user: UserRecord) -> Answer<'_, UserOutcome> {
+        self.change(move |connection| access::insert_user(connection, &user))
+    }
+
+    fn change_user(&self, name: String, change: UserChange) -> Answer<'_, UserOutcome> {
+        self.change(move |connection| access::update_user(connection, &name, &change))
+    }
+
+    fn remove_user(&self, name: String) -> Answer<'_, UserOutcome> {
+        self.change(move |connection| access::delete_user(connection, &name))
+    }
+
+    fn open_session(&self, session: SessionRecord, idle_since_ms: u64) -> Answer<'_, ()> {
+        self.change(move |connection| access::insert_session(connection, &session, idle_since_ms))
+    }
+
+    fn session(&self, hash: String) -> Answer<'_, Option<(SessionRecord, UserRecord)>> {
+        self.read(move |connection| access::select_session(connection, &hash))
+    }
+
+    fn touch_session(&self, hash: String, now_ms: u64) -> Answer<'_, ()> {
+        let update = "UPDATE access_session SET used_ms = ? WHERE hash = ?";
+        self.change(move |connection| access::touch(connection, update, now_ms, &hash).map(drop))
+    }
+
+    fn close_session(&self, hash: String) -> Answer<'_, ()> {
+        let delete = "DELETE FROM access_session WHERE hash = ?";
+        self.change(move |connection| access::delete(connection, delete, &hash).map(drop))
+    }
+
+    fn tokens(&self) -> Answer<'_, Vec<TokenRecord>> {
+        self.read(access::select_tokens)
+    }
+
+    fn token(&self, hash: String) -> Answer<'_, Option<TokenRecord>> {
+        self.read(move |connection| access::select_token(connection, &hash))
+    }
+
+    fn add_token(&self, token: TokenRecord) -> Answer<'_, ()> {
+        self.change(move |connection| access::insert_token(connection, &token))
+    }
+
+    fn touch_token(&self, id: String, now_ms: u64) -> Answer<'_, ()> {
+        let update = "UPDATE access_token SET used_ms = ? WHERE id = ?";
+        self.change(move |connection| access::touch(connection, update, now_ms, &id).map(drop))
+    }
+
+    fn remove_token(&self, id: String) -> Answer<'_, bool> {
+        self.change(move |connection| access::delete(connection, "DELETE FROM access_token WHERE id = ?", &id))
+    }
+}
+
+impl TrailStore for SqliteStore {
+    fn add(&self, entry: TrailEntry) -> Answer<'_, ()> {
+        self.change(move |connection| trail::insert(connection, &entry))
+    }
+
+    fn trail(&self, query: TrailQuery) -> Answer<'_, Vec<TrailEntry>> {
+        self.read(move |connection| trail::select(connection, &query))
     }
 }
 

@@ -12,14 +12,29 @@ use super::policy::{self, Revision};
 
 /// What the writer is asked to do, and where to answer.
 pub(super) enum Command {
-    AppendRevision { revision: Box<Revision>, reply: Reply<()> },
-    RecordEvents { node: String, boot: String, events: Vec<IncomingEvent>, reply: Reply<usize> },
+    AppendRevision {
+        revision: Box<Revision>,
+        reply: Reply<()>,
+    },
+    /// A small change of another kind, made by [`change`].
+    Change(Change),
+    RecordEvents {
+        node: String,
+        boot: String,
+        events: Vec<IncomingEvent>,
+        reply: Reply<usize>,
+    },
 }
+
+/// Works on the transaction, and answers how to tell the caller once it is known whether that was committed.
+type Change = Box<dyn FnOnce(&mut Transaction<'_>) -> Settle + Send>;
+type Settle = Box<dyn FnOnce(bool) + Send>;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Answers that wait for the commit.
 enum Pending {
+    Changed(Settle),
     Revision(Reply<()>, Result<(), StoreError>),
     Recorded(Reply<usize>, Result<usize, StoreError>),
 }
@@ -93,10 +108,28 @@ fn apply(transaction: &mut Transaction<'_>, command: Command) -> Pending {
         Command::AppendRevision { revision, reply } => {
             Pending::Revision(reply, alone(transaction, |savepoint| policy::insert(savepoint, &revision)))
         }
+        Command::Change(change) => Pending::Changed(change(transaction)),
         Command::RecordEvents { node, boot, events, reply } => {
             Pending::Recorded(reply, alone(transaction, |savepoint| audit::insert(savepoint, &node, &boot, &events)))
         }
     }
+}
+
+/// A command that runs `work` and answers what it gives.
+pub(super) fn change<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    reply: Reply<T>,
+) -> Command {
+    Command::Change(Box::new(move |transaction| {
+        let result = alone(transaction, |savepoint| work(savepoint));
+        Box::new(move |committed| settle(reply, result, committed))
+    }))
+}
+
+/// Nobody may hear "done" of what was not committed.
+fn settle<T>(reply: Reply<T>, result: Result<T, StoreError>, committed: bool) {
+    let result = if committed { result } else { result.and(Err(StoreError::NotCommitted)) };
+    drop(reply.send(result));
 }
 
 /// Runs `work` so that its failure leaves no trace in the transaction.
@@ -118,13 +151,9 @@ impl Pending {
         }
     }
 
-    /// Nobody may hear "done" of what was not committed.
     fn send(self, committed: bool) {
-        fn settle<T>(reply: Reply<T>, result: Result<T, StoreError>, committed: bool) {
-            let result = if committed { result } else { result.and(Err(StoreError::NotCommitted)) };
-            drop(reply.send(result));
-        }
         match self {
+            Self::Changed(settle) => settle(committed),
             Self::Revision(reply, result) => settle(reply, result, committed),
             Self::Recorded(reply, result) => settle(reply, result, committed),
         }

@@ -1,10 +1,10 @@
 //! A daemon under test: started on a state directory, asked, stopped.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub(crate) struct Control {
     child: Child,
     pub(crate) directory: Arc<TempDir>,
     base: String,
+    /// What it wrote to standard error so far.
+    log: Arc<Mutex<String>>,
 }
 
 pub(crate) struct Reply {
@@ -66,11 +68,15 @@ impl Control {
             return Err(child.wait_with_output().unwrap());
         }
         // The log must not block the daemon.
-        let mut log = child.stderr.take().unwrap();
-        thread::spawn(move || drop(log.read_to_string(&mut String::new())));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| *kept.lock().unwrap() += &format!("{line}\n"))
+        });
         let ready: Value = serde_json::from_str(&line).unwrap();
         let base = format!("http://{}", ready["admin"].as_str().unwrap());
-        Ok(Self { child, directory, base })
+        Ok(Self { child, directory, base, log })
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -127,6 +133,19 @@ impl Control {
         self.api("PUT", "/policy?author=test", &[("Content-Type", "application/toml")], text)
     }
 
+    /// The password that the first start told.
+    pub(crate) fn first_password(&self) -> String {
+        until("the first password", || {
+            let log = self.log.lock().unwrap();
+            let told = log.split_once("as admin with the password ")?.1;
+            told.split_once(' ').map(|(password, _)| password.to_owned())
+        })
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
     pub(crate) fn ready(&self) -> bool {
         self.send("GET", "/readyz", &[], "").status == 200
     }
@@ -145,7 +164,7 @@ pub(crate) fn command(directory: &Path, more: &str) -> Command {
     let state = directory.join("state");
     fs::write(&config, format!("listen = \"127.0.0.1:0\"\nstate_directory = {state:?}\n{more}\n")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_penstock-control"));
-    command.arg("--config").arg(config).stdin(Stdio::null());
+    command.arg("--config").arg(config).stdin(Stdio::null()).env_remove("JOURNAL_STREAM");
     command
 }
 

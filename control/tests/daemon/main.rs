@@ -2,6 +2,7 @@
 //! the real link.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod access;
 mod admin;
 mod audit;
 mod authority;

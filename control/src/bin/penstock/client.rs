@@ -9,7 +9,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
 use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::typestate::WithBody;
+use ureq::{Agent, Body, RequestBuilder};
 
 /// Where the daemon is. The same options on every command that needs it.
 #[derive(Args, Clone, Debug)]
@@ -111,7 +112,21 @@ impl Client {
 
     /// Sends JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
-        let request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        self.send_json(self.agent.post(self.url(path)), body)
+    }
+
+    /// Sends JSON, to change what is there.
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
+        self.send_json(self.agent.patch(self.url(path)), body)
+    }
+
+    /// Removes what is there.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Reply> {
+        self.reply(self.agent.delete(self.url(path)).header("Authorization", self.bearer()).call())
+    }
+
+    fn send_json(&self, request: RequestBuilder<WithBody>, body: &Value) -> anyhow::Result<Reply> {
+        let request = request.header("Authorization", self.bearer());
         self.reply(request.header("Content-Type", "application/json").send(body.to_string()))
     }
 
@@ -193,6 +208,21 @@ pub(crate) fn diagnostic_line(diagnostic: &Value) -> String {
     told
 }
 
+/// A name as one segment of a path, whatever it holds.
+pub(crate) fn path_segment(name: &str) -> String {
+    let mut segment = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+/// What users and tokens may be.
+pub(crate) const ROLES: [&str; 4] = ["admin", "auditor", "operator", "viewer"];
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Longer than control waits for its data planes.
 const PATIENCE: Duration = Duration::from_secs(120);

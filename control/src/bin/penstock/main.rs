@@ -12,6 +12,8 @@ mod events;
 mod explain;
 mod output;
 mod policy;
+mod token;
+mod trail;
 mod unified;
 mod up;
 mod user;
@@ -53,7 +55,12 @@ enum Command {
     Policy(policy::Command),
     /// Run control and data plane on this machine, in the foreground.
     Up(up::Arguments),
-    /// Make a line for the file of users.
+    /// Make, list and revoke tokens of the admin API.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Show who did what to the appliance.
+    Trail(trail::Arguments),
+    /// Manage who may sign in to the admin API and the web UI; make a line for the proxy's own file of users.
     #[command(subcommand)]
     User(user::Command),
 }
@@ -75,6 +82,8 @@ fn main() -> ExitCode {
         Command::Events(arguments) => events::run(&arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Policy(command) => policy::run(&command),
+        Command::Token(command) => token::run(&command),
+        Command::Trail(arguments) => trail::run(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::User(command) => user::run(&command),
     };

@@ -48,9 +48,12 @@ pub(crate) struct Arguments {
     /// What a client is told whose QUIC is refused: close (it uses TCP at once; needs CAP_NET_BIND_SERVICE) or drop.
     #[arg(long, value_name = "HOW", requires = "quic", value_parser = ["close", "drop"], default_value = "close")]
     quic_refuse: String,
-    /// Address of the admin API; port 0 is any free port.
+    /// Address of the admin API and the web UI; port 0 is any free port.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7080")]
     admin: SocketAddr,
+    /// Take another address than loopback for it, though passwords and tokens are readable on the way there.
+    #[arg(long)]
+    allow_plaintext_admin: bool,
     /// Threads of the data plane; one per CPU unless given.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     shards: Option<u16>,
@@ -120,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         quic: arguments.quic.clone(),
         quic_refuse: arguments.quic_refuse.clone(),
         admin: arguments.admin,
+        allow_plaintext_admin: arguments.allow_plaintext_admin,
         shards: arguments.shards,
         log: arguments.log.clone(),
         state,
