@@ -216,29 +216,18 @@ fn decide(flow: &Flow, sniffed: Sniffed) -> Decided {
             let decision = flow.decide_hello(&hello);
             flow.learned.borrow_mut().sni = hello.sni;
             if decision.verdict == Verdict::Inspect || decision.reason == Reason::EchRejected {
-                (refuse(decision), Some(Alert::UnexpectedMessage))
+                (decision.unread(Reason::MalformedHello), Some(Alert::UnexpectedMessage))
             } else {
                 (decision, Some(Alert::AccessDenied))
             }
         }
         Sniffed::Rejected(reject) => {
             flow.shard.cells.faults.add(Fault::downstream(Phase::Sniff, reject.fault_kind()), 1);
-            (refuse(flow.decide(None, true)), reject.alert())
+            (flow.decide(None, true).unread(Reason::MalformedHello), reject.alert())
         }
         Sniffed::NotTls => (flow.decide(None, false), None),
     };
     Decided { decision, alert, hello_bytes }
-}
-
-/// A hello that a server may read otherwise than we do is refused whatever it names, to all whom a profile governs.
-fn refuse(mut decision: Decision) -> Decision {
-    let governed = !matches!(decision.reason, Reason::NoProfile | Reason::ModeOff);
-    (decision.verdict, decision.reason) = match decision.mode {
-        _ if !governed => return decision,
-        Mode::Enforce => (Verdict::Deny, Reason::MalformedHello),
-        Mode::Off | Mode::ReportOnly => (Verdict::Pass, Reason::WouldDeny),
-    };
-    decision
 }
 
 /// A connection on which nothing was asked for that counts.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use penstock_core::audit::{self, Status};
 use penstock_core::flow::{Fault, FaultKind, Phase};
-use penstock_core::policy::{Decision, FlowFacts, Mode, Reason, Snapshot, Verdict};
+use penstock_core::policy::{Decision, FlowFacts, Reason, Snapshot, Verdict};
 use penstock_core::quic::QuicReject;
 use penstock_core::tls::ClientHello;
 
@@ -33,7 +33,7 @@ pub(super) fn is_free(snapshot: &Snapshot, ends: Ends) -> bool {
 /// Judges a ClientHello.
 pub(super) fn hello(shard: &Shard, snapshot: &Snapshot, ends: Ends, hello: &ClientHello<'_>) -> Decision {
     let facts = FlowFacts { sni: hello.sni.as_ref(), ech: hello.ech.is_some(), ..FlowFacts::of(ends.source.ip()) };
-    refuse_inspection(ask(shard, snapshot, ends, facts))
+    ask(shard, snapshot, ends, facts).over_quic()
 }
 
 /// Judges what has no ClientHello that can be read.
@@ -43,13 +43,8 @@ pub(super) fn reject(shard: &Shard, snapshot: &Snapshot, ends: Ends, reject: Qui
         return ask(shard, snapshot, ends, FlowFacts { tls: false, ..facts });
     }
     shard.cells.faults.add(Fault::downstream(Phase::Sniff, fault_kind(reject)), 1);
-    let mut decision = ask(shard, snapshot, ends, facts);
     let reason = if reject == QuicReject::NameChanged { Reason::NameChanged } else { Reason::QuicUnread };
-    (decision.verdict, decision.reason) = match decision.mode {
-        Mode::Enforce => (Verdict::Deny, reason),
-        Mode::Off | Mode::ReportOnly => (Verdict::Pass, Reason::WouldDeny),
-    };
-    decision
+    ask(shard, snapshot, ends, facts).unread(reason)
 }
 
 /// Counts a decision and records it where it matters: each refusal of a name to a source once in a while, since clients try
@@ -93,13 +88,6 @@ fn ask(shard: &Shard, snapshot: &Snapshot, ends: Ends, facts: FlowFacts<'_>) -> 
     hosts.extend_from_slice(shard.config.upstream.hosts.names_at(ends.destination));
     let (destination, unix_ms) = (Some(ends.destination.ip()), Some(unix_now_ms()));
     snapshot.decide(&FlowFacts { destination, destination_hosts: &hosts, unix_ms, ..facts })
-}
-
-fn refuse_inspection(mut decision: Decision) -> Decision {
-    if decision.verdict == Verdict::Inspect {
-        (decision.verdict, decision.reason) = (Verdict::Deny, Reason::Quic);
-    }
-    decision
 }
 
 const fn fault_kind(reject: QuicReject) -> FaultKind {
