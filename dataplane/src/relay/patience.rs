@@ -59,7 +59,9 @@ impl Patience {
         if is_late(self.head.standing_ms()) {
             return Some(Fault::downstream(Phase::Edit, FaultKind::Deadline));
         }
-        self.stalled.get().filter(|_| is_late(self.stall.standing_ms())).map(stalled)
+        // Who does not read holds up the other side too.
+        let unread = legs.into_iter().find(|leg| leg.stalls_at_ms().is_some()).map(|leg| leg.leg);
+        self.stalled.get().filter(|_| is_late(self.stall.standing_ms())).map(|late| stalled(unread.unwrap_or(late)))
     }
 }
 

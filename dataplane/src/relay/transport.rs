@@ -83,12 +83,13 @@ impl<'a> Transport<'a> {
                     }
                 }
                 if !engine.wants_write() {
-                    self.stalls_at_ms.set(None);
                     return Ok(());
                 }
             }
             self.expect_reader(flow);
             flow.control.writable(self.socket).await.map_err(Stop::kind)?;
+            // Only now the peer has read: a send may find room that no reader made, below what the kernel calls writable.
+            self.stalls_at_ms.set(None);
         }
     }
 
