@@ -161,12 +161,14 @@ labelled! {
         EchRequired = "ech_required",
         /// A PROXY protocol header that must be there is not.
         HeaderMissing = "header_missing",
-        /// The connection came to a transparent listener itself, which would dial itself.
+        /// The connection leads back to the listener that it came by, which would dial itself.
         Loop = "loop",
         /// A field of the message is not what it must be.
         Malformed = "malformed",
         /// The second ClientHello after a HelloRetryRequest names another host.
         NameChanged = "name_changed",
+        /// Nothing says which host is meant: a ClientHello without a name, or no TLS at all.
+        NameMissing = "name_missing",
         /// The name does not exist or has no address.
         NameNotFound = "name_not_found",
         /// No policy or issuer is in force yet.

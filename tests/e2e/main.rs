@@ -13,6 +13,7 @@ mod connect;
 mod daemons;
 mod deny;
 mod deploy_package;
+mod direct;
 mod engines;
 mod evasion_address;
 mod evasion_ech;

@@ -196,6 +196,12 @@ impl Appliance {
         self.process.text("proxy").parse().unwrap()
     }
 
+    /// The transparent listener of that number.
+    pub fn transparent(&self, index: usize) -> SocketAddr {
+        let address = self.process.ready["transparent"][index]["address"].as_str();
+        address.unwrap_or_else(|| panic!("no such listener in {}", self.process.ready)).parse().unwrap()
+    }
+
     /// The state directory.
     pub fn state(&self) -> PathBuf {
         self.directory.path().join("state")

@@ -1,13 +1,16 @@
-//! `[[listener]]`: where the kernel leads connections of clients that know nothing of the proxy.
+//! `[[listener]]`: where clients arrive that know nothing of the proxy, led by the kernel, by DNS or by a balancer.
 
 use std::net::SocketAddr;
 
+use toml::Spanned;
+
 use super::error::ConfigError;
+use super::proxy_protocol::{ProxyProtocol, ProxyProtocolMode, Written};
 use super::raw::RawListener;
 use super::typed::Source;
 
 /// One transparent listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TransparentListener {
     pub(crate) steering: Steering,
     /// Port 0 is any free port. An IPv6 address takes IPv6 alone: each family has a listener of its own.
@@ -15,9 +18,11 @@ pub(crate) struct TransparentListener {
     /// Whether origins see the client's address instead of the appliance's; the way back must lead through the appliance.
     /// Default: no. Needs CAP_NET_ADMIN, and at most 28,000 or so flows of one client to one origin fit.
     pub(crate) keep_source: bool,
+    /// Whether connections begin with a PROXY protocol header.
+    pub(crate) proxy_protocol: ProxyProtocol,
 }
 
-/// How the kernel leads connections to a listener, and so where it keeps their true destination.
+/// How connections are led to a listener, and so what tells their true destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Steering {
     /// nftables `redirect`: the destination is rewritten, and connection tracking remembers the original one.
@@ -25,6 +30,9 @@ pub(crate) enum Steering {
     /// nftables `tproxy`: nothing is rewritten, the accepted socket has the destination as its own address. Needs
     /// CAP_NET_ADMIN or CAP_NET_RAW.
     Tproxy,
+    /// DNS or a balancer: the client takes the listener for the origin, and the name in its ClientHello is dialled at
+    /// `port`. Default: 443.
+    Direct { port: u16 },
 }
 
 impl Steering {
@@ -33,6 +41,7 @@ impl Steering {
         match self {
             Self::Redirect => "redirect",
             Self::Tproxy => "tproxy",
+            Self::Direct { .. } => "direct",
         }
     }
 }
@@ -41,11 +50,7 @@ impl Source<'_> {
     pub(super) fn listeners(&self, raw: Vec<RawListener>) -> Result<Vec<TransparentListener>, ConfigError> {
         let mut listeners: Vec<TransparentListener> = Vec::new();
         for raw in raw {
-            let steering = match raw.kind.get_ref().as_str() {
-                "redirect" => Steering::Redirect,
-                "tproxy" => Steering::Tproxy,
-                _ => return self.refuse(&raw.kind, "`listener.kind` must be \"redirect\" or \"tproxy\""),
-            };
+            let steering = self.steering(&raw)?;
             let address = self.address("listener.address", &raw.address)?;
             if address.port() != 0 && listeners.iter().any(|listener| listener.address == address) {
                 return self.refuse(&raw.address, format!("`listener.address`: {address} has a listener already"));
@@ -53,15 +58,58 @@ impl Source<'_> {
             if listeners.len() >= LISTENERS_MAX {
                 return self.refuse(&raw.address, format!("there are more than {LISTENERS_MAX} listeners"));
             }
-            let keep_source = raw.keep_source.is_some_and(toml::Spanned::into_inner);
-            listeners.push(TransparentListener { steering, address, keep_source });
+            let written = Written { mode: raw.proxy_protocol, trusted: raw.trusted, user: raw.proxy_protocol_user };
+            let proxy_protocol = self.proxy_protocol("listener", written)?;
+            let keep_source = self.keep_source(raw.keep_source, steering, &proxy_protocol)?;
+            listeners.push(TransparentListener { steering, address, keep_source, proxy_protocol });
         }
         Ok(listeners)
+    }
+
+    fn steering(&self, raw: &RawListener) -> Result<Steering, ConfigError> {
+        let steering = match raw.kind.get_ref().as_str() {
+            "redirect" => Steering::Redirect,
+            "tproxy" => Steering::Tproxy,
+            "direct" => {
+                let port = raw.port.as_ref().map_or(Ok(HTTPS_PORT), |port| self.port(port))?;
+                return Ok(Steering::Direct { port });
+            }
+            _ => return self.refuse(&raw.kind, "`listener.kind` must be \"redirect\", \"tproxy\" or \"direct\""),
+        };
+        match &raw.port {
+            Some(port) => {
+                self.refuse(port, "`listener.port` is for `kind = \"direct\"`: elsewhere the kernel tells it")
+            }
+            None => Ok(steering),
+        }
+    }
+
+    fn port(&self, port: &Spanned<u64>) -> Result<u16, ConfigError> {
+        match u16::try_from(*port.get_ref()) {
+            Ok(number @ 1..) => Ok(number),
+            _ => self.refuse(port, "`listener.port` must be from 1 to 65535"),
+        }
+    }
+
+    /// A source is kept that the kernel vouches for, where the way back is the kernel's too.
+    fn keep_source(
+        &self,
+        written: Option<Spanned<bool>>,
+        steering: Steering,
+        proxy_protocol: &ProxyProtocol,
+    ) -> Result<bool, ConfigError> {
+        let Some(keep) = written.filter(|keep| *keep.get_ref()) else { return Ok(false) };
+        if matches!(steering, Steering::Direct { .. }) || proxy_protocol.mode != ProxyProtocolMode::Off {
+            return self
+                .refuse(&keep, "`listener.keep_source` is for what the kernel leads here, without a PROXY header");
+        }
+        Ok(true)
     }
 }
 
 /// Each costs a descriptor and the accepts that wait on it, in every shard.
 const LISTENERS_MAX: usize = 16;
+const HTTPS_PORT: u16 = 443;
 
 #[cfg(test)]
 mod tests {
@@ -80,17 +128,22 @@ mod tests {
     fn listeners_are_read() {
         let read = listeners(
             "[[listener]]\nkind = \"redirect\"\naddress = \"0.0.0.0:8443\"\n\
-             [[listener]]\nkind = \"tproxy\"\naddress = \"[::1]:8444\"\nkeep_source = true\n",
-        );
-        let four = "0.0.0.0:8443".parse().unwrap();
-        let six = "[::1]:8444".parse().unwrap();
-        assert_eq!(
-            read.unwrap(),
-            [
-                TransparentListener { steering: Steering::Redirect, address: four, keep_source: false },
-                TransparentListener { steering: Steering::Tproxy, address: six, keep_source: true },
-            ]
-        );
+             [[listener]]\nkind = \"tproxy\"\naddress = \"[::1]:8444\"\nkeep_source = true\n\
+             [[listener]]\nkind = \"direct\"\naddress = \"0.0.0.0:443\"\n\
+             [[listener]]\nkind = \"direct\"\naddress = \"0.0.0.0:8843\"\nport = 8443\nproxy_protocol = \"required\"\n\
+             trusted = [\"10.0.0.0/8\"]\n",
+        )
+        .unwrap();
+        let seen: Vec<_> = read.iter().map(|it| (it.steering, it.address.to_string(), it.keep_source)).collect();
+        let expected = [
+            (Steering::Redirect, "0.0.0.0:8443", false),
+            (Steering::Tproxy, "[::1]:8444", true),
+            (Steering::Direct { port: 443 }, "0.0.0.0:443", false),
+            (Steering::Direct { port: 8443 }, "0.0.0.0:8843", false),
+        ];
+        assert_eq!(seen, expected.map(|(steering, address, keep)| (steering, address.to_owned(), keep)));
+        let trusts: Vec<_> = read.iter().map(|it| it.proxy_protocol.trusts([10, 1, 2, 3].into())).collect();
+        assert_eq!(trusts, [false, false, false, true]);
         assert_eq!(listeners("").unwrap(), []);
     }
 
@@ -100,7 +153,7 @@ mod tests {
         let entry = |kind: &str, address: &str| format!("[[listener]]\nkind = \"{kind}\"\naddress = \"{address}\"\n");
         assert_eq!(
             refused(&entry("dnat", "0.0.0.0:1")),
-            "dataplane.toml:5:8: error: `listener.kind` must be \"redirect\" or \"tproxy\""
+            "dataplane.toml:5:8: error: `listener.kind` must be \"redirect\", \"tproxy\" or \"direct\""
         );
         assert!(refused(&entry("tproxy", "8443")).starts_with("dataplane.toml:6:11: error: `listener.address`: "));
         let twice = [entry("tproxy", "0.0.0.0:1"), entry("redirect", "0.0.0.0:1")].concat();
@@ -110,5 +163,19 @@ mod tests {
         assert!(refused(&format!("{}spoof = true\n", entry("tproxy", "0.0.0.0:1"))).contains("unknown field `spoof`"));
         let many: String = (1..=17).map(|port| entry("tproxy", &format!("0.0.0.0:{port}"))).collect();
         assert!(refused(&many).contains("more than 16"));
+        for (entry, more, said) in [
+            (entry("redirect", "0.0.0.0:1"), "port = 443", "7:8: error: `listener.port` is for `kind = \"direct\"`"),
+            (entry("direct", "0.0.0.0:1"), "port = 0", "7:8: error: `listener.port`"),
+            (entry("direct", "0.0.0.0:1"), "keep_source = true", "7:15: error: `listener.keep_source` is for what"),
+            (entry("tproxy", "0.0.0.0:1"), "proxy_protocol = \"required\"", "7:18: error: `listener.trusted`"),
+            (
+                entry("tproxy", "0.0.0.0:1"),
+                "keep_source = true\nproxy_protocol = \"optional\"\ntrusted = [\"::1\"]",
+                "7:15: error: `listener.keep_source`",
+            ),
+        ] {
+            let told = refused(&format!("{entry}{more}\n"));
+            assert!(told.starts_with(&format!("dataplane.toml:{said}")), "{told}");
+        }
     }
 }

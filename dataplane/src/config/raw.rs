@@ -47,7 +47,11 @@ pub(super) struct RawListen {
 pub(super) struct RawListener {
     pub(super) kind: Spanned<String>,
     pub(super) address: Spanned<String>,
+    pub(super) port: Option<Spanned<u64>>,
     pub(super) keep_source: Option<Spanned<bool>>,
+    pub(super) proxy_protocol: Option<Spanned<String>>,
+    pub(super) trusted: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) proxy_protocol_user: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -32,7 +32,7 @@ pub(crate) struct Config {
     pub(crate) state_directory: PathBuf,
     /// Where clients that know of the proxy arrive.
     pub(crate) listen: Listen,
-    /// Where the kernel leads those that do not. Default: nowhere.
+    /// Where those arrive that do not. Default: nowhere.
     pub(crate) listeners: Vec<TransparentListener>,
     /// Who may use the explicit proxy. Default: whoever reaches it.
     pub(crate) auth: Option<Auth>,

@@ -17,7 +17,7 @@ use penstock_core::proxy::{Authority, Host};
 use super::control::ConnectError;
 use super::parent;
 use super::record::{Destination, Flow};
-use crate::config::{HeaderRule, TransparentListener};
+use crate::config::HeaderRule;
 use crate::ingress::Entrance;
 use crate::ring::Socket;
 
@@ -144,7 +144,7 @@ fn prepare(flow: &Flow, address: SocketAddr) -> std::io::Result<Socket> {
     if let Some(mark) = flow.shard.config.upstream.mark {
         socket.set_mark(mark)?;
     }
-    if let Entrance::Transparent(TransparentListener { keep_source: true, .. }) = flow.entrance {
+    if matches!(&flow.entrance, Entrance::Transparent(listener) if listener.keep_source) {
         socket.bind_foreign(flow.control.source.ip())?;
     }
     Ok(socket)

@@ -102,7 +102,7 @@ pub(super) fn origin_of(flow: &Flow, name: &Sni, offer: Offer, engines: Engines)
 /// know addresses that ours does not.
 fn learn_address(flow: &Flow, sni: &Sni) {
     let address = flow.learned.borrow().destination.as_ref().map(|destination| destination.address);
-    if let (Entrance::Transparent(_), Some(address)) = (flow.entrance, address) {
+    if let (Entrance::Transparent(_), Some(address)) = (&flow.entrance, address) {
         flow.shard.addresses.learn(sni, &[address], Instant::now());
     }
 }

@@ -7,6 +7,7 @@
 //! | `control` | what outlives a step: sockets, deadline, the order to stop |
 //! | `sniff` | reading the ClientHello |
 //! | `dial`, `parent` | resolving and connecting, directly or through a parent proxy |
+//! | `direct` | clients that take the appliance for the origin |
 //! | `pass`, `inspect`, `deny` | the three verdicts |
 //! | `overlap` | both handshakes of an inspected flow at once |
 //! | `plain`, `own` | requests for plain HTTP, and to the listener itself |
@@ -20,6 +21,7 @@ mod close;
 mod control;
 mod deny;
 mod dial;
+mod direct;
 mod ech;
 mod inspect;
 mod overlap;

@@ -12,8 +12,8 @@ use super::deny::{self, Refusal};
 use super::plain::{Next, Visit};
 use super::record::Flow;
 use super::sniff::{self, Sniffed};
-use super::{close, dial, ech, inspect, own, pass, pinned, plain};
-use crate::config::TransparentListener;
+use super::{close, dial, direct, ech, inspect, own, pass, pinned, plain};
+use crate::config::{ProxyProtocol, Steering, TransparentListener};
 use crate::ingress::{Entrance, explicit, proxy_protocol, transparent};
 use crate::relay::splice::Opening;
 use crate::ring::Socket;
@@ -21,7 +21,7 @@ use crate::shard::Ticket;
 
 /// Serves one flow and records its end, exactly once. Without a ticket the process has too many.
 pub(crate) async fn serve(flow: Flow, ticket: Option<Ticket>) {
-    let closed = match (ticket, flow.entrance) {
+    let closed = match (ticket, &flow.entrance) {
         (None, _) => turn_away(&flow, FaultKind::TooMany).await,
         (Some(ticket), Entrance::Explicit) => run_explicit(&flow, ticket).await,
         (Some(ticket), Entrance::Transparent(listener)) => run_transparent(&flow, ticket, listener).await,
@@ -31,12 +31,18 @@ pub(crate) async fn serve(flow: Flow, ticket: Option<Ticket>) {
 
 /// Dials where the client wanted to go, then carries what it sends. A client that reaches nobody is told so as the network
 /// would tell it, by a reset.
-async fn run_transparent(flow: &Flow, ticket: Ticket, listener: TransparentListener) -> Closed {
-    let _ticket = match ticket.charge(flow.source()) {
+async fn run_transparent(flow: &Flow, ticket: Ticket, listener: &TransparentListener) -> Closed {
+    let mut received = Vec::new();
+    let _ticket = match enter(flow, ticket, &listener.proxy_protocol, &mut received).await {
         Ok(ticket) => ticket,
-        Err(kind) => return turn_away(flow, kind).await,
+        Err(closed) => return closed,
     };
-    let dialled = match transparent::destination(flow, listener) {
+    let destination = match listener.steering {
+        Steering::Direct { port } => return direct::run(flow, listener.address, port, received).await,
+        Steering::Redirect => transparent::redirected(flow, listener.address),
+        Steering::Tproxy => transparent::proxied(flow, listener.address),
+    };
+    let dialled = match destination {
         Ok(destination) => {
             let host = Host::Address(destination.ip());
             flow.learned.borrow_mut().authority = Some(Authority { host, port: destination.port() });
@@ -45,7 +51,7 @@ async fn run_transparent(flow: &Flow, ticket: Ticket, listener: TransparentListe
         Err(fault) => Err(fault),
     };
     match dialled {
-        Ok(upstream) => carry(flow, &upstream, Vec::new()).await,
+        Ok(upstream) => carry(flow, &upstream, received).await,
         Err(fault) => {
             flow.control.downstream.reset_on_close();
             Closed::fault(fault)
@@ -53,17 +59,25 @@ async fn run_transparent(flow: &Flow, ticket: Ticket, listener: TransparentListe
     }
 }
 
+/// Reads the PROXY protocol header, where `setting` has one, and counts the flow as its client's.
+async fn enter(flow: &Flow, ticket: Ticket, setting: &ProxyProtocol, received: &mut Vec<u8>) -> Result<Ticket, Closed> {
+    match proxy_protocol::read_header(flow, setting, received).await {
+        Ok(true) => {}
+        Ok(false) => return Err(UNUSED),
+        Err(fault) => return Err(Closed::fault(fault)),
+    }
+    match ticket.charge(flow.source()) {
+        Ok(ticket) => Ok(ticket),
+        Err(kind) => Err(turn_away(flow, kind).await),
+    }
+}
+
 /// Reads requests until one makes the connection a tunnel, or ends it.
 async fn run_explicit(flow: &Flow, ticket: Ticket) -> Closed {
     let mut received = Vec::new();
-    match proxy_protocol::read_header(flow, &flow.shard.config.listen.proxy_protocol, &mut received).await {
-        Ok(true) => {}
-        Ok(false) => return UNUSED,
-        Err(fault) => return Closed::fault(fault),
-    }
-    let _ticket = match ticket.charge(flow.source()) {
+    let _ticket = match enter(flow, ticket, &flow.shard.config.listen.proxy_protocol, &mut received).await {
         Ok(ticket) => ticket,
-        Err(kind) => return turn_away(flow, kind).await,
+        Err(closed) => return closed,
     };
     let mut visit = None;
     let mut is_first = true;
@@ -110,7 +124,7 @@ async fn run_explicit(flow: &Flow, ticket: Ticket) -> Closed {
 /// being told, and any other is reset.
 async fn turn_away(flow: &Flow, kind: FaultKind) -> Closed {
     let refusal = Refusal::overload(kind);
-    match (flow.entrance, flow.shard.quota.refuse()) {
+    match (&flow.entrance, flow.shard.quota.refuse()) {
         (Entrance::Explicit, Some(_refused)) => deny::answer(flow, refusal).await,
         (Entrance::Explicit | Entrance::Transparent(_), _) => {
             flow.control.downstream.reset_on_close();
@@ -154,11 +168,15 @@ async fn tunnel(flow: &Flow, request: ConnectHead, received: Vec<u8>) -> Closed 
 
 /// Reads the ClientHello, decides, and goes the way of the verdict.
 async fn carry(flow: &Flow, upstream: &Socket, mut received: Vec<u8>) -> Closed {
-    let sniffed = sniff::sniff(flow, upstream, &mut received).await;
-    let Decided { decision, alert, hello_bytes } = match sniffed {
-        Ok(sniffed) => decide(flow, sniffed),
-        Err(fault) => return Closed::fault(fault),
-    };
+    match sniff::sniff(flow, Some(upstream), &mut received).await {
+        Ok(sniffed) => follow(flow, upstream, decide(flow, &sniffed), received).await,
+        Err(fault) => Closed::fault(fault),
+    }
+}
+
+/// Goes the way of the verdict on what was `received`.
+pub(super) async fn follow(flow: &Flow, upstream: &Socket, decided: Decided, received: Vec<u8>) -> Closed {
+    let Decided { decision, alert, hello_bytes } = decided;
     let decision = learn(flow, decision, &received);
     match decision.verdict {
         Verdict::Deny if decision.reason == Reason::EchRejected => {
@@ -172,7 +190,7 @@ async fn carry(flow: &Flow, upstream: &Socket, mut received: Vec<u8>) -> Closed 
 
 /// Keeps the decision and, where the flow is not simply passed, the client's fingerprint. A client that a bypass covers
 /// passes after all.
-fn learn(flow: &Flow, decision: Decision, received: &[u8]) -> Decision {
+pub(super) fn learn(flow: &Flow, decision: Decision, received: &[u8]) -> Decision {
     let ja4 = if decision.verdict == Verdict::Pass { None } else { sniff::fingerprint(received) };
     flow.learned.borrow_mut().ja4 = ja4;
     let decision =
@@ -193,28 +211,28 @@ fn opening(flow: &Flow, decision: &Decision, received: Vec<u8>, hello_bytes: Opt
 }
 
 /// A decision on what was sniffed.
-struct Decided {
-    decision: Decision,
+pub(super) struct Decided {
+    pub(super) decision: Decision,
     /// What a client would understand should it be a denial.
-    alert: Option<Alert>,
+    pub(super) alert: Option<Alert>,
     /// Where the ClientHello ends, if there is one that can be read.
     hello_bytes: Option<usize>,
 }
 
-fn decide(flow: &Flow, sniffed: Sniffed) -> Decided {
-    let hello_bytes = match &sniffed {
+pub(super) fn decide(flow: &Flow, sniffed: &Sniffed) -> Decided {
+    let hello_bytes = match sniffed {
         Sniffed::Hello(hello) | Sniffed::HelloBehindServer(hello) => Some(hello.bytes),
         Sniffed::NotTls | Sniffed::Rejected(_) => None,
     };
     let (decision, alert) = match sniffed {
         Sniffed::Hello(hello) => {
-            let decision = flow.decide_hello(&hello);
-            flow.learned.borrow_mut().sni = hello.sni;
+            let decision = flow.decide_hello(hello);
+            flow.learned.borrow_mut().sni.clone_from(&hello.sni);
             (decision, Some(Alert::AccessDenied))
         }
         Sniffed::HelloBehindServer(hello) => {
-            let decision = flow.decide_hello(&hello);
-            flow.learned.borrow_mut().sni = hello.sni;
+            let decision = flow.decide_hello(hello);
+            flow.learned.borrow_mut().sni.clone_from(&hello.sni);
             if decision.verdict == Verdict::Inspect || decision.reason == Reason::EchRejected {
                 (decision.unread(Reason::MalformedHello), Some(Alert::UnexpectedMessage))
             } else {

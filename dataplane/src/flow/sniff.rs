@@ -38,10 +38,11 @@ pub(crate) struct SniffedHello {
     pub(crate) bytes: usize,
 }
 
-/// Reads into `received` until the first bytes can be judged. The deadline is absolute: a drip does not extend it.
+/// Reads into `received` until the first bytes can be judged, beside `upstream` when it is known already. The deadline is
+/// absolute: a drip does not extend it.
 ///
 /// A reset of either leg is passed on as one, and a client that is cut off behind words of the server is reset too.
-pub(crate) async fn sniff(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>) -> Result<Sniffed, Fault> {
+pub(crate) async fn sniff(flow: &Flow, upstream: Option<&Socket>, received: &mut Vec<u8>) -> Result<Sniffed, Fault> {
     let mut server_spoke = false;
     read(flow, upstream, received, &mut server_spoke).await.inspect_err(|fault| {
         if fault.kind == FaultKind::ConnectionReset || (server_spoke && fault.kind != FaultKind::Closed) {
@@ -52,7 +53,7 @@ pub(crate) async fn sniff(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>
 
 async fn read(
     flow: &Flow,
-    upstream: &Socket,
+    upstream: Option<&Socket>,
     received: &mut Vec<u8>,
     server_spoke: &mut bool,
 ) -> Result<Sniffed, Fault> {
@@ -80,7 +81,7 @@ async fn read(
             Received::Client => {}
             Received::End if *server_spoke => return Ok(Sniffed::NotTls),
             Received::End => return Err(fault(FaultKind::Closed)),
-            Received::Server => {
+            Received::Server(upstream) => {
                 if flow.decide(None, false).verdict != Verdict::Pass {
                     return Ok(Sniffed::NotTls);
                 }
@@ -97,15 +98,19 @@ pub(crate) fn fingerprint(received: &[u8]) -> Option<String> {
 }
 
 /// Who was heard.
-enum Received {
+enum Received<'a> {
     Client,
     /// The client will send no more.
     End,
-    Server,
+    Server(&'a Socket),
 }
 
 /// Adds what the client sends next, or says that the server has spoken to a client that is silent so far.
-async fn receive(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>) -> Result<Received, FaultKind> {
+async fn receive<'a>(
+    flow: &Flow,
+    upstream: Option<&'a Socket>,
+    received: &mut Vec<u8>,
+) -> Result<Received<'a>, FaultKind> {
     let downstream = &*flow.control.downstream;
     let mut patience = Some(CLIENT_FIRST);
     loop {
@@ -116,12 +121,14 @@ async fn receive(flow: &Flow, upstream: &Socket, received: &mut Vec<u8>) -> Resu
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return Err(FaultKind::ConnectionReset),
         }
-        if !received.is_empty() {
+        let Some(upstream) = upstream.filter(|_| received.is_empty()) else {
             flow.control.readable(downstream).await.map_err(Stop::kind)?;
-        } else if let Some(span) = patience.take() {
+            continue;
+        };
+        if let Some(span) = patience.take() {
             wait_briefly(flow, downstream, span).await?;
         } else if flow.control.either_readable(upstream).await.map_err(Stop::kind)? == Leg::Upstream {
-            return Ok(Received::Server);
+            return Ok(Received::Server(upstream));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -24,22 +25,23 @@ pub(crate) fn bind(config: &Config, inherited: &mut Inherited, manager: &Notifie
     check_rights(config)?;
     let shards = usize::from(config.shards.get());
     let mut per_shard: Vec<Vec<(Entrance, Listener)>> = (0..shards).map(|_| Vec::new()).collect();
-    let mut deal = |entrance: Entrance, dealt: Vec<Vec<Listener>>| {
+    // Each shard has its own count of who holds the entrance.
+    let mut deal = |entrance: &dyn Fn() -> Entrance, dealt: Vec<Vec<Listener>>| {
         for (listeners, own) in per_shard.iter_mut().zip(dealt) {
-            listeners.extend(own.into_iter().map(|listener| (entrance, listener)));
+            listeners.extend(own.into_iter().map(|listener| (entrance(), listener)));
         }
     };
     let mut proxy = config.listen.proxy;
     let bind = |address| Listener::bind(address, BACKLOG);
     let dealt = listen(inherited, manager, &mut proxy, shards, bind);
-    deal(Entrance::Explicit, dealt.with_context(|| format!("cannot listen on {}", config.listen.proxy))?);
+    deal(&|| Entrance::Explicit, dealt.with_context(|| format!("cannot listen on {}", config.listen.proxy))?);
     let mut transparent = config.listeners.clone();
     for wanted in &mut transparent {
         let is_foreign = wanted.steering == Steering::Tproxy;
         let bind = |address| Listener::bind_transparent(address, is_foreign, BACKLOG);
         let dealt = listen(inherited, manager, &mut wanted.address, shards, bind)
             .with_context(|| format!("cannot listen on {} ({})", wanted.address, wanted.steering.label()))?;
-        deal(Entrance::Transparent(*wanted), dealt);
+        deal(&|| Entrance::Transparent(Arc::new(wanted.clone())), dealt);
     }
     Ok(Listeners { proxy, transparent, per_shard })
 }

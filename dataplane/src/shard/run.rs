@@ -63,7 +63,7 @@ async fn receive(
                     accepting = true;
                     for (entrance, listener) in listeners {
                         for _ in 0..ACCEPTS_OUTSTANDING {
-                            ring::spawn(accept(Rc::clone(shard), *entrance, Rc::clone(listener)));
+                            ring::spawn(accept(Rc::clone(shard), entrance.clone(), Rc::clone(listener)));
                         }
                     }
                     for listener in datagrams {
@@ -86,11 +86,11 @@ async fn receive(
 /// given it a connection that must be served.
 pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Listener>) {
     shard.accepts.set(shard.accepts.get() + 1);
-    take_connections(&shard, entrance, &listener).await;
+    take_connections(&shard, &entrance, &listener).await;
     shard.accepts.set(shard.accepts.get() - 1);
 }
 
-async fn take_connections(shard: &Rc<Shard>, entrance: Entrance, listener: &Listener) {
+async fn take_connections(shard: &Rc<Shard>, entrance: &Entrance, listener: &Listener) {
     while !shard.draining.get() {
         match ring::accept(listener).await {
             Ok((socket, source)) => {
@@ -109,6 +109,7 @@ async fn take_connections(shard: &Rc<Shard>, entrance: Entrance, listener: &List
                 }
                 let ticket = shard.quota.enter();
                 let learned = RefCell::new(Learned::default());
+                let entrance = entrance.clone();
                 let flow = Flow { control, entrance, shard: Rc::clone(shard), installed, learned };
                 ring::spawn(serve(flow, ticket));
             }

@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
     /// Address of the proxy; port 0 is any free port.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Also listen for what the kernel leads here by nftables (deploy/nftables), KIND redirect or tproxy; may be repeated.
-    /// Each family has a listener of its own.
+    /// Also listen for clients that know of no proxy: KIND redirect or tproxy for what the kernel leads here by nftables
+    /// (deploy/nftables), direct for what DNS or a balancer does. May be repeated; each family has a listener of its own.
     #[arg(long, value_name = "KIND=IP:PORT", value_parser = transparent::read)]
     transparent: Vec<Transparent>,
     /// Dial with the client's own address for what came by --transparent. Needs CAP_NET_ADMIN.
@@ -89,6 +89,7 @@ Examples:
   penstock up --state /var/lib/penstock --policy policy.toml
   penstock up --state ./state --policy policy.toml --listen 127.0.0.1:0 --admin 127.0.0.1:0
   penstock up --state ./state --policy policy.toml --transparent redirect=0.0.0.0:8443 --transparent 'redirect=[::]:8443'
+  penstock up --state ./state --policy policy.toml --transparent direct=0.0.0.0:443
   penstock up --state ./state --policy policy.toml --ca-certificate sub-ca.pem --ca-key sub-ca.key
   penstock up --state ./state --policy policy.toml --host '*=127.0.0.1:8443' --upstream-ca test-ca.pem
 

@@ -147,6 +147,14 @@ impl Plan {
         replace(&self.dataplane_file(), &format!("{HEADING}{}", toml::to_string(&dataplane)?))
     }
 
+    /// Takes over the ports that were found for the listeners of `--transparent`; those of `--dataplane-config` stand in
+    /// that file alone.
+    pub(super) fn settle_ports(&mut self, announced: &[Transparent]) {
+        if !self.transparent.is_empty() {
+            self.transparent = announced.to_vec();
+        }
+    }
+
     /// Writes who runs.
     pub(super) fn write_pids(&self, pids: Pids) -> anyhow::Result<()> {
         let pids = json!({ "up": std::process::id(), "control": pids.control, "dataplane": pids.dataplane });

@@ -85,7 +85,8 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
     plan.admin = address(&control.start_first().await?, "admin")?;
     let serving = dataplane.start_first().await?;
     plan.listen = address(&serving, "listening")?;
-    plan.transparent = transparent::announced(&serving)?;
+    let announced = transparent::announced(&serving)?;
+    plan.settle_ports(&announced);
     plan.write()?;
     let pids = Pids { control: control.pid(), dataplane: dataplane.pid() };
     plan.write_pids(pids)?;
@@ -97,7 +98,7 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
     output::json(&Ready {
         ready: true,
         proxy: plan.listen,
-        transparent: plan.transparent.clone(),
+        transparent: announced,
         admin: format!("http://{}", plan.admin),
         ca: plan.root_file(),
         admin_token_file: plan.token_file(),

@@ -15,8 +15,9 @@ pub(super) struct Transparent {
 
 /// Reads `KIND=IP:PORT`.
 pub(super) fn read(text: &str) -> anyhow::Result<Transparent> {
-    let (word, address) = text.split_once('=').ok_or_else(|| anyhow!("write redirect=IP:PORT or tproxy=IP:PORT"))?;
-    let kind = kind(word).ok_or_else(|| anyhow!("{word:?} is neither \"redirect\" nor \"tproxy\""))?;
+    let (word, address) =
+        text.split_once('=').ok_or_else(|| anyhow!("write KIND=IP:PORT, such as redirect=IP:PORT"))?;
+    let kind = kind(word).ok_or_else(|| anyhow!("{word:?} is none of {}", KINDS.join(", ")))?;
     let address = address.parse().map_err(|_| anyhow!("{address:?} is no IP:PORT"))?;
     Ok(Transparent { kind, address })
 }
@@ -34,8 +35,10 @@ pub(super) fn announced(line: &Value) -> anyhow::Result<Vec<Transparent>> {
 }
 
 fn kind(word: &str) -> Option<&'static str> {
-    ["redirect", "tproxy"].into_iter().find(|kind| *kind == word)
+    KINDS.into_iter().find(|kind| *kind == word)
 }
+
+const KINDS: [&str; 3] = ["redirect", "tproxy", "direct"];
 
 #[cfg(test)]
 mod tests {
@@ -45,9 +48,11 @@ mod tests {
     fn listeners_are_read_and_nonsense_is_explained() {
         let address = "[::1]:8443".parse().unwrap();
         assert_eq!(read("tproxy=[::1]:8443").unwrap(), Transparent { kind: "tproxy", address });
-        for (text, said) in
-            [("0.0.0.0:1", "write redirect=IP:PORT"), ("dnat=0.0.0.0:1", "dnat"), ("tproxy=1", "IP:PORT")]
-        {
+        for (text, said) in [
+            ("0.0.0.0:1", "such as redirect=IP:PORT"),
+            ("dnat=0.0.0.0:1", "\"dnat\" is none of redirect, tproxy, direct"),
+            ("tproxy=1", "IP:PORT"),
+        ] {
             assert!(read(text).unwrap_err().to_string().contains(said), "{text}");
         }
     }
