@@ -45,6 +45,13 @@ pub struct RawConfig {
     /// Audit events that are kept; beyond, the oldest go. Default 10,000,000, which costs about 15 GB of disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_events_max: Option<u64>,
+    /// Days for which audit events are kept. Default: until another bound is met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_days_max: Option<u32>,
+    /// Bytes that the database may use before the oldest audit events go; it counts policies too, which always stay.
+    /// Default: no bound but that of `audit_events_max`. At least 16 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_bytes_max: Option<u64>,
 }
 
 /// The `[admin_tls]` table. Read at start: a renewed certificate takes effect with the next start.
@@ -157,6 +164,10 @@ pub struct Config {
     pub acknowledge_deadline_ms: u64,
     /// See [`RawConfig::audit_events_max`].
     pub audit_events_max: u64,
+    /// See [`RawConfig::audit_days_max`].
+    pub audit_days_max: Option<u32>,
+    /// See [`RawConfig::audit_bytes_max`].
+    pub audit_bytes_max: Option<u64>,
 }
 
 /// Why a configuration is refused.
@@ -198,6 +209,12 @@ pub enum ConfigError {
     /// A store that keeps nothing.
     #[error("audit_events_max: must be at least 1")]
     NoEvents,
+    /// The same by age.
+    #[error("audit_days_max: must be at least 1")]
+    NoDays,
+    /// A store too small to work with.
+    #[error("audit_bytes_max: must be at least {AUDIT_BYTES_MIN}")]
+    NoBytes,
 }
 
 impl Config {
@@ -230,6 +247,12 @@ impl TryFrom<RawConfig> for Config {
         if !is_safe && !raw.allow_plaintext_admin {
             return Err(ConfigError::PlaintextAdmin(listen));
         }
+        if raw.audit_days_max == Some(0) {
+            return Err(ConfigError::NoDays);
+        }
+        if raw.audit_bytes_max.is_some_and(|bytes| bytes < AUDIT_BYTES_MIN) {
+            return Err(ConfigError::NoBytes);
+        }
         Ok(Self {
             listen,
             policy_file: raw.policy_file,
@@ -239,6 +262,8 @@ impl TryFrom<RawConfig> for Config {
             authority: AuthoritySettings::try_from(raw.ca)?,
             acknowledge_deadline_ms,
             audit_events_max,
+            audit_days_max: raw.audit_days_max,
+            audit_bytes_max: raw.audit_bytes_max,
             state_directory: raw.state_directory,
         })
     }
@@ -257,6 +282,7 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr
 /// `sun_path` has 108 bytes, one for the terminating zero; the socket is bound under a longer name (`.new`) first.
 const SOCKET_PATH_BYTES_MAX: usize = 107 - ".new".len();
 const ACKNOWLEDGE_DEADLINE_MS_MAX: u64 = 600_000;
+const AUDIT_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -290,6 +316,9 @@ mod tests {
             config(&format!("{plain}\n[admin_tls]\ncertificate = '/c'\nkey = '/k'")).unwrap();
         }
         config("state_directory = '/x'\nlisten = '[::1]:7080'").unwrap();
+        for (bound, told) in [("audit_days_max = 0", "audit_days_max"), ("audit_bytes_max = 1", "at least 16777216")] {
+            assert!(config(&format!("state_directory = '/x'\n{bound}")).unwrap_err().contains(told));
+        }
         let overlap = "state_directory = '/x'\n[ca]\nrotation_overlap_days = 4000";
         assert!(config(overlap).unwrap_err().contains("rotation_overlap_days"));
         let long = format!("state_directory = '/{}'", "d".repeat(120));

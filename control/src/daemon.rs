@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use penstock_core::moment::DAY_MS;
 use penstock_core::policy::Diagnostic;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::oneshot;
@@ -19,13 +20,14 @@ use zeroize::Zeroizing;
 
 use crate::access::{Gate, Trail};
 use crate::admin::{self, Admin, AdminListener, TlsError, Token, TokenError};
+use crate::audit::moment;
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
 use crate::lock::{Lock, LockError};
 use crate::metrics::Exporter;
 use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
 use crate::service;
-use crate::store::{SqliteStore, StoreError};
+use crate::store::{Retention, SqliteStore, StoreError};
 
 /// A daemon that has everything it needs and listens.
 pub struct Daemon {
@@ -105,7 +107,7 @@ impl Daemon {
         let lock = Lock::take(&state.join("control.lock"))?;
         let authority = Arc::new(Authority::open(state, &config.authority, now_unix())?);
         let token = Token::open_or_create(&config.admin_token_file)?;
-        let store = SqliteStore::open(&state.join("control.db"), config.audit_events_max)?;
+        let store = SqliteStore::open(&state.join("control.db"), retention(&config), moment::now_ms)?;
         let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
         let revisions = Arc::new(store.clone());
         let publisher = Arc::new(Publisher::new(revisions, Arc::clone(&authority), deadline, now_unix));
@@ -153,6 +155,7 @@ impl Daemon {
     /// let go, since they keep what they have.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), DaemonError> {
         let publisher = Arc::clone(&self.admin.publisher);
+        let store = self.store.clone();
         let link = publish::serve(self.link, Arc::clone(&publisher), Arc::new(self.store));
         let (drain, draining) = oneshot::channel::<()>();
         let api = axum::serve(self.listener, admin::service(self.admin))
@@ -166,7 +169,7 @@ impl Daemon {
             () = stop => {}
             result = link => result?,
             result = &mut api => return result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ended),
-            () = renew(&publisher) => {}
+            () = renew(&publisher, &store) => {}
             () = service::keep_alive() => {}
         }
         service::stopping();
@@ -194,6 +197,14 @@ async fn listen(config: &Config) -> Result<(AdminListener, SocketAddr), DaemonEr
         None => AdminListener::Plain(listener),
     };
     Ok((listener, address))
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        events_max: config.audit_events_max,
+        age_ms_max: config.audit_days_max.map(|days| u64::from(days) * DAY_MS),
+        bytes_max: config.audit_bytes_max,
+    }
 }
 
 /// A stored policy that this version refuses leaves the data planes with what they have, and the API open to mend it.
@@ -236,10 +247,11 @@ fn other_fault(error: PublishError) -> DaemonError {
 }
 
 /// Watches over the life of everything that ends, for ever.
-async fn renew(publisher: &Publisher) {
+async fn renew(publisher: &Publisher, store: &SqliteStore) {
     loop {
         tokio::time::sleep(RENEWAL_CHECK).await;
         tend(publisher).await;
+        store.tend();
     }
 }
 
@@ -251,7 +263,7 @@ async fn tend(publisher: &Publisher) {
 
 /// Time that requests under way get at the end.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the ages of root, issuer and ticket keys are looked at.
+/// How often the ages of root, issuer, ticket keys and audit events are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 
 /// Completes when the process is asked to stop.

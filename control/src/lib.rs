@@ -11,6 +11,7 @@ pub mod audit;
 pub mod ca;
 pub mod config;
 pub mod daemon;
+pub mod difference;
 pub mod explain;
 pub mod lock;
 mod metrics;

@@ -38,7 +38,7 @@ const CONTROL: &[(&str, &[&str])] = &[
 const ROOTS: &[&str] = &["bin", "daemon", "lib", "main"];
 
 /// Rooms of control that any may name.
-const CONTROL_LEAVES: &[&str] = &["config", "explain", "lock", "service"];
+const CONTROL_LEAVES: &[&str] = &["config", "difference", "explain", "lock", "service"];
 
 #[test]
 fn rooms_of_the_data_plane() {

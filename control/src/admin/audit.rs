@@ -1,43 +1,21 @@
 //! `/events`: the audit events, filtered, page by page, as JSON or CSV.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use penstock_core::audit::{Event, Status};
-use serde::{Deserialize, Serialize};
+use penstock_core::audit::Event;
+use serde::Serialize;
 
+use super::filters::{Parameters, wanted};
 use super::guard::Source;
 use super::problem::Problem;
 use super::router::Admin;
 use crate::access::{Act, Identity, Outcome, Way};
-use crate::audit::{csv_header, csv_line, mask, moment};
-use crate::store::{EventPage, EventQuery, Order};
-
-/// The filters as written. Several values of one filter are separated by commas and mean any of them.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Filters {
-    /// RFC 3339, a date, or an age such as `24h`.
-    since: Option<String>,
-    until: Option<String>,
-    user: Option<String>,
-    application: Option<String>,
-    client: Option<String>,
-    status: Option<String>,
-    connector: Option<String>,
-    source: Option<String>,
-    target_tenant: Option<String>,
-    node: Option<String>,
-    cursor: Option<u64>,
-    /// `desc` (newest first, the default) or `asc`.
-    order: Option<String>,
-    limit: Option<usize>,
-    /// `json` or `csv`, before what `Accept` says.
-    format: Option<String>,
-    /// Show the names of people. Only the token file's holder is shown them unasked.
-    unmask: Option<bool>,
-}
+use crate::audit::{csv_header, csv_line, mask};
+use crate::store::{EventPage, Order};
 
 #[derive(Serialize)]
 struct EventsView {
@@ -54,33 +32,36 @@ pub(super) async fn events(
     State(admin): State<Admin>,
     identity: Identity,
     source: Source,
-    Query(filters): Query<Filters>,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let csv = wants_csv(&filters, &headers)?;
-    // To look for somebody is to be told of somebody.
-    let is_clear = filters.unmask.unwrap_or(identity.way == Way::File) || filters.user.is_some();
-    let query = query(&filters, moment::now_ms())?;
-    let follow = query.order == Order::OldestFirst;
-    let cursor = query.cursor;
+    let mut parameters = Parameters::new(query);
+    let csv = parameters.take_csv(&headers)?;
+    let unmask = parameters.take_flag("unmask")?;
+    let query = parameters.take_events()?;
+    parameters.finish()?;
+    // To look for somebody is to be told of somebody. Only the token file's holder is shown names unasked.
+    let user = wanted(&query, "user");
+    let is_clear = unmask.unwrap_or(identity.way == Way::File) || user.is_some();
     if is_clear {
-        unmasking(&admin, &identity, source, filters.user.as_deref()).await?;
+        unmasking(&admin, &identity, source, user.as_deref()).await?;
     }
-    let mut page = admin.events.events(query).await?;
+    let (follow, cursor) = (query.order == Order::OldestFirst, query.cursor);
+    let EventPage { mut events, first, last, more } = admin.events.events(query).await?;
     if !is_clear {
-        page.events.iter_mut().for_each(mask);
+        events.iter_mut().for_each(mask);
     }
     if csv {
-        return Ok(csv_page(&page));
+        let lines = events.iter().map(csv_line).collect::<String>();
+        return Ok(csv_page("penstock-events.csv", csv_header() + &lines, last.filter(|_| more)));
     }
     // Who follows goes on from where it was, also when nothing is new.
-    let next = if follow { page.last.or(cursor) } else { page.last.filter(|_| page.more) };
-    let newest = page.first.max(page.last);
-    Ok(Json(EventsView { events: page.events, next, newest, more: page.more }).into_response())
+    let next = if follow { last.or(cursor) } else { last.filter(|_| more) };
+    Ok(Json(EventsView { events, next, newest: first.max(last), more }).into_response())
 }
 
 /// Refuses it to those who may not, and tells the trail either way.
-async fn unmasking(
+pub(super) async fn unmasking(
     admin: &Admin,
     identity: &Identity,
     Source(from): Source,
@@ -97,85 +78,15 @@ async fn unmasking(
     Err(Problem::new(StatusCode::FORBIDDEN, detail))
 }
 
-fn query(filters: &Filters, now_ms: u64) -> Result<EventQuery, Problem> {
-    let moment_of = |name: &str, text: &Option<String>| {
-        let parsed = text.as_deref().map(|text| moment::parse(text, now_ms)).transpose();
-        parsed.map_err(|error| Problem::bad_request(format!("{name}: {error}")))
-    };
-    let order = match filters.order.as_deref() {
-        None | Some("desc") => Order::NewestFirst,
-        Some("asc") => Order::OldestFirst,
-        Some(_) => return Err(Problem::bad_request("order: must be asc or desc")),
-    };
-    let named: [(&'static str, &Option<String>); 8] = [
-        ("application", &filters.application),
-        ("client", &filters.client),
-        ("connector", &filters.connector),
-        ("node", &filters.node),
-        ("source", &filters.source),
-        ("status", &filters.status),
-        ("target_tenant", &filters.target_tenant),
-        ("user", &filters.user),
-    ];
-    let mut equals = Vec::new();
-    for (name, text) in named {
-        let Some(text) = text else { continue };
-        let values: Vec<String> = text.split(',').map(|value| value.trim().to_owned()).collect();
-        if values.len() > FILTER_VALUES_MAX {
-            return Err(Problem::bad_request(format!("{name}: at most {FILTER_VALUES_MAX} values")));
-        }
-        if name == "status" {
-            check_statuses(&values)?;
-        }
-        equals.push((name, values));
-    }
-    Ok(EventQuery {
-        since_ms: moment_of("since", &filters.since)?,
-        until_ms: moment_of("until", &filters.until)?,
-        equals,
-        cursor: filters.cursor,
-        order,
-        count_max: filters.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX),
-    })
-}
-
-/// The statuses are a closed set: a misspelt one would find nothing, and silence reads as "no denials".
-fn check_statuses(values: &[String]) -> Result<(), Problem> {
-    let known: Vec<&str> = Status::ALL.iter().map(|status| status.label()).collect();
-    match values.iter().find(|value| !known.contains(&value.as_str())) {
-        Some(unknown) => Err(Problem::bad_request(format!("status: {unknown:?} is none of {}", known.join(", ")))),
-        None => Ok(()),
-    }
-}
-
-fn wants_csv(filters: &Filters, headers: &HeaderMap) -> Result<bool, Problem> {
-    match filters.format.as_deref() {
-        Some("csv") => return Ok(true),
-        Some("json") => return Ok(false),
-        Some(_) => return Err(Problem::bad_request("format: must be json or csv")),
-        None => {}
-    }
-    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    Ok(accepted.split(',').any(|range| range.split(';').next().is_some_and(|range| range.trim() == "text/csv")))
-}
-
 /// The cursor to go on from travels in a header, since a CSV body has no place for it.
-fn csv_page(page: &EventPage) -> Response {
-    let mut body = csv_header();
-    for event in &page.events {
-        body.push_str(&csv_line(event));
-    }
+pub(super) fn csv_page(file: &str, body: String, next: Option<u64>) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"penstock-events.csv\""),
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
     ];
     let mut response = (headers, body).into_response();
-    if let Some(next) = page.last.filter(|_| page.more) {
+    if let Some(next) = next {
         response.headers_mut().insert("penstock-next-cursor", next.into());
     }
     response
 }
-
-const PAGE_DEFAULT: usize = 100;
-const PAGE_MAX: usize = 10_000;
-const FILTER_VALUES_MAX: usize = 64;

@@ -1,19 +1,23 @@
 //! `/policy`, `/policy/check`, `/policy/explain`: read, publish, try out.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
-use penstock_core::policy::Diagnostic;
+use penstock_core::policy::{Diagnostic, Mode, ShownException, Snapshot};
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use super::guard::Subject;
 use super::problem::Problem;
 use super::router::Admin;
 use crate::access::Identity;
 use crate::audit::moment;
+use crate::difference::{Difference, difference};
 use crate::explain::{Question, QuestionError};
 use crate::publish::{Acknowledgement, Proposal, Published, check as check_policy};
 use crate::store::RevisionSource;
@@ -129,10 +133,71 @@ pub(super) async fn check(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let file = query.file.unwrap_or_else(|| DOCUMENT_NAME.to_owned());
-    let snapshot = check_policy(file, document(&headers, &body)?, None).await?;
+    let snapshot = candidate(&headers, &body, query.file).await?;
     let (digest, warnings) = (snapshot.digest().to_string(), snapshot.findings(moment::now_ms()));
     Ok(Json(CheckedView { valid: true, digest, warnings }).into_response())
+}
+
+#[derive(Serialize)]
+pub(super) struct DifferenceView {
+    /// Null while no policy is in force: then the empty one is compared.
+    epoch: Option<u64>,
+    #[serde(flatten)]
+    difference: Difference,
+}
+
+#[derive(Serialize)]
+pub(super) struct ExceptionsView {
+    exceptions: Vec<ShownException>,
+}
+
+/// Compares the document in the body with the policy in force.
+pub(super) async fn compare(
+    State(admin): State<Admin>,
+    Query(query): Query<CheckQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<DifferenceView>, Problem> {
+    let after = candidate(&headers, &body, query.file).await?;
+    let active = admin.publisher.active();
+    let before = match &active {
+        Some(active) => Arc::clone(&active.snapshot),
+        None => Arc::new(check_policy(DOCUMENT_NAME.to_owned(), String::new(), None).await?),
+    };
+    let epoch = active.map(|active| active.epoch());
+    let compared = spawn_blocking(move || difference(&before, &after, &[], moment::now_ms())).await;
+    let difference = compared.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(Json(DifferenceView { epoch, difference }))
+}
+
+/// The exceptions of the policy in force, past and future ones too.
+pub(super) async fn exceptions(State(admin): State<Admin>) -> Json<ExceptionsView> {
+    let active = admin.publisher.active();
+    let exceptions = active.map(|active| active.snapshot.exceptions().cloned().collect()).unwrap_or_default();
+    Json(ExceptionsView { exceptions })
+}
+
+/// The document in a request's body, compiled.
+pub(super) async fn candidate(headers: &HeaderMap, body: &[u8], file: Option<String>) -> Result<Snapshot, Problem> {
+    let file = file.unwrap_or_else(|| DOCUMENT_NAME.to_owned());
+    Ok(check_policy(file, document(headers, body)?, None).await?)
+}
+
+/// The policy in force as it would be if its report-only profiles were enforced.
+pub(super) async fn enforced(admin: &Admin) -> Result<Snapshot, Problem> {
+    let active = admin.publisher.active().ok_or_else(|| Problem::not_found("no policy is in force"))?;
+    let internal = |error: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error);
+    let mut document: toml::Table =
+        toml::from_str(&active.revision.text).map_err(|error| internal(error.to_string()))?;
+    let profiles = document.get_mut("profile").and_then(toml::Value::as_array_mut);
+    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+        let mode = profile.get_mut("mode").filter(|mode| mode.as_str() == Some(Mode::ReportOnly.label()));
+        if let Some(mode) = mode {
+            *mode = Mode::Enforce.label().into();
+        }
+    }
+    let text = toml::to_string(&document).map_err(|error| internal(error.to_string()))?;
+    Ok(check_policy(DOCUMENT_NAME.to_owned(), text, None).await?)
 }
 
 /// Works on the active policy, or on one that the question brings along.
@@ -181,7 +246,7 @@ fn document(headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
 }
 
 /// The epoch in `If-Match`: the change is refused when another one came in between.
-fn expected_epoch(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(super) fn expected_epoch(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or("").trim();
     if text == "*" {

@@ -70,7 +70,7 @@ impl From<PublishError> for Problem {
                 Self { diagnostics, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
             }
             PublishError::EpochMoved { .. } => Self::new(StatusCode::PRECONDITION_FAILED, detail),
-            PublishError::NoSuchEpoch(_) => Self::not_found(detail),
+            PublishError::NoSuchEpoch(_) | PublishError::NothingBefore => Self::not_found(detail),
             PublishError::Store(error) => error.into(),
             // The document is well-formed, but no issuer can be constrained to its hosts.
             PublishError::Ca(CaError::Mint(_)) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use penstock_core::audit::timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::policy::published;
+use super::policy::{expected_epoch, published};
 use super::problem::Problem;
 use super::router::Admin;
 use crate::access::Identity;
@@ -39,7 +40,8 @@ struct RevisionView {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackRequest {
-    epoch: u64,
+    /// What was in force before, unless one is named.
+    epoch: Option<u64>,
     author: Option<String>,
     comment: Option<String>,
 }
@@ -59,10 +61,11 @@ pub(super) async fn history(
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     identity: Identity,
+    headers: HeaderMap,
     Json(request): Json<RollbackRequest>,
 ) -> Result<Response, Problem> {
     let author = identity.author(request.author);
-    Ok(published(admin.publisher.roll_back(request.epoch, author, request.comment).await?))
+    Ok(published(admin.publisher.roll_back(request.epoch, author, request.comment, expected_epoch(&headers)?).await?))
 }
 
 fn view(revision: Revision, active: Option<u64>) -> RevisionView {

@@ -13,7 +13,10 @@ use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
 
 use super::listener::Peer;
 use super::problem::{self, Problem};
-use super::{Token, accounts, audit, authority, catalogue, fleet, guard, health, policy, revision, session, trail};
+use super::{
+    Token, accounts, audit, authority, catalogue, fleet, forecast, guard, health, policy, report, revision, session,
+    trail,
+};
 use crate::access::{Gate, Trail};
 use crate::ca::Authority;
 use crate::metrics::Exporter;
@@ -50,16 +53,21 @@ fn router(admin: Admin) -> Router {
     let with_policy = Router::new()
         .route("/policy", get(policy::read).put(policy::publish))
         .route("/policy/check", post(policy::check))
+        .route("/policy/diff", post(policy::compare))
         .route("/policy/explain", post(policy::explain))
+        .route("/policy/forecast", post(forecast::forecast))
         // A document at its longest grows when it travels inside JSON.
         .layer(DefaultBodyLimit::max(2 * POLICY_DOCUMENT_BYTES_MAX));
     let api = Router::new()
+        .route("/policy/exceptions", get(policy::exceptions))
         .route("/policy/history", get(revision::history))
         .route("/policy/rollback", post(revision::roll_back))
         .route("/nodes", get(fleet::nodes))
         .route("/catalogue", get(catalogue::list))
         .route("/catalogue/{id}", get(catalogue::show))
         .route("/events", get(audit::events))
+        .route("/report", get(report::sign_ins))
+        .route("/report/denials", get(report::denials))
         .route("/ca", get(authority::describe))
         .route("/ca/rotate", post(authority::rotate))
         .route("/openapi.json", get(describe))

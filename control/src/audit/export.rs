@@ -67,7 +67,7 @@ fn cell(value: Option<&serde_json::Value>) -> String {
 
 /// A cell that begins like a formula gets an apostrophe: path, client and tenant come from the network, and a
 /// spreadsheet would run them (OWASP "CSV injection").
-fn push_cell(line: &mut String, cell: &str) {
+pub(super) fn push_cell(line: &mut String, cell: &str) {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     let quoted = formula || cell.contains([',', '"', '\r', '\n', ';']) || cell.starts_with(' ') || cell.ends_with(' ');
     if !quoted {

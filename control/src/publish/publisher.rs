@@ -62,6 +62,8 @@ pub(crate) enum PublishError {
     EpochMoved { active: u64, expected: u64 },
     #[error("there is no epoch {0}")]
     NoSuchEpoch(u64),
+    #[error("there is no other policy before the active one")]
+    NothingBefore,
     #[error(transparent)]
     Ca(#[from] CaError),
     #[error(transparent)]
@@ -142,18 +144,31 @@ impl Publisher {
         Ok(Published { active, nodes })
     }
 
-    /// Publishes the text of an earlier epoch again, under a new one.
+    /// Publishes the text of an earlier epoch again, under a new one; without an epoch, the newest text before the active one
+    /// that is another.
     pub(crate) async fn roll_back(
         &self,
-        epoch: u64,
+        epoch: Option<u64>,
         author: String,
         comment: Option<String>,
+        expected: Option<u64>,
     ) -> Result<Published, PublishError> {
+        let epoch = match epoch {
+            Some(epoch) => epoch,
+            None => self.epoch_before().await?,
+        };
         let revision = self.store.revision(epoch).await?.ok_or(PublishError::NoSuchEpoch(epoch))?;
         let comment = comment.unwrap_or_else(|| format!("rollback to epoch {epoch}"));
         let file = format!("epoch-{epoch}.toml");
         let source = RevisionSource::Rollback;
-        self.publish(Proposal { text: revision.text, file, author, comment, source, expected: None }).await
+        self.publish(Proposal { text: revision.text, file, author, comment, source, expected }).await
+    }
+
+    async fn epoch_before(&self) -> Result<u64, PublishError> {
+        let mut revisions = self.store.history(None, LOOKED_BACK_MAX).await?.into_iter();
+        let newest = revisions.next();
+        let before = revisions.find(|revision| newest.as_ref().is_some_and(|newest| newest.digest != revision.digest));
+        before.map(|revision| revision.epoch).ok_or(PublishError::NothingBefore)
     }
 
     /// A node that holds a larger epoch than the active one saw a store that is gone: epochs never go backwards, so the
@@ -262,6 +277,9 @@ impl Publisher {
         Ok(Arc::new(self.authority.issue(hosts.iter().map(String::as_str), (self.clock)())?))
     }
 }
+
+/// Revisions that are looked at for one with another text.
+const LOOKED_BACK_MAX: usize = 100;
 
 /// The clock, Unix seconds.
 pub(crate) fn now_unix() -> i64 {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::publisher::Clock;
 use super::{Active, Proposal, Publisher};
 use crate::ca::{Authority, RotationFacts, RotationStep};
-use crate::store::{RevisionSource, SqliteStore};
+use crate::store::{Retention, RevisionSource, SqliteStore};
 
 const DAY: i64 = 86_400;
 const START: i64 = 1_795_305_600;
@@ -30,7 +30,8 @@ struct Bed {
 async fn bed(clock: Clock) -> Bed {
     let state = TempDir::new().unwrap();
     let authority = Arc::new(Authority::open_or_create(state.path(), clock()).unwrap());
-    let store = SqliteStore::open(&state.path().join("control.db"), 1_000).unwrap();
+    let retention = Retention { events_max: 1_000, age_ms_max: None, bytes_max: None };
+    let store = SqliteStore::open(&state.path().join("control.db"), retention, || 0).unwrap();
     let publisher = Publisher::new(Arc::new(store), Arc::clone(&authority), Duration::from_secs(1), clock);
     let proposal = Proposal {
         text: POLICY.to_owned(),

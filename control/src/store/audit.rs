@@ -3,6 +3,8 @@
 use penstock_core::audit::Event;
 use rusqlite::{Connection, params};
 
+use super::denial::{DenialCount, DenialQuery};
+use super::sign_in::SignIns;
 use super::{Answer, StoreError};
 
 /// One event of a batch, as it came over the link.
@@ -44,6 +46,8 @@ pub(crate) struct EventQuery {
     /// Column name (one of [`super::query::FILTER_COLUMNS`]) and the values wanted.
     pub(crate) equals: Vec<(&'static str, Vec<String>)>,
     /// Continue behind this event, in the direction of `order`.
+    /// Only the first request of each sign-in.
+    pub(crate) sign_ins: bool,
     pub(crate) cursor: Option<u64>,
     pub(crate) order: Order,
     pub(crate) count_max: usize,
@@ -67,6 +71,8 @@ pub(crate) trait AuditStore: Send + Sync {
     fn record(&self, node: String, boot: String, events: Vec<IncomingEvent>) -> Answer<'_, usize>;
     /// Events that match.
     fn events(&self, query: EventQuery) -> Answer<'_, EventPage>;
+    /// Refused sign-ins, counted.
+    fn denials(&self, query: DenialQuery) -> Answer<'_, Vec<DenialCount>>;
 }
 
 /// Writer's side of [`AuditStore::record`].
@@ -75,11 +81,15 @@ pub(super) fn insert(
     node: &str,
     boot: &str,
     events: &[IncomingEvent],
+    sign_ins: &mut SignIns,
 ) -> Result<usize, StoreError> {
     let mut recorded = 0;
     for incoming in events {
         recorded += match &incoming.event {
-            Ok(read) => insert_read(transaction, node, boot, incoming, read)?,
+            Ok(read) => {
+                let begins = sign_ins.begins(boot, &read.event);
+                insert_read(transaction, node, boot, incoming, read, begins)?
+            }
             Err(reason) => transaction
                 .prepare_cached(
                     "INSERT INTO audit_unread (node, boot, sequence, reason, json) VALUES (?, ?, ?, ?, ?)
@@ -91,30 +101,13 @@ pub(super) fn insert(
     Ok(recorded)
 }
 
-/// Removes what is beyond the bound, oldest first, a bounded part of it at once. Ids are given in order and never again,
-/// so counting from the newest counts events.
-pub(super) fn remove_oldest(connection: &Connection, events_max: u64) -> rusqlite::Result<usize> {
-    let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
-    let mut removed = 0;
-    for table in ["audit_event", "audit_unread"] {
-        let delete = format!(
-            "DELETE FROM {table} WHERE id <= min((SELECT max(id) FROM {table}) - ?1,
-                (SELECT min(id) FROM {table}) + ?2 - 1)"
-        );
-        removed = removed.max(connection.prepare_cached(&delete)?.execute(params![events_max, REMOVED_EVENTS_MAX])?);
-    }
-    Ok(removed)
-}
-
-/// Events removed in one transaction: nobody waits long behind it.
-pub(super) const REMOVED_EVENTS_MAX: usize = 10_000;
-
 fn insert_read(
     transaction: &Connection,
     node: &str,
     boot: &str,
     incoming: &IncomingEvent,
     read: &ReadEvent,
+    begins_sign_in: bool,
 ) -> Result<usize, StoreError> {
     let event = &read.event;
     let mut statement = transaction.prepare_cached(INSERT)?;
@@ -148,12 +141,13 @@ fn insert_read(
         event.headers_stripped.join(","),
         event.fault,
         incoming.json,
+        begins_sign_in,
     ])?)
 }
 
 const INSERT: &str = "
 INSERT INTO audit_event (boot, sequence, time_ms, time, node, site, shard, flow, source, user, username, application,
     client, connector, profile, mode, epoch, sni, http, method, path, target_tenant, status, code, vendor_request_id,
-    headers_set, headers_stripped, fault, json)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    headers_set, headers_stripped, fault, json, sign_in)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (node, boot, sequence) DO NOTHING";

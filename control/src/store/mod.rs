@@ -5,9 +5,12 @@
 
 mod access;
 mod audit;
+mod denial;
 mod policy;
 mod query;
+mod retention;
 mod schema;
+mod sign_in;
 mod sqlite;
 mod trail;
 mod writer;
@@ -18,8 +21,10 @@ use std::pin::Pin;
 
 pub(crate) use access::{AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 pub(crate) use audit::{AuditStore, EventPage, EventQuery, IncomingEvent, Order, ReadEvent};
+pub(crate) use denial::{DenialCount, DenialKey, DenialQuery};
 pub(crate) use policy::{PolicyStore, Revision, RevisionSource};
-pub(crate) use sqlite::SqliteStore;
+pub(crate) use retention::Retention;
+pub(crate) use sqlite::{Clock, SqliteStore};
 pub(crate) use trail::{TrailEntry, TrailQuery, TrailStore};
 
 /// What a store's method answers, as an object-safe future.
@@ -67,3 +72,6 @@ pub enum StoreError {
     #[error("store: {0}")]
     Thread(#[from] std::io::Error),
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::access::{self, AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
+use super::denial::{self, DenialCount, DenialQuery};
 use super::policy::{self, PolicyStore, Revision, RevisionSource};
 use super::trail::{self, TrailEntry, TrailQuery, TrailStore};
 use super::writer::{self, Command, Writer};
-use super::{Answer, StoreError, query, schema};
+use super::{Answer, Retention, StoreError, query, schema};
+
+/// Answers Unix milliseconds.
+pub(crate) type Clock = fn() -> u64;
 
 /// Handle to the store; clones share it. The file is closed when the last clone is gone.
 #[derive(Clone)]
@@ -30,8 +34,8 @@ struct Readers {
 }
 
 impl SqliteStore {
-    /// Opens the file, creates or updates its tables, and starts the writer, which keeps so many audit events.
-    pub(crate) fn open(path: &Path, audit_events_max: u64) -> Result<Self, StoreError> {
+    /// Opens the file, creates or updates its tables, and starts the writer, which keeps audit events as `retention` says.
+    pub(crate) fn open(path: &Path, retention: Retention, clock: Clock) -> Result<Self, StoreError> {
         fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let mut connection =
             open_for_writing(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
@@ -39,8 +43,14 @@ impl SqliteStore {
         let (commands, queue) = mpsc::channel(writer::QUEUE_COMMANDS_MAX);
         std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || Writer::new(connection, audit_events_max).run(queue))?;
+            .spawn(move || Writer::new(connection, retention, clock).run(queue))?;
         Ok(Self { commands, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }) })
+    }
+
+    /// Removes what has become too old. Answers at once; the writer does it when it has nothing else to do.
+    pub(crate) fn tend(&self) {
+        // A full queue means that the writer is awake anyway.
+        drop(self.commands.try_send(Command::Tend));
     }
 
     async fn write<T>(
@@ -100,6 +110,10 @@ impl AuditStore for SqliteStore {
 
     fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
         self.read(move |connection| query::run(connection, &query))
+    }
+
+    fn denials(&self, query: DenialQuery) -> Answer<'_, Vec<DenialCount>> {
+        self.read(move |connection| denial::count(connection, &query))
     }
 }
 

@@ -6,9 +6,11 @@
 use rusqlite::{Connection, Savepoint, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
 use super::audit::{self, IncomingEvent};
 use super::policy::{self, Revision};
+use super::retention::SLICE_EVENTS;
+use super::sign_in::SignIns;
+use super::{Clock, Retention, StoreError};
 
 /// What the writer is asked to do, and where to answer.
 pub(super) enum Command {
@@ -24,6 +26,8 @@ pub(super) enum Command {
         events: Vec<IncomingEvent>,
         reply: Reply<usize>,
     },
+    /// Looks whether events have become too old.
+    Tend,
 }
 
 /// Works on the transaction, and answers how to tell the caller once it is known whether that was committed.
@@ -35,6 +39,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// Answers that wait for the commit.
 enum Pending {
     Changed(Settle),
+    None,
     Revision(Reply<()>, Result<(), StoreError>),
     Recorded(Reply<usize>, Result<usize, StoreError>),
 }
@@ -43,54 +48,63 @@ enum Pending {
 pub(super) const QUEUE_COMMANDS_MAX: usize = 256;
 /// Commands of one transaction.
 const TRANSACTION_COMMANDS_MAX: usize = 64;
-/// Events recorded between two looks at the bound.
-const CHECK_EVENTS: usize = 1_000;
+/// Events recorded between two looks at the bounds: less than a slice, so that removing keeps pace with recording.
+const CHECK_EVENTS: usize = SLICE_EVENTS / 2;
 
 /// The writing end of the store.
 pub(super) struct Writer {
     connection: Connection,
-    audit_events_max: u64,
-    /// Events recorded since the bound was last looked at.
+    retention: Retention,
+    clock: Clock,
+    sign_ins: SignIns,
+    /// Events recorded since the bounds were last looked at.
     unchecked_events: usize,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, audit_events_max: u64) -> Self {
-        // The bound may be lower than it was when the file was last written.
-        Self { connection, audit_events_max, unchecked_events: usize::MAX }
+    pub(super) fn new(connection: Connection, retention: Retention, clock: Clock) -> Self {
+        // The bounds may be lower than they were when the file was last written.
+        Self { connection, retention, clock, sign_ins: SignIns::default(), unchecked_events: usize::MAX }
     }
 
-    /// Runs until every sender is gone.
+    /// Runs until every sender is gone. What is beyond the bounds is removed while nobody waits, and now and then also while
+    /// somebody does, so that no flood keeps it.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         let mut commands = Vec::new();
-        while let Some(first) = queue.blocking_recv() {
-            commands.push(first);
+        let mut has_more = false;
+        loop {
+            let first = if has_more { queue.try_recv().ok() } else { queue.blocking_recv() };
+            if first.is_none() && !has_more {
+                return;
+            }
+            commands.extend(first);
             while commands.len() < TRANSACTION_COMMANDS_MAX
                 && let Ok(command) = queue.try_recv()
             {
                 commands.push(command);
             }
-            self.commit(&mut commands);
+            if !commands.is_empty() {
+                self.commit(&mut commands);
+            }
+            if has_more || self.unchecked_events >= CHECK_EVENTS {
+                has_more = self.remove_slice();
+            }
         }
     }
 
     fn commit(&mut self, commands: &mut Vec<Command>) {
         let mut pending = Vec::with_capacity(commands.len());
+        let sign_ins = &mut self.sign_ins;
         let outcome = self.connection.transaction().and_then(|mut transaction| {
             for command in commands.drain(..) {
-                pending.push(apply(&mut transaction, command));
-            }
-            self.unchecked_events = pending.iter().fold(self.unchecked_events, Pending::count_recorded);
-            if self.unchecked_events >= CHECK_EVENTS {
-                let removed = audit::remove_oldest(&transaction, self.audit_events_max)?;
-                if removed > 0 {
-                    tracing::info!(removed, kept = self.audit_events_max, "the oldest audit events are removed");
+                if matches!(command, Command::Tend) {
+                    self.unchecked_events = usize::MAX;
                 }
-                // A full pass may have left more to remove.
-                self.unchecked_events = if removed < audit::REMOVED_EVENTS_MAX { 0 } else { CHECK_EVENTS };
+                pending.push(apply(&mut transaction, command, sign_ins));
             }
             transaction.commit()
         });
+        self.unchecked_events = pending.iter().fold(self.unchecked_events, Pending::count_recorded);
         // When the transaction could not even begin, the commands are still there: dropping them drops their reply
         // channels, which the callers read as a stopped store.
         commands.clear();
@@ -101,16 +115,41 @@ impl Writer {
             answer.send(outcome.is_ok());
         }
     }
+
+    /// Whether there may be more to remove.
+    fn remove_slice(&mut self) -> bool {
+        self.unchecked_events = 0;
+        let now_ms = (self.clock)();
+        let removed = self.connection.transaction().and_then(|transaction| {
+            let removed = self.retention.remove_slice(&transaction, now_ms)?;
+            transaction.commit()?;
+            Ok(removed)
+        });
+        match removed {
+            Ok(removed) => {
+                if removed > 0 {
+                    tracing::debug!(removed, "the oldest audit events are removed");
+                }
+                removed >= SLICE_EVENTS
+            }
+            Err(error) => {
+                tracing::error!(%error, "old audit events cannot be removed");
+                false
+            }
+        }
+    }
 }
 
-fn apply(transaction: &mut Transaction<'_>, command: Command) -> Pending {
+fn apply(transaction: &mut Transaction<'_>, command: Command, sign_ins: &mut SignIns) -> Pending {
     match command {
+        Command::Tend => Pending::None,
         Command::AppendRevision { revision, reply } => {
             Pending::Revision(reply, alone(transaction, |savepoint| policy::insert(savepoint, &revision)))
         }
         Command::Change(change) => Pending::Changed(change(transaction)),
         Command::RecordEvents { node, boot, events, reply } => {
-            Pending::Recorded(reply, alone(transaction, |savepoint| audit::insert(savepoint, &node, &boot, &events)))
+            let recorded = alone(transaction, |savepoint| audit::insert(savepoint, &node, &boot, &events, sign_ins));
+            Pending::Recorded(reply, recorded)
         }
     }
 }
@@ -154,6 +193,7 @@ impl Pending {
     fn send(self, committed: bool) {
         match self {
             Self::Changed(settle) => settle(committed),
+            Self::None => {}
             Self::Revision(reply, result) => settle(reply, result, committed),
             Self::Recorded(reply, result) => settle(reply, result, committed),
         }

@@ -66,12 +66,17 @@ fn a_policy_is_applied_compared_and_rolled_back() {
     let output = control.run(&["policy", "diff", &two]);
     ends_with(&output, 0);
     assert!(stdout(&output).contains("-hosts = [\"a.example\"]\n+hosts = [\"b.example\"]\n"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("0 host(s) added, 0 removed, 0 verdict(s) changed"), "{}", stdout(&output));
     ends_with(&control.run(&["policy", "apply", &two, "--json", "--expect", "1"]), 0);
     let output = control.run(&["policy", "apply", &one, "--expect", "1"]);
     ends_with(&output, 1);
     assert!(stderr(&output).contains("the active epoch is 2, not 1"), "{}", stderr(&output));
     ends_with(&control.run(&["policy", "rollback", "1"]), 0);
     ends_with(&control.run(&["policy", "rollback", "99"]), 1);
+    let output = control.run(&["policy", "forecast", &two, "--json"]);
+    ends_with(&output, 0);
+    assert!(stdout(&output).contains("\"newly_denied\":0"), "{}", stdout(&output));
+    assert!(stdout(&control.run(&["policy", "forecast"])).contains("note: "));
     let output = control.run(&["policy", "history"]);
     let lines: Vec<&str> = stdout(&output).lines().collect();
     assert_eq!(lines.len(), 4, "{lines:?}");
@@ -106,6 +111,18 @@ fn events_have_a_heading_and_csv_every_column() {
     ends_with(&output, 1);
     assert!(stderr(&output).contains("since: not a moment"), "{}", stderr(&output));
     ends_with(&control.run(&["events", "--csv", "--json"]), 2);
+}
+
+#[test]
+fn the_report_has_headings_columns_and_counts() {
+    let control = Control::start();
+    assert!(stdout(&control.run(&["report"])).starts_with("USER  USERNAME  APPLICATION  STATUS  DATE "));
+    assert_eq!(stdout(&control.run(&["report", "--csv", "--columns", "user,code"])), "User,Code\r\n");
+    assert!(stdout(&control.run(&["report", "--denials-by", "tenant"])).starts_with("TENANT  DENIED  WOULD DENY "));
+    let output = control.run(&["report", "--denials-by", "colour"]);
+    ends_with(&output, 1);
+    assert!(stderr(&output).contains("is none of application, connector"), "{}", stderr(&output));
+    ends_with(&control.run(&["report", "--csv", "--json"]), 2);
 }
 
 #[test]

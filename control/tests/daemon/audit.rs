@@ -5,7 +5,7 @@ use std::sync::Arc;
 use penstock_core::audit::{Event, timestamp};
 use tempfile::TempDir;
 
-use crate::control::Control;
+use crate::control::{Control, until};
 use crate::node::Node;
 
 fn event(second: u64, change: impl FnOnce(&mut Event)) -> String {
@@ -78,7 +78,7 @@ fn the_oldest_events_go_when_the_bound_is_reached() {
     let control = Control::start_in(control.kill(), "audit_events_max = 100");
     let mut node = Node::attach(&control, "alpha");
     node.record("alpha", "boot", &[(5000, event(5000, |_| {}))]).unwrap();
-    assert_eq!(recorded(&control, "limit=10000").len(), 100);
+    until("the bound", || (recorded(&control, "limit=10000").len() == 100).then_some(()));
 }
 
 #[test]

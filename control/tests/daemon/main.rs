@@ -11,4 +11,5 @@ mod life;
 mod metrics;
 mod node;
 mod policy;
+mod report;
 mod service;

@@ -45,6 +45,13 @@ fn a_policy_lives_from_publication_to_rollback() {
     assert_eq!(node.state(3).policy, policy("contoso.com"));
     control.api("POST", "/policy/rollback", &[JSON], r#"{"epoch":99}"#).problem(404);
 
+    // One step back, unless somebody was quicker.
+    let unnamed = [JSON, ("If-Match", "\"2\"")];
+    control.api("POST", "/policy/rollback", &unnamed, "{}").problem(412);
+    let unnamed = [JSON, ("If-Match", "\"3\"")];
+    assert_eq!(control.api("POST", "/policy/rollback", &unnamed, "{}").json()["epoch"], 4);
+    assert_eq!(node.state(4).policy, policy("fabrikam.com"));
+
     let history = control.get("/policy/history").json();
     let told: Vec<_> = history["revisions"]
         .as_array()
@@ -54,7 +61,34 @@ fn a_policy_lives_from_publication_to_rollback() {
             (revision["epoch"].as_u64().unwrap(), revision["source"].as_str().unwrap(), revision["active"] == true)
         })
         .collect();
-    assert_eq!(told, [(3, "rollback", true), (2, "api", false), (1, "api", false)]);
+    assert_eq!(told, [(4, "rollback", true), (3, "rollback", false), (2, "api", false), (1, "api", false)]);
+}
+
+#[test]
+fn a_difference_names_hosts_sources_and_users() {
+    let control = Control::start();
+    let toml = [("Content-Type", "application/toml")];
+    let first = control.api("POST", "/policy/diff", &toml, &policy("contoso.com")).json();
+    assert_eq!((&first["epoch"], first["hosts_added"].as_array().unwrap().len()), (&serde_json::Value::Null, 3));
+    assert_eq!(control.put_policy(&policy("contoso.com")).status, 200);
+    let exception =
+        "[[exception]]\nwho = [\"alice\"]\nwhy = \"a case\"\nuntil = 2099-12-31\nrestrictions = [\"entra\"]\n";
+    let wider = policy("contoso.com").replace("127.0.0.0/8", "127.0.0.0/8\", \"10.0.0.0/8") + exception;
+    let told = control.api("POST", "/policy/diff", &toml, &wider).json();
+    let changes = told["verdicts_changed"].as_array().unwrap();
+    assert!(changes.iter().any(|one| one["sources"] == serde_json::json!(["10.0.0.0-10.255.255.255"])), "{told}");
+    assert!(changes.iter().any(|one| one["user"] == "alice" && one["after"] == "pass (exception)"), "{told}");
+    control.api("POST", "/policy/diff", &toml, &policy("no tenant")).problem(422);
+    assert_eq!(control.get("/policy/history").json()["revisions"].as_array().unwrap().len(), 1);
+
+    assert_eq!(control.put_policy(&wider).status, 200);
+    let exceptions = control.get("/policy/exceptions").json();
+    assert_eq!(exceptions["exceptions"][0]["until"], "2100-01-01T00:00:00.000Z");
+    let over = wider.replace("2099", "2025");
+    let checked = control.api("POST", "/policy/check", &toml, &over).json();
+    let codes: Vec<_> =
+        checked["warnings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["exception-expired"]);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(super) fn assemble(plan: Plan<'_>, seed: u64, stamp: Stamp) -> Snapshot {
         sites: plan.sites,
         users: plan.users,
         exceptions: plan.exceptions,
+        listed_hosts: plan.denied.iter().chain(&plan.excluded).map(|rule| rule.value.to_string().into()).collect(),
     }
 }
 

@@ -106,6 +106,10 @@ impl Exception {
         Some(Self { at: section.at, restrictions: lifted, users, sources, from_ms, until_ms: until.value, shown })
     }
 
+    pub(super) const fn covered(&self) -> (&SourceSet, &UserSet) {
+        (&self.sources, &self.users)
+    }
+
     /// Whether it holds at that moment; not without one.
     fn is_active(&self, unix_ms: Option<u64>) -> bool {
         unix_ms.is_some_and(|now| (self.from_ms..self.until_ms).contains(&now))

@@ -106,6 +106,11 @@ impl NamedNetworks {
         self.names.iter().position(|known| &**known == name)
     }
 
+    /// First and last address of each network.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.networks.iter().map(|(network, _)| (network.network(), network.broadcast()))
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|name| &**name)
     }

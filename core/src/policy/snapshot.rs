@@ -1,7 +1,7 @@
 //! A compiled policy: immutable, shared by all shards, replaced whole.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub(super) sites: NamedNetworks,
     pub(super) users: NamedNetworks,
     pub(super) exceptions: Vec<Exception>,
+    /// Patterns that the document denies or excludes, in its order.
+    pub(super) listed_hosts: Vec<Box<str>>,
     /// The edit of flows without a profile.
     pub(super) no_edit: Arc<HeaderEdit>,
 }
@@ -136,6 +138,30 @@ impl Snapshot {
     /// The profiles by name, in the document's order.
     pub fn profiles(&self) -> impl Iterator<Item = (&str, Mode)> {
         self.profiles.iter().map(|profile| (&*profile.name, profile.mode))
+    }
+
+    /// Every host pattern that the document inspects, denies or excludes.
+    pub fn named_hosts(&self) -> impl Iterator<Item = String> {
+        self.inspected_hosts.iter().chain(&self.listed_hosts).map(|pattern| pattern.to_string())
+    }
+
+    /// First and last address of every network that the document names for flows.
+    pub fn source_ranges(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        let assigned = self.assignments.iter().filter_map(|assignment| assignment.sources.as_ref());
+        let excepted = self.exceptions.iter().map(|exception| exception.covered().0);
+        assigned.chain(excepted).flat_map(SourceSet::ranges).chain(self.sites.ranges()).chain(self.users.ranges())
+    }
+
+    /// Every user, and every group as `group:NAME`, that an assignment or an exception names.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        let assigned = self.assignments.iter().filter_map(|assignment| assignment.users.as_ref());
+        let excepted = self.exceptions.iter().map(|exception| exception.covered().1);
+        assigned.chain(excepted).flat_map(UserSet::names)
+    }
+
+    /// Whether some assignment covers only a part of its sources or users.
+    pub fn is_partial(&self) -> bool {
+        self.assignments.iter().any(|assignment| assignment.rollout_percent < 100)
     }
 
     /// Changes nothing: for requests that the appliance forwards and does not inspect.

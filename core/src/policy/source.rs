@@ -51,6 +51,12 @@ impl SourceSet {
 }
 
 impl SourceSet {
+    /// First and last address of each range.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        let v4 = self.v4.iter().map(|range| (IpAddr::V4(range.first.into()), IpAddr::V4(range.last.into())));
+        v4.chain(self.v6.iter().map(|range| (IpAddr::V6(range.first.into()), IpAddr::V6(range.last.into()))))
+    }
+
     /// Whether it holds every network of the other one.
     pub(super) fn covers(&self, other: &Self) -> bool {
         covers(&self.v4, &other.v4) && covers(&self.v6, &other.v6)
@@ -105,6 +111,10 @@ impl UserSet {
     /// Whether the user is in the set, by name or by one of the groups.
     pub(super) fn covers(&self, user: &str, groups: &[String]) -> bool {
         self.contains(user) || groups.iter().any(|group| self.contains_group(group))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.users.iter().map(|user| &**user)
     }
 
     fn contains_group(&self, group: &str) -> bool {

@@ -110,6 +110,15 @@ impl Client {
         self.reply(request.header("Content-Type", "application/toml").send(text))
     }
 
+    /// Sends a policy document to be looked at; an empty one stands for the policy in force.
+    pub(crate) fn post_policy(&self, path: &str, text: &str, query: &[(&str, String)]) -> anyhow::Result<Reply> {
+        let mut request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        self.reply(request.header("Content-Type", "application/toml").send(text))
+    }
+
     /// Sends JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
         self.send_json(self.agent.post(self.url(path)), body)

@@ -12,6 +12,7 @@ mod events;
 mod explain;
 mod output;
 mod policy;
+mod report;
 mod token;
 mod trail;
 mod unified;
@@ -53,6 +54,8 @@ enum Command {
     /// Check, publish, compare and roll back policies.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Report sign-ins, a row each, or count refusals.
+    Report(report::Arguments),
     /// Run control and data plane on this machine, in the foreground.
     Up(up::Arguments),
     /// Make, list and revoke tokens of the admin API.
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Trail(arguments) => trail::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::User(command) => user::run(&command),
     };

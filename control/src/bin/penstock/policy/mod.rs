@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod diff;
 pub(crate) mod document;
+mod forecast;
 mod history;
 mod replay;
 mod rollback;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Check(check::Arguments),
     /// Show what a policy would change.
     Diff(diff::Arguments),
+    /// Tell whom a policy would have denied what, by the events that are recorded.
+    Forecast(forecast::Arguments),
     /// Show what was published when, and by whom.
     History(history::Arguments),
     /// Publish an earlier policy again.
@@ -33,6 +36,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Apply(arguments) => apply::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
+        Command::Forecast(arguments) => forecast::run(arguments),
         Command::History(arguments) => history::run(arguments),
         Command::Rollback(arguments) => rollback::run(arguments),
         Command::Test(arguments) => replay::run(arguments),

@@ -10,11 +10,11 @@ use crate::client::DaemonArguments;
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  penstock policy rollback 6\n  penstock policy rollback 6 --comment 'Fabrikam was locked out'"
+    after_help = "Examples:\n  penstock policy rollback\n  penstock policy rollback 6\n  penstock policy rollback 6 --comment 'Fabrikam was locked out'"
 )]
 pub(crate) struct Arguments {
-    /// The epoch whose policy is published again, under a new epoch.
-    epoch: u64,
+    /// The epoch whose policy is published again, under a new epoch. Without one: the policy before the one in force.
+    epoch: Option<u64>,
     /// Who publishes, for the history.
     #[arg(long, value_name = "NAME", default_value_t = apply::author())]
     author: String,

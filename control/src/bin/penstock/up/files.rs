@@ -128,6 +128,8 @@ impl Plan {
             ca: self.authority.clone(),
             acknowledge_deadline_ms: None,
             audit_events_max: None,
+            audit_days_max: None,
+            audit_bytes_max: None,
         };
         let of = |transparent| ListenerTable { transparent, keep_source: self.keep_source };
         let quic = !self.quic.is_empty();

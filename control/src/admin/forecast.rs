@@ -1,0 +1,77 @@
+//! `/policy/forecast`: what a policy would have done with the events that are recorded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use penstock_core::audit::timestamp;
+use penstock_core::policy::Snapshot;
+use serde::Serialize;
+
+use super::audit::unmasking;
+use super::filters::Parameters;
+use super::guard::Source;
+use super::policy::{candidate, enforced};
+use super::problem::Problem;
+use super::router::Admin;
+use crate::access::Identity;
+use crate::audit::{Forecast, Forecaster, moment};
+use crate::store::EventQuery;
+
+#[derive(Serialize)]
+pub(super) struct ForecastView {
+    masked: bool,
+    since: String,
+    /// Events looked at; the newest, where there are more.
+    looked_at: usize,
+    /// There are more events in the interval.
+    truncated: bool,
+    #[serde(flatten)]
+    forecast: Forecast,
+}
+
+/// Judges the document in the body; without one, the policy in force as if its report-only profiles were enforced.
+pub(super) async fn forecast(
+    State(admin): State<Admin>,
+    identity: Identity,
+    source: Source,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<ForecastView>, Problem> {
+    let mut parameters = Parameters::new(query);
+    let masked = parameters.take_flag("unmask")? != Some(true);
+    let now_ms = moment::now_ms();
+    let since_ms = parameters.take_moment("since")?.unwrap_or_else(|| now_ms.saturating_sub(SINCE_MS_DEFAULT));
+    let until_ms = parameters.take_moment("until")?;
+    let file = parameters.take("file");
+    parameters.finish()?;
+    if !masked {
+        unmasking(&admin, &identity, source, None).await?;
+    }
+    let snapshot: Arc<Snapshot> = match body.is_empty() {
+        true => Arc::new(enforced(&admin).await?),
+        false => Arc::new(candidate(&headers, &body, file).await?),
+    };
+    let mut forecaster = Forecaster::new(&snapshot, now_ms);
+    let mut query = EventQuery { since_ms: Some(since_ms), until_ms, count_max: PAGE, ..EventQuery::default() };
+    let (mut looked_at, mut more) = (0, true);
+    while more && looked_at < EVENTS_MAX {
+        let page = admin.events.events(query.clone()).await?;
+        page.events.iter().for_each(|event| forecaster.handle(event));
+        looked_at += page.events.len();
+        (more, query.cursor) = (page.more, page.last);
+    }
+    let (forecast, since) = (forecaster.finish(masked), timestamp(since_ms));
+    Ok(Json(ForecastView { masked, since, looked_at, truncated: more, forecast }))
+}
+
+/// Events read at once.
+const PAGE: usize = 5_000;
+/// Events looked at: the answer comes within seconds, whatever is stored.
+const EVENTS_MAX: usize = 1_000_000;
+/// A week, unless the caller says otherwise.
+const SINCE_MS_DEFAULT: u64 = 7 * 86_400_000;
