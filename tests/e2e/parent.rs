@@ -3,12 +3,15 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use penstock_tests::appliance::{Appliance, Setup};
+use penstock_tests::client::{self, Client};
+use penstock_tests::place;
 use penstock_tests::plain::PlainOrigin;
+use penstock_tests::squid::Squid;
 use penstock_tests::tunnel::{self, STAFF};
 use penstock_tests::upstream::{self, Upstream};
 use penstock_tests::wait;
@@ -63,6 +66,32 @@ fn an_inspected_host_is_reached_through_a_parent_with_credentials() {
     assert_eq!(appliance.passed_client("passed.example", &upstream.ca()).get("passed.example", "/").status, 200);
     appliance.admin().await_events("connector=anthropic-claude", 1);
     assert!(!appliance.log().contains("secret") && !appliance.log().contains("YWxpY2U6"));
+}
+
+/// As organisations have it: Squid asks for credentials, and resolves the names.
+#[test]
+fn squid_is_a_parent_with_credentials() {
+    let upstream = Upstream::plan().start();
+    let port = upstream.address().port();
+    let hosts = [("claude.ai", Ipv4Addr::LOCALHOST), ("passed.example", Ipv4Addr::LOCALHOST)];
+    let Some(squid) = Squid::start(&hosts, port) else { return };
+    let ask = |pair: &str, name: &str| {
+        let (setup, _file) = behind(squid.address(), pair, "");
+        let policy = format!("[defaults]\nconnect_ports = [{port}]\n{}", place::read(place::example_policy()));
+        let appliance = setup.authority(upstream.ca()).policy(&policy).start();
+        let (stream, status, body) = connect(&appliance, &format!("{name}:{port}"));
+        if status != 200 {
+            return (status, body);
+        }
+        let config = client::config(&[&appliance.root(), &upstream.ca()]);
+        let mut client = Client::connect(stream, name, config).unwrap();
+        (client.get(&format!("{name}:{port}"), "/").status, String::new())
+    };
+    assert_eq!(ask("alice:secret", "claude.ai").0, 200, "{}", squid.log());
+    assert_eq!(ask("alice:secret", "passed.example").0, 200, "{}", squid.log());
+    let (status, body) = ask("alice:wrong", "claude.ai");
+    assert!(status == 502 && body.contains("parent_credentials"), "{status} {body}");
+    assert_eq!(upstream.requests().len(), 2);
 }
 
 #[test]

@@ -20,6 +20,7 @@
 //! | [`plain`] | an origin in the clear |
 //! | [`process`] | a child process that announces itself by a line of JSON and dies with its owner |
 //! | [`saas`] | `penstock-saas` |
+//! | [`squid`] | Squid as a parent proxy |
 //! | `streams` | the upstream's HTTP/2 |
 //! | [`tripwire`] | the header invariant |
 //! | [`tunnel`] | CONNECT, then raw bytes |
@@ -48,6 +49,7 @@ pub mod place;
 pub mod plain;
 pub mod process;
 pub mod saas;
+pub mod squid;
 mod streams;
 pub mod tripwire;
 pub mod tunnel;
