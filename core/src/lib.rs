@@ -22,6 +22,7 @@
 //! | [`catalogue`] | the connectors: what each SaaS needs |
 //! | [`policy`] | document, compiler, snapshot, decision |
 //! | [`mint`] | certificate templates and their DER |
+//! | [`signer`] | what the data plane asks of the process that holds the issuer's key, and what that signs |
 //! | [`audit`] | the audit event |
 //! | [`metrics`] | the metric catalogue |
 #![no_std]
@@ -49,6 +50,7 @@ pub mod policy;
 pub mod proxy;
 pub mod quic;
 pub mod relay;
+pub mod signer;
 pub mod sni;
 pub mod source;
 pub mod tls;

@@ -257,6 +257,22 @@ pub const LEAF_CACHE_ENTRIES_MAX: usize = 4_096;
 pub const RESOLVE_CACHE_ENTRIES_MAX: usize = 8_192;
 /// Leaves that one shard mints in one second; past it, new names are refused until the next.
 pub const LEAF_MINTS_PER_SECOND_MAX: u32 = 2_000;
+/// Leaves that one signer signs in one second; past it, it answers that it is busy. One processor signs some 30,000.
+pub const SIGNER_MINTS_PER_SECOND_MAX: u32 = 8_000;
+/// Requests that wait for one signer's answer, and again as many that wait to be sent to it; more are refused at once.
+pub const SIGNER_REQUESTS_MAX: usize = 256;
+/// Time that a flow waits for its leaf; without one by then it is refused.
+pub const SIGNER_DEADLINE_MS: u64 = 900;
+/// Time without an answer after which a signer is taken for stuck, and another is started in its place.
+pub const SIGNER_STUCK_MS: u64 = 3_000;
+/// First and longest pause before another signer is started.
+pub const SIGNER_BACKOFF_MS_MIN: u64 = 10;
+/// See [`SIGNER_BACKOFF_MS_MIN`].
+pub const SIGNER_BACKOFF_MS_MAX: u64 = 2_000;
+/// Issuers that a signer keeps: the one in force, and those before it for handshakes that have begun.
+pub const SIGNER_ISSUERS_MAX: usize = 4;
+/// One message to a signer: an issuer's certificate with all the names that it may have, and its sealed key.
+pub const SIGNER_MESSAGE_BYTES_MAX: usize = 320 * 1024;
 /// How much earlier than now a certificate of ours begins, for clients whose clock is slow.
 pub const CERTIFICATE_BACKDATE_SECONDS: i64 = 24 * 3_600;
 /// Life of a minted leaf.
@@ -351,6 +367,9 @@ const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);
 const _: () = assert!(LEAF_USE_SECONDS_MAX < LEAF_LIFE_SECONDS);
 const _: () = assert!(LEAF_LIFE_SECONDS <= ISSUER_LIFE_SECONDS / 2);
 const _: () = assert!(ISSUER_LIFE_SECONDS < ROOT_LIFE_SECONDS);
+// A flow whose leaf does not come is refused within a second, and long before its signer is given up.
+const _: () = assert!(SIGNER_DEADLINE_MS < 1_000 && SIGNER_DEADLINE_MS < SIGNER_STUCK_MS);
+const _: () = assert!(ISSUER_PERMITTED_NAMES_MAX * (HOST_NAME_BYTES_MAX + 8) + 8_192 <= SIGNER_MESSAGE_BYTES_MAX);
 const _: () = assert!(ROOT_OVERLAP_SECONDS < ROOT_LIFE_SECONDS / 2);
 // RFC 8446 section 4.6.1: a ticket lives for seven days at most.
 const _: () = assert!(TICKET_LIFE_SECONDS <= 7 * 86_400);

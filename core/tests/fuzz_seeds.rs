@@ -25,6 +25,8 @@ mod proxy_connect;
 mod proxy_protocol;
 #[path = "../fuzz/checks/quic_initial.rs"]
 mod quic_initial;
+#[path = "../fuzz/checks/signer_request.rs"]
+mod signer_request;
 #[path = "../fuzz/checks/sni.rs"]
 mod sni;
 #[path = "../fuzz/checks/tls_client_hello.rs"]
@@ -48,6 +50,7 @@ const TARGETS: &[(&str, Check)] = &[
     ("proxy_connect", proxy_connect::check),
     ("proxy_protocol", proxy_protocol::check),
     ("quic_initial", quic_initial::check),
+    ("signer_request", signer_request::check),
     ("sni", sni::check),
     ("tls_client_hello", tls_client_hello::check),
     ("tls_retry", tls_retry::check),

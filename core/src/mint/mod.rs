@@ -2,7 +2,7 @@
 //!
 //! Owns the three profiles (root, issuer, leaf) of RFC 5280 and a writer for the little ASN.1 they need. Does not own
 //! keys, clocks or randomness: public keys, serial numbers, validity and the signature come in. `control::ca` makes
-//! roots and issuers; `dataplane::tls` mints leaves from a [`LeafTemplate`], one signature each.
+//! roots and issuers; the data plane's signer mints leaves from a [`LeafTemplate`], one signature each (`crate::signer`).
 //!
 //! ```text
 //! root (10 years, key in control, pathlen 2: an issuer, and while it is succeeded its successor)

@@ -1,7 +1,6 @@
 //! The leaf profile: everything that is the same in all leaves of an issuer is encoded once.
 //!
-//! Called by `dataplane::tls`, once per name and shard; what is left per leaf is a few hundred bytes of copying and one
-//! signature.
+//! Called by `crate::signer`; what is left per leaf is a few hundred bytes of copying and one signature.
 
 use alloc::vec::Vec;
 
@@ -57,6 +56,11 @@ impl LeafTemplate {
             issuer_validity: issuer.validity(),
             permitted: issuer.permitted().cloned(),
         })
+    }
+
+    /// The DER `SubjectPublicKeyInfo` of its leaves.
+    pub fn public_key(&self) -> &[u8] {
+        &self.public_key
     }
 
     /// Encodes and signs the leaf for `name`. Two bits of the random `serial` are fixed, so that it is positive and
