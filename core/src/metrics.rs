@@ -64,6 +64,7 @@ metrics! {
     PIPES_IN_USE: "penstock_pipes_in_use", Kind::Gauge, "Pipes that hold bytes of a spliced flow.", ["shard"];
     UDP_DATAGRAMS_TOTAL: "penstock_udp_datagrams_total", Kind::Counter, "Datagrams that were read to decide their flow, by what became of them.", ["outcome"];
     UDP_FLOWS: "penstock_udp_flows", Kind::Gauge, "UDP flows that are remembered.", ["shard"];
+    SIGNER_UP: "penstock_signer_up", Kind::Gauge, "1 while the process that holds the issuer's key answers.", [];
     LINK_UP: "penstock_link_up", Kind::Gauge, "1 while the data plane is connected to control.", [];
     CERTIFICATE_EXPIRY_SECONDS: "penstock_certificate_expiry_seconds", Kind::Gauge, "Unix time at which a certificate ends.", ["kind"];
     BUILD_INFO: "penstock_build_info", Kind::Gauge, "Always 1; the version is a label.", ["version"];

@@ -1,4 +1,4 @@
-//! What benches may reach of this crate: both TLS legs of one shard, over memory.
+//! What benches may reach of this crate: both TLS legs of one shard, over memory, with the signer's work inline.
 //!
 //! No part of the product, and no promise to anyone; `bench/benches/handshake.rs` is the only caller.
 
@@ -8,15 +8,20 @@ use std::sync::Arc;
 use penstock_core::mint::Validity;
 use penstock_core::policy::{EngineKind, Engines};
 use penstock_core::sni::Sni;
+use penstock_link::SealingPair;
 use rustls_pki_types::CertificateDer;
 
-use crate::tls::{Alpn, Engine, Issuer, Leaf, Offer, PlainRead, TlsShard, TlsShared, UpstreamRoots, VerifiedUpstream};
+use crate::signer::Holder;
+use crate::tls::{
+    Ahead, Alpn, Engine, Issuer, Leaf, Offer, PlainRead, TlsShard, TlsShared, UpstreamRoots, VerifiedUpstream,
+};
 
 /// One shard's TLS.
 pub struct TlsBench {
     shared: Arc<TlsShared>,
     issuer: Arc<Issuer>,
     shard: TlsShard,
+    holder: Holder,
     engines: Engines,
 }
 
@@ -34,9 +39,11 @@ impl TlsBench {
     pub fn new(upstream_root: &CertificateDer<'_>, chain: &[Vec<u8>], key: &[u8], period: Validity) -> Option<Self> {
         let roots = UpstreamRoots::of_system(upstream_root)?;
         let shared = Arc::new(TlsShared::new(roots).ok()?);
-        let issuer = Arc::new(Issuer::from_parts(chain, key, period.not_before, period.not_after).ok()?);
+        let issuer = Arc::new(Issuer::from_parts(chain, period.not_before, period.not_after).ok()?);
+        let mut holder = Holder::new(SealingPair::generate()?);
+        holder.adopt(chain.first()?, key).ok()?;
         let shard = TlsShard::new(Arc::clone(&shared)).ok()?;
-        let mut bench = Self { shared, issuer, shard, engines: Engines::default() };
+        let mut bench = Self { shared, issuer, shard, holder, engines: Engines::default() };
         bench.forget_leaves();
         Some(bench)
     }
@@ -66,7 +73,12 @@ impl TlsBench {
 
     /// From the cache, or minted.
     pub fn leaf(&mut self, name: &Sni, upstream: &VerifiedBench, now: i64) -> Option<LeafBench> {
-        self.shard.leaf_for(name, &upstream.0, now).ok().map(|(leaf, _)| LeafBench(leaf))
+        if let Some(leaf) = self.shard.cached_leaf(name, &upstream.0, now).ok()? {
+            return Some(LeafBench(leaf));
+        }
+        let order = self.shard.order(name, now, Ahead::No).ok()?;
+        let minted = self.holder.mint(&order.request, now).ok()?;
+        Some(LeafBench(self.shard.take(&upstream.0, &order.issuer, &minted, now)))
     }
 
     /// A downstream leg.

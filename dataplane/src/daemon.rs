@@ -25,15 +25,16 @@ use crate::resolve::{ConnectorAddresses, Lookups};
 use crate::ring::{self, Inherited, IoEngine, Manager};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
 use crate::shard::{self, OpenFlows, PinnedClients, Pulse, Seed, ShardSeed};
+use crate::signer::{Place, SignerHandle};
 use crate::tls::{RootsWatch, TlsShared};
-use crate::{audit, boot, supervise, watchdog};
+use crate::{audit, boot, signer, supervise, watchdog};
 
 /// Penstock's data plane: splices what passes, inspects the sign-in hosts.
 #[derive(Debug, Parser)]
 #[command(name = "penstock-dataplane", version, after_help = EXAMPLES)]
 pub struct Arguments {
     /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE", required_unless_present = "probe")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["probe", "signer"])]
     config: Option<PathBuf>,
     /// Check what this host offers (io_uring, limits), print it and exit: 0 when all is well, 1 when not
     #[arg(long)]
@@ -57,6 +58,9 @@ pub struct Arguments {
     /// Started by --supervise
     #[arg(long, hide = true, conflicts_with = "supervise")]
     supervised: bool,
+    /// Started by a data plane: be its signer, with the key of this state directory, on the socket at standard input
+    #[arg(long, hide = true, value_name = "DIR", conflicts_with_all = ["config", "probe", "supervise", "supervised"])]
+    signer: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -79,6 +83,9 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
+    if let Some(state_directory) = &arguments.signer {
+        return signer::run(state_directory).map_or_else(|error| fail(&format!("{error:#}")), |()| ExitCode::SUCCESS);
+    }
     let path = arguments.config.as_deref().unwrap_or_else(|| Path::new(""));
     let config = match Config::load(path) {
         Ok(config) => config,
@@ -142,12 +149,11 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let background = Background::start()?;
     let auth = start_auth(&config, &background)?;
     background.handle().spawn(watch.run(Arc::clone(tls.roots())));
+    let signer = start_signer(&config, arguments, &background, &process_cells);
     let lookups = Lookups::start(background.handle(), &config.upstream.name_servers);
     let addresses = ConnectorAddresses::start(background.handle(), lookups.clone());
-    let pinned = PinnedClients::default();
-    let open_flows = OpenFlows::default();
-    let mut mailboxes = Vec::new();
-    let (mut shards, mut pulses) = (Vec::new(), Vec::new());
+    let (pinned, open_flows) = (PinnedClients::default(), OpenFlows::default());
+    let (mut mailboxes, mut shards, mut pulses) = (Vec::new(), Vec::new(), Vec::new());
     for ((((index, listeners), datagrams), audit), cells) in
         (0..).zip(per_shard).zip(datagrams).zip(rings).zip(&shard_cells)
     {
@@ -166,24 +172,24 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
             auth: auth.clone(),
             open_flows: open_flows.clone(),
             pulse,
+            signer: signer.clone(),
         };
         mailboxes.push(sender);
         shards.push(spawn(Seed { engine, index, listeners, datagrams, mailbox, shard })?);
     }
-    let link = link::start(
-        background.handle(),
-        link::Settings {
-            node: config.node.clone(),
-            socket: config.link.socket.clone(),
-            state_directory: config.state_directory.clone(),
-            proxy: address,
-            mailboxes: mailboxes.clone(),
-            shards: shard_cells,
-            cells: process_cells,
-            spool,
-            tickets: Arc::clone(tls.tickets()),
-        },
-    );
+    let settings = link::Settings {
+        node: config.node.clone(),
+        socket: config.link.socket.clone(),
+        state_directory: config.state_directory.clone(),
+        proxy: address,
+        mailboxes: mailboxes.clone(),
+        shards: shard_cells,
+        cells: process_cells,
+        spool,
+        tickets: Arc::clone(tls.tickets()),
+        signer,
+    };
+    let link = link::start(background.handle(), settings);
     announce(address, &transparent, shards.len());
     background.handle().spawn(report(Arc::clone(&notifier), link.serving(), inherited));
     background.handle().spawn(watchdog::feed(Arc::clone(&notifier), pulses));
@@ -203,6 +209,17 @@ fn start_auth(config: &Config, background: &Background) -> anyhow::Result<Option
     let directory = Arc::new(Directory::load(&auth.users_file).map_err(anyhow::Error::msg)?);
     background.handle().spawn(Arc::clone(&directory).watch());
     Ok(Some(Workers::start(directory)?))
+}
+
+/// The process that holds the issuer's key.
+fn start_signer(
+    config: &Config,
+    arguments: &Arguments,
+    background: &Background,
+    cells: &Arc<ProcessCells>,
+) -> SignerHandle {
+    let place = Place::Process { state_directory: config.state_directory.clone(), log: arguments.log.to_string() };
+    signer::start(background.handle(), place, Arc::clone(cells))
 }
 
 /// Looks whether this host can carry a data plane, and which engine it shall have.

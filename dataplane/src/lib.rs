@@ -8,7 +8,8 @@
 //!                                            └─▶ flow/close: metrics + audit, exactly once
 //! ```
 //!
-//! The process above keeps the sockets of its data planes: `supervise`, which imports none of the rest.
+//! The process above keeps the sockets of its data planes: `supervise`, which imports none of the rest. The process below
+//! holds the issuer's key: `signer`.
 //!
 //! Imports go one way: `main` → {`boot`, `config`, `shard`, `link`, `audit`, `metrics`}; `shard` → {`ingress`, `flow`};
 //! `flow` → {`relay`, `tls`, `resolve`}; these → `ring`, which imports nothing of ours. `tls` never sees a socket.
@@ -31,6 +32,7 @@ mod relay;
 mod resolve;
 mod ring;
 mod shard;
+mod signer;
 mod supervise;
 mod tls;
 mod watchdog;

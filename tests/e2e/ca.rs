@@ -10,8 +10,8 @@ use penstock_tests::place;
 use penstock_tests::saas::Saas;
 use penstock_tests::upstream::Upstream;
 use rcgen::{CertificateParams, Issuer, KeyPair};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 
 const ENTRA: &str = "login.microsoftonline.com";
@@ -128,8 +128,7 @@ fn h102_a_stolen_issuer_cannot_impersonate_the_rest() {
     let directory = TempDir::new().unwrap();
     let chain = appliance.client(ENTRA).chain();
     let issuer_certificate = &chain[1];
-    let Some(key) = stolen_key(&appliance) else { panic!("no issuer key below {}", appliance.state().display()) };
-    let issuer = Issuer::from_ca_cert_der(issuer_certificate, key).unwrap();
+    let issuer = Issuer::from_ca_cert_der(issuer_certificate, stolen_key(&appliance)).unwrap();
     let leaf_key = KeyPair::generate().unwrap();
     let forge = |name: &str| {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -183,23 +182,10 @@ fn rustls_believes(root: &Path, chain: &Path, name: &str) -> bool {
     verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now()).is_ok()
 }
 
-/// The issuer's key as a thief would take it from the disk of the data plane: found by how a PKCS #8 key begins.
-fn stolen_key(appliance: &Appliance) -> Option<KeyPair> {
-    let found = Command::new("find")
-        .arg(appliance.state())
-        .args(["-path", "*last-known-good*", "-type", "f"])
-        .output()
-        .unwrap();
-    for path in String::from_utf8_lossy(&found.stdout).lines() {
-        let bytes = fs::read(path).unwrap();
-        for at in 0..bytes.len().saturating_sub(64) {
-            if bytes[at..].starts_with(&[0x30, 0x81]) && bytes[at + 3..].starts_with(&[2, 1, 0, 0x30]) {
-                let end = bytes.len().min(at + 3 + usize::from(bytes[at + 2]));
-                return KeyPair::try_from(&bytes[at..end]).ok();
-            }
-        }
-    }
-    None
+/// The issuer's key, from where control keeps it: no other file has it.
+fn stolen_key(appliance: &Appliance) -> KeyPair {
+    let key = PrivatePkcs8KeyDer::from_pem_file(appliance.state().join("ca/issuer.pem")).unwrap();
+    KeyPair::try_from(&key).unwrap()
 }
 
 fn pem_chain(appliance: &Appliance) -> String {

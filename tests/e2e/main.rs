@@ -46,6 +46,7 @@ mod pass;
 mod policy;
 mod proxy_protocol;
 mod resilience;
+mod signer;
 mod transparent;
 mod transparent_down;
 mod transparent_quic;

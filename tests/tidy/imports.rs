@@ -9,16 +9,18 @@ use crate::source::{self, File};
 const DATAPLANE: &[(&str, &[&str])] = &[
     ("auth", &[]),
     ("boot", &["ring"]),
-    ("bench_support", &["tls"]),
+    ("bench_support", &["signer", "tls"]),
     ("flow", &["auth", "ingress", "relay", "resolve", "ring", "shard", "tls"]),
     ("ingress", &["auth", "flow", "ring", "shard"]),
-    ("link", &["shard", "tls"]),
+    ("link", &["shard", "signer", "tls"]),
     ("relay", &["flow", "ring", "tls"]),
     ("resolve", &[]),
     ("ring", &[]),
     ("supervise", &["ring"]),
     ("watchdog", &["shard"]),
-    ("shard", &["auth", "flow", "ingress", "resolve", "ring", "tls"]),
+    ("shard", &["auth", "flow", "ingress", "resolve", "ring", "signer", "tls"]),
+    // `tls` for the issuers of its tests.
+    ("signer", &["boot", "tls"]),
     ("tls", &[]),
 ];
 /// Rooms of the data plane that any may name.

@@ -9,7 +9,7 @@
 //!   root.key   0600   the key of the one that signs, which never leaves this process
 //!   next.pem   0600   the next root with its key, between its announcement and its first signature
 //!   cross.pem         the old root's certificate for the new one
-//!   issuer.pem 0600   the issuer in force with its key, which goes to data planes
+//!   issuer.pem 0600   the issuer in force with its key, which goes to the signers of data planes
 //! DIR/ca-operator/    the same without keys of roots, when the operator brings an authority of his own
 //! ```
 

@@ -27,18 +27,23 @@ impl Active {
         &self.issuer.serial
     }
 
-    /// What is sent to a node.
-    pub(crate) fn state(&self) -> link::State {
-        link::State {
-            epoch: self.epoch(),
-            policy: self.revision.text.clone(),
-            issuer: Some(link::Issuer {
-                serial: self.issuer.serial.clone(),
-                chain: self.issuer.chain.clone(),
-                key: self.issuer.key.to_vec(),
-                not_before: self.issuer.not_before,
-                not_after: self.issuer.not_after,
-            }),
-        }
+    /// What is sent to a node: the issuer's key sealed for the holder of `sealing_key`, or as it is to a node of an older
+    /// version, which has none. `None` when that is no key.
+    pub(crate) fn state(&self, sealing_key: &[u8]) -> Option<link::State> {
+        let IssuerBundle { serial, chain, key, not_before, not_after, .. } = self.issuer.as_ref();
+        let (key, sealed_key) = if sealing_key.is_empty() {
+            (key.to_vec(), Vec::new())
+        } else {
+            (Vec::new(), link::seal(sealing_key, chain.first()?, key)?)
+        };
+        let issuer = link::Issuer {
+            serial: serial.clone(),
+            chain: chain.clone(),
+            key,
+            not_before: *not_before,
+            not_after: *not_after,
+            sealed_key,
+        };
+        Some(link::State { epoch: self.epoch(), policy: self.revision.text.clone(), issuer: Some(issuer) })
     }
 }

@@ -44,6 +44,13 @@ async fn converse(
     let hello = read_hello(inbound).await?;
     tracing::info!(node = hello.node, version = hello.version, epoch = hello.epoch, "a data plane attached");
     let held_epoch = hello.epoch;
+    let sealing_key = hello.sealing_key.clone();
+    if sealing_key.is_empty() {
+        tracing::warn!(
+            node = hello.node,
+            "it has no signer, being of an older version: it gets the issuer's key as it is"
+        );
+    }
     let (seat, mut metrics) = Fleet::seat(publisher.fleet(), hello);
     publisher.outrank(seat.node(), held_epoch).await.map_err(|error| Status::internal(error.to_string()))?;
     let mut active = publisher.subscribe();
@@ -60,7 +67,7 @@ async fn converse(
                 if changed.is_err() {
                     return Ok(());
                 }
-                send_state(&mut active, outbound).await?;
+                send_state(&mut active, &sealing_key, outbound).await?;
             },
             changed = tickets.changed() => {
                 if changed.is_err() {
@@ -112,13 +119,13 @@ fn receive(seat: &Seat, message: FromNode) -> Result<(), Status> {
 
 async fn send_state(
     active: &mut watch::Receiver<Option<Arc<Active>>>,
+    sealing_key: &[u8],
     outbound: &mpsc::Sender<Result<ToNode, Status>>,
 ) -> Result<(), Status> {
-    let state = active.borrow_and_update().as_ref().map(|active| active.state());
-    match state {
-        Some(state) => send(outbound, Out::State(state)).await,
-        None => Ok(()),
-    }
+    let Some(active) = active.borrow_and_update().clone() else { return Ok(()) };
+    let state = active.state(sealing_key);
+    let state = state.ok_or_else(|| Status::invalid_argument("no key can be sealed for the node's signer"))?;
+    send(outbound, Out::State(state)).await
 }
 
 async fn send(outbound: &mpsc::Sender<Result<ToNode, Status>>, message: Out) -> Result<(), Status> {

@@ -111,3 +111,25 @@ async fn the_issuer_follows_the_root() {
     assert_ne!(finished.issuer_serial(), switched.issuer_serial(), "nodes take another chain by another serial");
     assert_eq!((bed.authority.rotation(), bed.authority.root()), (None, next));
 }
+
+/// A node with a signer gets the key for that alone; one of an older version gets it as it is; a key that is none gets nothing.
+#[tokio::test]
+async fn the_issuers_key_is_sealed_for_the_nodes_signer() {
+    let bed = bed(|| START).await;
+    let active = bed.tend().await;
+    let holds = |state: &penstock_link::State| {
+        let secret = &active.issuer.key[36..68];
+        let issuer = state.issuer.as_ref().unwrap();
+        [&issuer.key, &issuer.sealed_key].iter().any(|key| key.windows(32).any(|window| window == secret))
+    };
+    let pair = penstock_link::SealingPair::generate().unwrap();
+    let sealed = active.state(pair.public()).unwrap();
+    let issuer = sealed.issuer.as_ref().unwrap();
+    assert!(issuer.key.is_empty() && !holds(&sealed));
+    assert_eq!(pair.open(&issuer.chain[0], &issuer.sealed_key).unwrap(), active.issuer.key);
+    let plain = active.state(&[]).unwrap();
+    assert!(holds(&plain) && plain.issuer.unwrap().sealed_key.is_empty());
+    for none in [&pair.public()[1..], &[0; 32]] {
+        assert!(active.state(none).is_none());
+    }
+}

@@ -11,6 +11,7 @@ mod report;
 use std::io;
 
 pub(crate) use lock::lock;
+pub(crate) use prepare::forbid_cores;
 pub(crate) use report::Report;
 
 /// Sets the process's own limits, then looks at this host as the data plane will find it. `ring` sets up a small ring and

@@ -11,18 +11,18 @@ use penstock_core::tls::ClientHelloReader;
 use penstock_core::tls::alert::{self, Alert};
 
 use super::close::Closed;
+use super::leaf;
 use super::overlap;
 use super::pinned;
 use super::record::{Active, Flow};
 use super::requests::Requests;
-use crate::audit::unix_now_ms;
 use crate::ingress::Entrance;
 use crate::metrics::Resumed;
 use crate::relay::edit::EditRelay;
 use crate::relay::exchange::Exchange;
 use crate::relay::transport::Transport;
 use crate::ring::Socket;
-use crate::tls::{Alpn, Answer, LeafSource, Offer, Origin};
+use crate::tls::{Alpn, Answer, Offer, Origin};
 
 /// Both legs, ready to be relayed between: the upstream was verified on this very connection.
 pub(super) struct Legs<'a> {
@@ -77,6 +77,7 @@ async fn origin_first<'a>(
     upstream: &'a Socket,
     received: Vec<u8>,
 ) -> Result<Legs<'a>, Fault> {
+    let _order = leaf::order_ahead(flow, &origin.name);
     let (upstream, answer) = match dial_tls(flow, origin, upstream).await {
         Ok(dialled) => dialled,
         Err(fault) => {
@@ -142,7 +143,7 @@ pub(super) async fn dial_tls<'a>(
     Ok((transport, Answer { choice, verified }))
 }
 
-/// Mints the leaf and takes the client's handshake, as `answer` says: in the protocol that the origin chose.
+/// Waits for the leaf and takes the client's handshake, as `answer` says: in the protocol that the origin chose.
 pub(super) async fn accept_tls<'a>(
     flow: &'a Flow,
     origin: &Origin,
@@ -151,17 +152,9 @@ pub(super) async fn accept_tls<'a>(
 ) -> Result<Transport<'a>, Fault> {
     let started = Instant::now();
     flow.control.set_deadline(flow.shard.config.deadlines.handshake);
-    let now_unix = i64::try_from(unix_now_ms() / 1000).unwrap_or(i64::MAX);
-    let engine = {
-        let mut tls = flow.shard.tls.borrow_mut();
-        let (leaf, source) = tls.leaf_for(&origin.name, &answer.verified, now_unix)?;
-        match source {
-            LeafSource::Cached => flow.shard.cells.leaf_cache_hits.add((), 1),
-            LeafSource::Minted => flow.shard.cells.leaf_minted.add((), 1),
-        }
-        tls.downstream(&leaf, answer.choice, origin.engines)
-            .map_err(|kind| Fault::downstream(Phase::Handshake, kind))?
-    };
+    let leaf = leaf::leaf_for(flow, &origin.name, &answer.verified).await?;
+    let engine = flow.shard.tls.borrow().downstream(&leaf, answer.choice, origin.engines);
+    let engine = engine.map_err(|kind| Fault::downstream(Phase::Handshake, kind))?;
     let transport = Transport::new(Leg::Downstream, &flow.control.downstream, engine);
     transport.handshake(flow, &received).await.map_err(|kind| Fault::downstream(Phase::Handshake, kind))?;
     if transport.engine.borrow().alpn() != answer.choice {

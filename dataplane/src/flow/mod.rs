@@ -11,6 +11,7 @@
 //! | `pass`, `inspect`, `deny` | the three verdicts |
 //! | `overlap` | both handshakes of an inspected flow at once |
 //! | `plain`, `own` | requests for plain HTTP, and to the listener itself |
+//! | `leaf` | the leaf of an inspected flow, and the wait for it |
 //! | `ech` | the rejection of Encrypted ClientHello |
 //! | `pinned` | clients that refuse the minted leaf |
 //! | `requests` | what an inspected flow's requests leave in metrics and audit |
@@ -24,6 +25,7 @@ mod dial;
 mod direct;
 mod ech;
 mod inspect;
+mod leaf;
 mod overlap;
 mod own;
 mod parent;

@@ -1,19 +1,21 @@
 //! Bringing what control sent into force: compile, hand to every shard, wait for all, keep a copy.
 //!
 //! A task of its own, because an installation that has begun is finished even if control goes away meanwhile. One at a
-//! time. The node keeps what it had until every part of the new state has been found good.
+//! time. The node keeps what it had until every part of the new state has been found good, the issuer's key by the signer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use penstock_core::limits::INSTALL_DEADLINE_MS;
+use penstock_core::limits::{INSTALL_DEADLINE_MS, SIGNER_STUCK_MS};
 use penstock_core::policy::{self, Severity, Snapshot};
+use penstock_core::signer::Refusal as SignerRefusal;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::kept::{Delivered, Kept};
 use crate::metrics::{CertificateKind, ProcessCells};
 use crate::shard::mailbox::{Installed, MailboxSender};
+use crate::signer::{AdoptError, SealedIssuer, SignerHandle};
 use crate::tls::Issuer;
 
 /// What the shards use now; default before the first installation.
@@ -38,10 +40,13 @@ pub(super) struct Request {
 pub(super) struct Installer {
     shards: Vec<MailboxSender>,
     kept: Kept,
+    signer: SignerHandle,
     cells: Arc<ProcessCells>,
     in_force: watch::Sender<InForce>,
     /// The installed snapshot with the digest of its text: an issuer that is renewed costs no compilation.
     compiled: Option<(PolicyDigest, Arc<Snapshot>)>,
+    /// What the issuer in force was sealed for when the signer took it; empty when it has not.
+    sealed_for: Vec<u8>,
     /// For the snapshot's hash tables.
     seed: u64,
 }
@@ -53,18 +58,19 @@ impl Installer {
     pub(super) fn new(
         shards: Vec<MailboxSender>,
         kept: Kept,
+        signer: SignerHandle,
         cells: Arc<ProcessCells>,
     ) -> (Self, watch::Receiver<InForce>) {
         let (in_force, watched) = watch::channel(InForce::default());
         // Without random bits the seed is guessable, and so are collisions: slower look-ups, nothing worse.
         let seed = getrandom::u64().unwrap_or(0);
-        (Self { shards, kept, cells, in_force, compiled: None, seed }, watched)
+        (Self { shards, kept, signer, cells, in_force, compiled: None, sealed_for: Vec::new(), seed }, watched)
     }
 
     /// Installs the last-known-good copy, if there is one that is good.
     pub(super) async fn install_kept(&mut self) {
         let kept = self.kept.clone();
-        let delivered = match blocking(move || kept.load()).await {
+        let mut delivered = match blocking(move || kept.load()).await {
             Some(Ok(Some(delivered))) => delivered,
             Some(Ok(None)) => {
                 tracing::info!("no last-known-good policy: nothing is served until control sends one");
@@ -77,8 +83,14 @@ impl Installer {
             None => return,
         };
         // An issuer that has ended meanwhile is no reason to serve without a policy: what it must sign then fails closed.
-        match self.adopt(&delivered, MayHaveEnded::Yes).await {
-            Ok(in_force) => tracing::info!(epoch = in_force.epoch, "serving with the last-known-good policy"),
+        let was_sealed = delivered.is_sealed();
+        match self.adopt(&mut delivered, MayHaveEnded::Yes).await {
+            Ok(in_force) => {
+                tracing::info!(epoch = in_force.epoch, "serving with the last-known-good policy");
+                if !was_sealed {
+                    self.keep(delivered).await;
+                }
+            }
             Err(Refusal(reason)) => tracing::error!(reason, "the last-known-good policy is not used"),
         }
     }
@@ -100,26 +112,33 @@ impl Installer {
         }
     }
 
-    async fn install(&mut self, delivered: Delivered) -> Result<InForce, Refusal> {
+    async fn install(&mut self, mut delivered: Delivered) -> Result<InForce, Refusal> {
         if self.is_in_force(&delivered) {
             return Ok(self.in_force.borrow().clone());
         }
         let started = Instant::now();
-        let in_force = self.adopt(&delivered, MayHaveEnded::No).await?;
+        let in_force = self.adopt(&mut delivered, MayHaveEnded::No).await?;
         self.cells.policy_install_seconds.observe((), started.elapsed().as_secs_f64());
+        self.keep(delivered).await;
+        Ok(in_force)
+    }
+
+    async fn keep(&self, delivered: Delivered) {
         let kept = self.kept.clone();
         if let Some(Err(error)) = blocking(move || kept.save(&delivered)).await {
             tracing::error!(%error, "the policy is in force but could not be kept for the next start");
         }
-        Ok(in_force)
     }
 
-    /// Whether this is a repeat of what the shards use.
+    /// Whether this is a repeat of what the shards and the signer use.
     fn is_in_force(&self, delivered: &Delivered) -> bool {
         let state = &delivered.0;
         let serial = state.issuer.as_ref().map_or("", |issuer| issuer.serial.as_str());
         let in_force = self.in_force.borrow();
-        in_force.epoch == state.epoch && in_force.issuer == serial && self.compiled_for(delivered).is_some()
+        in_force.epoch == state.epoch
+            && in_force.issuer == serial
+            && self.is_entrusted()
+            && self.compiled_for(delivered).is_some()
     }
 
     /// The installed snapshot, when it was made from the same document and has the same epoch.
@@ -130,12 +149,21 @@ impl Installer {
     }
 
     /// Makes all parts, then hands them to all shards.
-    async fn adopt(&mut self, delivered: &Delivered, may_have_ended: MayHaveEnded) -> Result<InForce, Refusal> {
+    async fn adopt(&mut self, delivered: &mut Delivered, may_have_ended: MayHaveEnded) -> Result<InForce, Refusal> {
         let snapshot = match self.compiled_for(delivered) {
             Some(snapshot) => snapshot,
             None => self.compile(delivered).await?,
         };
         let issuer = issuer(delivered, &snapshot, may_have_ended)?;
+        match self.entrust(delivered).await {
+            Err(Refusal(reason)) if may_have_ended == MayHaveEnded::Yes => {
+                tracing::error!(
+                    reason,
+                    "hosts that must be inspected are refused until there is a signer with an issuer"
+                );
+            }
+            entrusted => entrusted?,
+        }
         let not_after = issuer.validity().not_after;
         let serial = delivered.0.issuer.as_ref().map_or_else(String::new, |issuer| issuer.serial.clone());
         self.hand_over(Installed { snapshot: Arc::clone(&snapshot), issuer: Arc::new(issuer) }).await?;
@@ -144,6 +172,40 @@ impl Installer {
         let in_force = InForce { epoch: delivered.0.epoch, issuer: serial };
         self.in_force.send_replace(in_force.clone());
         Ok(in_force)
+    }
+
+    /// Gives the issuer to the signer, who alone can open its key.
+    async fn entrust(&mut self, delivered: &mut Delivered) -> Result<(), Refusal> {
+        let started = tokio::time::timeout(SIGNER_PATIENCE, self.signer.started()).await;
+        let Some(sealing_key) = started.ok().flatten() else {
+            return Err(Refusal("the signer has not started; its log says why".to_owned()));
+        };
+        if delivered.seal(&sealing_key) {
+            tracing::warn!("the issuer's key came unsealed, from an older version");
+        }
+        let Some(sent) = &delivered.0.issuer else { return Ok(()) };
+        let certificate = sent.chain.first().cloned().unwrap_or_default();
+        let issuer = SealedIssuer { certificate, sealed_key: sent.sealed_key.clone() };
+        self.sealed_for.clear();
+        let refusal = match self.signer.adopt(issuer, SIGNER_PATIENCE).await {
+            Ok(()) => {
+                self.sealed_for = sealing_key;
+                return Ok(());
+            }
+            Err(AdoptError::Later) => "the signer does not answer",
+            Err(AdoptError::Refused(SignerRefusal::Key)) => "the issuer's key is not a P-256 key in PKCS#8",
+            Err(AdoptError::Refused(SignerRefusal::KeyMismatch)) => {
+                "the issuer's key is not the one of its certificate"
+            }
+            Err(AdoptError::Refused(SignerRefusal::Sealed)) => "the issuer's key is sealed for another signer",
+            Err(AdoptError::Refused(other)) => other.label(),
+        };
+        Err(Refusal(format!("issuer {}: {refusal}", sent.serial)))
+    }
+
+    /// Whether the signer that runs has been given the issuer in force.
+    fn is_entrusted(&self) -> bool {
+        !self.sealed_for.is_empty() && self.sealed_for == *self.signer.sealing_key().borrow()
     }
 
     async fn compile(&self, delivered: &Delivered) -> Result<Arc<Snapshot>, Refusal> {
@@ -188,14 +250,13 @@ enum MayHaveEnded {
     Yes,
 }
 
-/// The issuer, when it fits the snapshot: its key is its own, its time is now, and its constraints cover what is
-/// inspected.
+/// The issuer, when it fits the snapshot: its time is now, and its constraints cover what is inspected.
 fn issuer(delivered: &Delivered, snapshot: &Snapshot, may_have_ended: MayHaveEnded) -> Result<Issuer, Refusal> {
     let Some(sent) = &delivered.0.issuer else {
         return Err(Refusal("there is no issuer with it".to_owned()));
     };
     let refuse = |reason: String| Err(Refusal(format!("issuer {}: {reason}", sent.serial)));
-    let issuer = match Issuer::from_parts(&sent.chain, &sent.key, sent.not_before, sent.not_after) {
+    let issuer = match Issuer::from_parts(&sent.chain, sent.not_before, sent.not_after) {
         Ok(issuer) => issuer,
         Err(error) => return refuse(error.to_string()),
     };
@@ -226,5 +287,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work).await.ok()
 }
 
+/// For a signer to start and to take an issuer; long enough for one that is stuck to be replaced.
+const SIGNER_PATIENCE: Duration = Duration::from_millis(SIGNER_STUCK_MS + 1_000);
 /// Diagnostics of a policy that are told to control; it has compiled the same text and knows the rest.
 const REASONS_MAX: usize = 3;

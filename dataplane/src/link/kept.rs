@@ -1,7 +1,7 @@
 //! The last-known-good copy: what control sent and every shard took, for a start without control.
 //!
 //! ```text
-//! last-known-good/state: [SHA-256 of the rest][link.State as protobuf]      mode 0600: it holds the issuer's key
+//! last-known-good/state: [SHA-256 of the rest][link.State as protobuf]      mode 0600; the issuer's key in it is sealed
 //! ```
 //!
 //! The file is replaced whole (write, sync, rename, sync the folder), so a crash leaves the old one or the new one.
@@ -19,6 +19,23 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// What control sent. Its key is wiped when it goes.
 pub(super) struct Delivered(pub(super) State);
+
+impl Delivered {
+    /// Whether its key can be read by the signer alone.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.0.issuer.as_ref().is_none_or(|issuer| issuer.key.is_empty())
+    }
+
+    /// Seals a key that came as it is, from a control or a copy of an older version; whether there was one. A key that
+    /// cannot be sealed goes all the same.
+    pub(super) fn seal(&mut self, sealing_key: &[u8]) -> bool {
+        let Some(issuer) = self.0.issuer.as_mut().filter(|issuer| !issuer.key.is_empty()) else { return false };
+        let key = Zeroizing::new(std::mem::take(&mut issuer.key));
+        let certificate = issuer.chain.first().map_or(&[][..], Vec::as_slice);
+        issuer.sealed_key = penstock_link::seal(sealing_key, certificate, &key).unwrap_or_default();
+        true
+    }
+}
 
 impl Drop for Delivered {
     fn drop(&mut self) {

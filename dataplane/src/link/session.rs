@@ -25,6 +25,7 @@ use super::delivery::Connection;
 use super::installer::{InForce, Refusal, Request};
 use super::kept::Delivered;
 use crate::metrics::{ProcessCells, ShardCells, collect};
+use crate::signer::SignerHandle;
 use crate::tls::{TicketKey, TicketKeyring};
 
 /// What every session of a node shares.
@@ -39,6 +40,7 @@ pub(super) struct Node {
     pub(super) installer: mpsc::Sender<Request>,
     pub(super) connection: watch::Sender<Connection>,
     pub(super) tickets: Arc<TicketKeyring>,
+    pub(super) signer: SignerHandle,
 }
 
 /// How a session ended, and why.
@@ -53,6 +55,11 @@ impl Node {
     /// Dials and stays attached for as long as control does.
     pub(super) async fn attach(&self) -> SessionEnd {
         let unreachable = |error: &dyn std::error::Error| SessionEnd::Unreachable(root_cause(error));
+        // Control must not take this node for one that has no signer.
+        let mut signer = self.signer.sealing_key();
+        let Ok(sealing_key) = signer.wait_for(|key| !key.is_empty()).await.map(|key| key.clone()) else {
+            return SessionEnd::Unreachable("there is no signer".to_owned());
+        };
         let channel = match dial(&self.socket).await {
             Ok(channel) => channel,
             Err(error) => return unreachable(&error),
@@ -60,7 +67,7 @@ impl Node {
         let mut client = LinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES_MAX);
         // The queue is empty, so there is room.
-        let _queued = outbound.try_send(self.hello());
+        let _queued = outbound.try_send(self.hello(sealing_key));
         let inbound = match client.attach(ReceiverStream::new(messages)).await {
             Ok(response) => response.into_inner(),
             Err(status) => return unreachable(&status),
@@ -68,13 +75,17 @@ impl Node {
         tracing::info!(socket = %self.socket.display(), "attached to control");
         self.cells.link_up.set((), 1);
         self.connection.send_replace(Some(client));
-        let end = Session { node: self, outbound, installing: None, waiting: None }.run(inbound).await;
+        let session = Session { node: self, outbound, installing: None, waiting: None };
+        let end = tokio::select! {
+            end = session.run(inbound) => end,
+            _ = signer.changed() => "the signer has another key, which it must be told".to_owned(),
+        };
         self.connection.send_replace(None);
         self.cells.link_up.set((), 0);
         SessionEnd::Gone(end)
     }
 
-    fn hello(&self) -> FromNode {
+    fn hello(&self, sealing_key: Vec<u8>) -> FromNode {
         let in_force = self.in_force.borrow().clone();
         message(from_node::Message::Hello(Hello {
             node: self.name.clone(),
@@ -83,6 +94,7 @@ impl Node {
             epoch: in_force.epoch,
             issuer: in_force.issuer,
             proxy: self.proxy.to_string(),
+            sealing_key,
         }))
     }
 }

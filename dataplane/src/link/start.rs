@@ -18,6 +18,7 @@ use super::session::{Node, SessionEnd};
 use crate::audit::SpoolReader;
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::shard::mailbox::MailboxSender;
+use crate::signer::SignerHandle;
 use crate::tls::TicketKeyring;
 
 /// Everything that the link is started with.
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) spool: SpoolReader,
     /// The keys of session tickets, which control renews.
     pub(crate) tickets: Arc<TicketKeyring>,
+    /// Who is to have the issuer's key.
+    pub(crate) signer: SignerHandle,
 }
 
 /// The running link.
@@ -66,8 +69,9 @@ impl Link {
 /// Starts the link on the background runtime: installs the last-known-good copy, then dials control until it answers,
 /// and again whenever it goes away.
 pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
-    let Settings { node, socket, state_directory, proxy, mailboxes, shards, cells, spool, tickets } = settings;
-    let (installer, in_force) = Installer::new(mailboxes, Kept::new(&state_directory), Arc::clone(&cells));
+    let Settings { node, socket, state_directory, proxy, mailboxes, shards, cells, spool, tickets, signer } = settings;
+    let (installer, in_force) =
+        Installer::new(mailboxes, Kept::new(&state_directory), signer.clone(), Arc::clone(&cells));
     let (requests, requested) = mpsc::channel(REQUESTS_MAX);
     let (connection, connected) = watch::channel(None);
     let orphans = Orphans::new(node.clone(), state_directory, Arc::clone(&cells), connected.clone());
@@ -75,7 +79,8 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
     let delivery = Delivery::new(node.clone(), spool, Arc::clone(&cells), connected);
     let watched = in_force.clone();
     runtime.spawn(tend(Arc::clone(&tickets)));
-    let node = Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection, tickets };
+    let node =
+        Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection, tickets, signer };
     Link { task: runtime.spawn(run(node, installer, requested, delivery)), in_force: watched }
 }
 

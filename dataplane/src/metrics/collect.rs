@@ -80,6 +80,7 @@ impl Samples<'_> {
         let dropped = in_rings + process.audit_spool_dropped.at(0) + process.audit_unreadable.at(0);
         self.number(&catalogue::AUDIT_EVENTS_TOTAL, Vec::new(), process.audit_events.at(0) as f64);
         self.number(&catalogue::AUDIT_DROPPED_TOTAL, Vec::new(), dropped as f64);
+        self.number(&catalogue::SIGNER_UP, Vec::new(), process.signer_up.at(0) as f64);
         self.number(&catalogue::LINK_UP, Vec::new(), process.link_up.at(0) as f64);
         self.observations(&catalogue::POLICY_INSTALL_SECONDS, Vec::new(), Some(process.policy_install_seconds.at(0)));
         for index in 0..<(super::CertificateKind,)>::COUNT {

@@ -37,6 +37,8 @@ pub(crate) struct ShardCells {
 pub(crate) struct ProcessCells {
     /// Background thread (link).
     pub(crate) link_up: Gauge<()>,
+    /// Background thread (signer).
+    pub(crate) signer_up: Gauge<()>,
     /// Background thread (link).
     pub(crate) policy_install_seconds: Histogram<()>,
     /// Background thread (link).
@@ -80,6 +82,7 @@ impl ProcessCells {
     pub(crate) fn new() -> Self {
         Self {
             link_up: Gauge::new(),
+            signer_up: Gauge::new(),
             policy_install_seconds: Histogram::new(LATENCY_BUCKETS),
             certificate_expiry: Gauge::new(),
             audit_unreadable: Counter::new(),

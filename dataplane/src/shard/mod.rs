@@ -6,6 +6,7 @@
 //! | `state` | what the flows of one shard share |
 //! | `flow_table` | the flows now open, and their deadlines |
 //! | `quota` | how many flows may be open, in all and of one source |
+//! | `orders` | leaves that the signer was asked for |
 //! | `pools` | pipes |
 //! | `pinned` | clients that have refused the leaf and may pass |
 //! | `pulse` | that the shard's loop still turns |
@@ -17,6 +18,7 @@
 mod clock;
 mod flow_table;
 pub(crate) mod mailbox;
+mod orders;
 mod pinned;
 mod pools;
 mod pulse;
@@ -26,6 +28,7 @@ mod run;
 mod state;
 
 pub(crate) use clock::Clock;
+pub(crate) use orders::Order;
 pub(crate) use pinned::{PinnedClient, PinnedClients};
 pub(crate) use pulse::Pulse;
 pub(crate) use quota::{OpenFlows, Ticket};

@@ -10,6 +10,7 @@ use penstock_core::sni::Sni;
 
 use super::Clock;
 use super::flow_table::FlowTable;
+use super::orders::Orders;
 use super::pinned::PinnedClients;
 use super::pools::PipePool;
 use super::pulse::Pulse;
@@ -22,6 +23,7 @@ use crate::ingress::udp::UdpFlows;
 use crate::metrics::ShardCells;
 use crate::resolve::{ConnectorAddresses, Lookups, Resolver};
 use crate::shard::mailbox::Installed;
+use crate::signer::SignerHandle;
 use crate::tls::{TlsShard, TlsShared};
 
 /// What a shard's state is made from, on its own thread.
@@ -37,6 +39,7 @@ pub(crate) struct ShardSeed {
     pub(crate) auth: Option<Workers>,
     pub(crate) open_flows: OpenFlows,
     pub(crate) pulse: Arc<Pulse>,
+    pub(crate) signer: SignerHandle,
 }
 
 /// A shard, as its flows see it.
@@ -53,6 +56,8 @@ pub(crate) struct Shard {
     /// Sources over a limit of flows of which the audit has heard.
     pub(crate) refused: RefCell<Recent<IpAddr>>,
     pub(crate) tls: RefCell<TlsShard>,
+    /// Leaves that are being signed.
+    pub(crate) orders: Orders,
     /// Of a listener that asks for credentials.
     pub(crate) gate: Option<Gate>,
     pub(crate) flows: FlowTable,
@@ -86,6 +91,7 @@ impl Shard {
             reported: RefCell::new(Recent::new(limits::REPORTED_FLOWS_MAX, REPORT_SPAN_MS)),
             refused: RefCell::new(Recent::new(limits::REFUSED_SOURCES_MAX, limits::REFUSED_REPORT_MS)),
             tls: RefCell::new(tls),
+            orders: Orders::new(seed.signer),
             gate: seed.auth.map(Gate::new).transpose().map_err(anyhow::Error::msg)?,
             flows: FlowTable::new(seed.index, Rc::clone(&clock)),
             pipes: PipePool::new(Arc::clone(&seed.cells)),

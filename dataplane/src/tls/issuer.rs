@@ -1,4 +1,5 @@
-//! The issuer in force: the short-lived CA that control sent, and the one key that all its leaves share.
+//! The issuer in force: the short-lived CA that control sent, without its key, which the signer holds; and the one key that
+//! all its leaves share.
 //!
 //! Made once per process when control pushes it, then shared by all shards. The leaf key is born and dies with it, and
 //! session tickets are bound to it, so no session outlives the issuer that vouched for it.
@@ -6,10 +7,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use penstock_core::mint::{CertificateFacts, LeafTemplate, MintError, PermittedNames, SignError, Signer, Validity};
+use penstock_core::flow::FaultKind;
+use penstock_core::mint::{CertificateFacts, PermittedNames, Validity};
+use penstock_core::signer::{IssuerId, MintRequest};
 use penstock_core::sni::Sni;
 use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::sign::SigningKey;
@@ -21,36 +24,31 @@ use super::boring;
 
 /// A CA that may certify the inspected hosts, for weeks.
 pub(crate) struct Issuer {
+    id: IssuerId,
     facts: CertificateFacts,
     /// What a downstream is shown below the leaf, the issuer's own certificate first.
     shown: Vec<CertificateDer<'static>>,
-    signer: IssuerKey,
-    template: LeafTemplate,
     leaf_key: LeafKeys,
+    /// DER `SubjectPublicKeyInfo`.
+    leaf_public_key: Vec<u8>,
 }
 
 impl Issuer {
-    /// Takes what the link delivered: the issuer's certificate first, then those that vouch for it; the key as PKCS#8; the
-    /// period as Unix seconds. Refuses parts that do not belong together.
-    pub(crate) fn from_parts(
-        chain: &[Vec<u8>],
-        key: &[u8],
-        not_before: i64,
-        not_after: i64,
-    ) -> Result<Self, IssuerError> {
+    /// Takes what the link delivered: the issuer's certificate first, then those that vouch for it; the period as Unix
+    /// seconds. Refuses parts that do not belong together; whether the key does, the signer finds out.
+    pub(crate) fn from_parts(chain: &[Vec<u8>], not_before: i64, not_after: i64) -> Result<Self, IssuerError> {
         let certificate = chain.first().ok_or(IssuerError::Certificate)?;
         let facts = CertificateFacts::parse(certificate).map_err(|_| IssuerError::Certificate)?;
+        if !facts.is_authority() {
+            return Err(IssuerError::Certificate);
+        }
         if facts.validity() != (Validity { not_before, not_after }) {
             return Err(IssuerError::Validity);
         }
-        let signer = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key).map_err(|_| IssuerError::Key)?;
-        let public_key = signer.public_key().as_der().map_err(|_| IssuerError::Key)?;
-        if public_key.as_ref() != facts.public_key() {
-            return Err(IssuerError::KeyMismatch);
-        }
+        let mut id = IssuerId::default();
+        id.copy_from_slice(digest(&SHA256, certificate).as_ref());
         let (leaf_key, leaf_public_key) = LeafKeys::generate()?;
-        let template = LeafTemplate::new(&facts, &leaf_public_key).map_err(|_| IssuerError::Certificate)?;
-        Ok(Self { shown: shown(chain)?, facts, signer: IssuerKey(signer), template, leaf_key })
+        Ok(Self { id, facts, shown: shown(chain)?, leaf_key, leaf_public_key })
     }
 
     /// When it may sign.
@@ -71,16 +69,13 @@ impl Issuer {
         })
     }
 
-    /// Encodes and signs a leaf for `name`; DER.
-    pub(super) fn mint(&self, name: &Sni, now: i64) -> Result<(CertificateDer<'static>, Validity), MintError> {
-        let validity = Validity::for_leaf(now, self.validity());
-        if !validity.contains(now) {
-            return Err(MintError::Validity);
+    /// What to ask the signer for, to have a leaf for `name` at Unix second `now`. Nothing is asked that no client would
+    /// accept: control must send another issuer first.
+    pub(super) fn request(&self, name: &Sni, now: i64) -> Result<MintRequest, FaultKind> {
+        if !self.validity().contains(now) || !self.permits(name.as_str()) {
+            return Err(FaultKind::NotReady);
         }
-        let mut serial = [0; 16];
-        aws_lc_rs::rand::fill(&mut serial).map_err(|_| SignError)?;
-        let leaf = self.template.encode(name, serial, validity, &self.signer)?;
-        Ok((CertificateDer::from(leaf), validity))
+        Ok(MintRequest { issuer: self.id, name: name.clone(), public_key: self.leaf_public_key.clone() })
     }
 
     /// What a downstream is shown below the leaf.
@@ -109,24 +104,10 @@ impl fmt::Debug for Issuer {
 pub(crate) enum IssuerError {
     #[error("the issuer's certificate cannot be read or is no CA")]
     Certificate,
-    #[error("the issuer's key is not a P-256 key in PKCS#8")]
-    Key,
-    #[error("the issuer's key is not the one of its certificate")]
-    KeyMismatch,
     #[error("the system gives no random bytes")]
     Random,
     #[error("the issuer's period is not the one of its certificate")]
     Validity,
-}
-
-/// The issuer's private key.
-struct IssuerKey(EcdsaKeyPair);
-
-impl Signer for IssuerKey {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let signature = self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError)?;
-        Ok(signature.as_ref().to_vec())
-    }
 }
 
 /// All but roots, which vouch for themselves: a client has the root, or it will not trust us.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use penstock_core::sni::Sni;
 use rustls::ServerConfig;
 
 use super::alpn::PerChoice;
@@ -28,20 +29,13 @@ impl fmt::Debug for Leaf {
     }
 }
 
-/// Where a leaf came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LeafSource {
-    /// It was in the cache.
-    Cached,
-    /// It was minted now.
-    Minted,
-}
-
 /// At most `capacity` leaves; the clock algorithm takes the place of one that was not used since the hand last passed.
 #[derive(Debug)]
 pub(super) struct LeafCache {
     capacity: usize,
     places: HashMap<VerifiedUpstream, usize>,
+    /// How many slots each name has.
+    names: HashMap<Sni, usize>,
     slots: Vec<Slot>,
     hand: usize,
 }
@@ -55,7 +49,7 @@ struct Slot {
 
 impl LeafCache {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, places: HashMap::new(), slots: Vec::new(), hand: 0 }
+        Self { capacity, places: HashMap::new(), names: HashMap::new(), slots: Vec::new(), hand: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -67,6 +61,11 @@ impl LeafCache {
         let slot = self.slots.get_mut(*self.places.get(upstream)?)?;
         slot.used = true;
         (now <= slot.leaf.use_until).then(|| Arc::clone(&slot.leaf))
+    }
+
+    /// Whether there is a leaf for `name`, however old.
+    pub(super) fn knows(&self, name: &Sni) -> bool {
+        self.names.contains_key(name)
     }
 
     pub(super) fn insert(&mut self, upstream: &VerifiedUpstream, leaf: Arc<Leaf>) {
@@ -84,6 +83,7 @@ impl LeafCache {
             place
         };
         self.places.insert(upstream.clone(), place);
+        *self.names.entry(upstream.name().clone()).or_default() += 1;
     }
 
     /// Frees the place of a slot that was not used for a whole turn of the hand; two turns find one at the latest.
@@ -96,6 +96,12 @@ impl LeafCache {
                 continue;
             }
             self.places.remove(&slot.key);
+            let name = slot.key.name();
+            if let Some(count) = self.names.get_mut(name).filter(|count| **count > 1) {
+                *count -= 1;
+            } else {
+                self.names.remove(name);
+            }
             return place;
         }
     }

@@ -7,7 +7,9 @@
 //! ```text
 //! TlsShard::upstream(sni, offer, engines) ──▶ Engine ── verified() ──▶ VerifiedUpstream     only a checked chain makes one
 //!                                                          │
-//! TlsShard::leaf_for(sni, &verified, now) ◀────────────────┘ ──▶ Leaf         from the cache, or minted
+//! TlsShard::cached_leaf(sni, &verified, now) ◀─────────────┘ ──▶ Leaf, or none
+//! TlsShard::order(sni, now) ──▶ LeafOrder      what to ask the signer for, which holds the issuer's key
+//! TlsShard::take(&verified, &issuer, &minted, now) ──▶ Leaf
 //! TlsShard::downstream(&leaf, choice, engines) ──▶ Engine
 //! TlsShard::origins() ──▶ OriginMemory         what origins chose and proved last time: a guess at what they will do
 //! ```
@@ -35,10 +37,10 @@ pub(crate) use engine::{Engine, PlainRead};
 pub(crate) use issuer::Issuer;
 #[cfg(test)]
 pub(crate) use issuer::IssuerError;
-pub(crate) use leaf::{Leaf, LeafSource};
+pub(crate) use leaf::Leaf;
 pub(crate) use memory::{Answer, Origin};
 pub(crate) use roots::UpstreamRoots;
-pub(crate) use shard::{TlsShard, TlsShared};
+pub(crate) use shard::{Ahead, LeafOrder, TlsShard, TlsShared};
 pub(crate) use ticket::{TicketKey, TicketKeyring};
 pub(crate) use trust::RootsWatch;
 pub(crate) use verify::VerifiedUpstream;

@@ -8,22 +8,22 @@ use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::limits::{
     LEAF_CACHE_ENTRIES_MAX, LEAF_MINTS_PER_SECOND_MAX, LEAF_USE_SECONDS_MAX, UPSTREAM_SESSIONS_MAX,
 };
-use penstock_core::mint::MintError;
 use penstock_core::policy::{EngineKind, Engines};
+use penstock_core::signer::{MintRequest, Minted};
 use penstock_core::sni::Sni;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CipherSuite, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::alpn::{Alpn, Offer, PerChoice, PerOffer};
 use super::boring::{Origins, Serving};
 use super::client_certificate::ClientCertificateRequests;
 use super::engine::Engine;
 use super::issuer::Issuer;
-use super::leaf::{Leaf, LeafCache, LeafSource};
+use super::leaf::{Leaf, LeafCache};
 use super::memory::OriginMemory;
 use super::roots::{RootsInForce, UpstreamRoots};
 use super::rustls::RustlsEngine;
@@ -123,22 +123,51 @@ impl TlsShard {
         Ok(Box::new(RustlsEngine::upstream(connection, sni.clone(), verifier, requests)))
     }
 
-    /// A leaf for `sni`, which `upstream` must prove, at Unix second `now`.
-    pub(crate) fn leaf_for(
+    /// The leaf for `sni`, which `upstream` must prove, at Unix second `now`; `None` when one must be signed first.
+    pub(crate) fn cached_leaf(
         &mut self,
         sni: &Sni,
         upstream: &VerifiedUpstream,
         now: i64,
-    ) -> Result<(Arc<Leaf>, LeafSource), Fault> {
+    ) -> Result<Option<Arc<Leaf>>, Fault> {
         if upstream.name() != sni {
             return Err(Fault::upstream(Phase::Verify, FaultKind::CertificateName));
         }
-        if let Some(leaf) = self.leaves.find(upstream, now) {
-            return Ok((leaf, LeafSource::Cached));
+        Ok(self.leaves.find(upstream, now))
+    }
+
+    /// Whether a leaf for `sni` may be in the cache, for some chain of its upstream.
+    pub(crate) fn knows(&self, sni: &Sni) -> bool {
+        self.leaves.knows(sni)
+    }
+
+    /// What to ask the signer for, at Unix second `now`, to have a leaf for `name`. Counts against what may be asked for in
+    /// a second; of that, what is ordered ahead of an upstream's proof gets half.
+    pub(crate) fn order(&mut self, name: &Sni, now: i64, ahead: Ahead) -> Result<LeafOrder, FaultKind> {
+        let issuer = self.issuer.as_ref().ok_or(FaultKind::NotReady)?;
+        let request = issuer.request(name, now)?;
+        self.mints.spend(now, ahead)?;
+        Ok(LeafOrder { issuer: Arc::clone(issuer), request })
+    }
+
+    /// Whether `issuer` is the one in force.
+    pub(crate) fn signs_with(&self, issuer: &Arc<Issuer>) -> bool {
+        self.issuer.as_ref().is_some_and(|current| Arc::ptr_eq(current, issuer))
+    }
+
+    /// Makes a leaf of what `issuer` has signed for the name that `upstream` has proven, and keeps it.
+    pub(crate) fn take(
+        &mut self,
+        upstream: &VerifiedUpstream,
+        issuer: &Arc<Issuer>,
+        minted: &Minted,
+        now: i64,
+    ) -> Arc<Leaf> {
+        let leaf = Arc::new(self.dress(upstream.name(), issuer, minted, now));
+        if self.signs_with(issuer) {
+            self.leaves.insert(upstream, Arc::clone(&leaf));
         }
-        let leaf = self.mint(sni, now).map_err(|kind| Fault::downstream(Phase::Mint, kind))?;
-        self.leaves.insert(upstream, Arc::clone(&leaf));
-        Ok((leaf, LeafSource::Minted))
+        leaf
     }
 
     /// Begins the downstream leg with `leaf`, in the protocol that the origin chose, by the engine of `engines`.
@@ -155,26 +184,37 @@ impl TlsShard {
         Ok(Box::new(RustlsEngine::downstream(connection)))
     }
 
-    fn mint(&mut self, name: &Sni, now: i64) -> Result<Arc<Leaf>, FaultKind> {
-        let issuer = self.issuer.as_ref().ok_or(FaultKind::NotReady)?;
-        self.mints.spend(now)?;
-        let (certificate, validity) = issuer.mint(name, now).map_err(mint_fault)?;
+    fn dress(&self, name: &Sni, issuer: &Issuer, minted: &Minted, now: i64) -> Leaf {
         let tickets = self.shared.tickets.bound(issuer.certificate(), self.epoch, name);
-        let chain: Vec<_> = std::iter::once(certificate).chain(issuer.shown().iter().cloned()).collect();
+        let leaf = CertificateDer::from(minted.certificate.clone());
+        let chain: Vec<_> = std::iter::once(leaf).chain(issuer.shown().iter().cloned()).collect();
         let keys = issuer.leaf_key();
         let boring = Serving::new(chain.clone().into(), keys.boring.clone());
         let key = CertifiedKey::new(chain, Arc::clone(&keys.rustls));
         let mut config = self.shared.downstream.clone();
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
         config.ticketer = tickets;
-        let use_until = now.saturating_add(LEAF_USE_SECONDS_MAX).min(validity.not_after);
+        let use_until = now.saturating_add(LEAF_USE_SECONDS_MAX).min(minted.validity.not_after);
         let configs = PerChoice::new(|names| {
             let mut config = config.clone();
             config.alpn_protocols = names;
             config
         });
-        Ok(Arc::new(Leaf { configs, boring, use_until }))
+        Leaf { configs, boring, use_until }
     }
+}
+
+/// What a shard asks the signer for, and who is to sign it.
+pub(crate) struct LeafOrder {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) request: MintRequest,
+}
+
+/// Whether a leaf is ordered while its upstream has yet to prove itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    No,
+    Yes,
 }
 
 /// Bounds how many leaves a shard mints in one second of the caller's clock.
@@ -185,24 +225,17 @@ struct MintBudget {
 }
 
 impl MintBudget {
-    fn spend(&mut self, now: i64) -> Result<(), FaultKind> {
+    fn spend(&mut self, now: i64, ahead: Ahead) -> Result<(), FaultKind> {
         if self.second != now {
             *self = Self { second: now, minted: 0 };
         }
-        if self.minted >= LEAF_MINTS_PER_SECOND_MAX {
+        // Names whose upstream proves nothing cost their client little: those that prove themselves keep their share.
+        let most = if ahead == Ahead::Yes { LEAF_MINTS_PER_SECOND_MAX / 2 } else { LEAF_MINTS_PER_SECOND_MAX };
+        if self.minted >= most {
             return Err(FaultKind::TooMany);
         }
         self.minted += 1;
         Ok(())
-    }
-}
-
-const fn mint_fault(error: MintError) -> FaultKind {
-    match error {
-        // The policy inspects the name but the issuer may not certify it, or its time is over: control must send another.
-        MintError::Name | MintError::Validity => FaultKind::NotReady,
-        MintError::Signature => FaultKind::Resource,
-        MintError::Issuer | MintError::Pattern | MintError::PublicKey | MintError::TooMany => FaultKind::Certificate,
     }
 }
 

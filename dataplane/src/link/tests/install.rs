@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use penstock_link::{TicketKey, TicketKeys};
+use aws_lc_rs::digest::{SHA256, digest};
+use penstock_link::{State, TicketKey, TicketKeys};
+use prost::Message as _;
 
 use super::control::{Control, soon};
 use super::node::{Place, issuer, issuer_for, now, state};
@@ -45,7 +47,7 @@ async fn a_repeat_is_acknowledged_without_telling_the_shards() {
     attached.send(sent.clone()).await;
     assert_eq!(attached.installed().await, first);
     // A new issuer under the same epoch is no repeat; the shard is told of that one next.
-    let renewed = penstock_link::State { issuer: Some(issuer(now(), 30)), ..sent };
+    let renewed = State { issuer: Some(issuer(now(), 30)), ..sent };
     let serial = renewed.issuer.as_ref().unwrap().serial.clone();
     attached.send(renewed).await;
     assert_eq!(node.take().await, 1);
@@ -66,13 +68,13 @@ async fn what_is_wrong_is_refused_with_its_reason_and_changes_nothing() {
     let kept = fs::read(place.kept()).unwrap();
 
     let good = state(2);
-    let with_issuer = |issuer| penstock_link::State { issuer, ..good.clone() };
+    let with_issuer = |issuer| State { issuer, ..good.clone() };
     let mut foreign_key = issuer(now(), 30);
     foreign_key.key = issuer(now(), 30).key;
     let mut garbage = issuer(now(), 30);
     garbage.chain[0].truncate(40);
     for (wrong, word) in [
-        (penstock_link::State { policy: "[[profile]]\nname = 7\n".to_owned(), ..good.clone() }, "policy:2:8"),
+        (State { policy: "[[profile]]\nname = 7\n".to_owned(), ..good.clone() }, "policy:2:8"),
         (with_issuer(None), "no issuer"),
         (with_issuer(Some(foreign_key)), "not the one of its certificate"),
         (with_issuer(Some(garbage)), "cannot be read"),
@@ -233,6 +235,73 @@ async fn ticket_keys_come_into_use_and_are_kept_nowhere() {
         let content = fs::read(entry.unwrap().path()).unwrap();
         assert!(!content.windows(16).any(|window| window == [0xab; 16]));
     }
+    node.kill();
+    control.stop();
+}
+
+/// The copy on the disk opens with the signer's own key alone. What an older version left is read once more, and sealed.
+#[tokio::test]
+async fn h104_no_copy_holds_the_key_as_it_is() {
+    let place = Place::new();
+    let mut control = Control::start(&place.socket());
+    let node = place.node(1);
+    let mut attached = control.attached().await;
+    let sent = state(3);
+    let key = sent.issuer.as_ref().unwrap().key.clone();
+    attached.send(sent.clone()).await;
+    node.take().await;
+    attached.installed().await;
+    node.kill();
+    let holds = || fs::read(place.kept()).unwrap().windows(key.len()).any(|window| window == key);
+    assert!(!holds());
+
+    let plain = sent.encode_to_vec();
+    fs::write(place.kept(), [digest(&SHA256, &plain).as_ref(), &plain].concat()).unwrap();
+    assert!(holds());
+    let node = place.node(1);
+    assert_eq!(node.take().await, 3);
+    soon(async {
+        while holds() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    node.kill();
+    control.stop();
+}
+
+/// A signer that has lost its own key tells control of its new one; until the issuer comes for that, what passes goes on.
+#[tokio::test]
+async fn a_signer_with_a_fresh_key_is_sealed_for_anew() {
+    let place = Place::new();
+    let mut control = Control::start(&place.socket());
+    let node = place.node(1);
+    let mut attached = control.attached().await;
+    let sealed_for = |sealing_key: &[u8], sent: &State| {
+        let mut sent = sent.clone();
+        let issuer = sent.issuer.as_mut().unwrap();
+        let key = std::mem::take(&mut issuer.key);
+        issuer.sealed_key = penstock_link::seal(sealing_key, &issuer.chain[0], &key).unwrap();
+        sent
+    };
+    let sent = state(3);
+    attached.send(sealed_for(&attached.hello.sealing_key, &sent)).await;
+    node.take().await;
+    attached.installed().await;
+    let first = attached.hello.sealing_key.clone();
+    node.kill();
+
+    fs::remove_file(place.state().join("signer.key")).unwrap();
+    let node = place.node(1);
+    assert_eq!(node.take().await, 3, "the policy is in force all the same");
+    let mut attached = control.attached().await;
+    assert_ne!(attached.hello.sealing_key, first);
+    attached.send(sealed_for(&first, &sent)).await;
+    let (_, reason) = attached.refused().await;
+    assert!(reason.contains("sealed for another signer"), "{reason}");
+    attached.send(sealed_for(&attached.hello.sealing_key, &sent)).await;
+    assert_eq!(node.take().await, 3, "the same state is no repeat");
+    attached.installed().await;
     node.kill();
     control.stop();
 }

@@ -19,6 +19,7 @@ use crate::audit::{self, AuditRing, AuditWriter};
 use crate::link::{Background, Link, Settings, start};
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::shard::mailbox::{InstallAck, Installed, Mailbox, MailboxReceiver, Message};
+use crate::signer;
 use crate::tls::TicketKeyring;
 
 /// Where a node keeps its state; outlives the node.
@@ -63,6 +64,8 @@ impl Place {
         let cells = Arc::new(ProcessCells::new());
         let (rings, writer, spool) = audit::start(&self.state(), &shards, Arc::clone(&cells)).unwrap();
         let tickets = Arc::new(TicketKeyring::new());
+        let place = signer::Place::Thread { state_directory: self.state() };
+        let signer = signer::start(background.handle(), place, Arc::clone(&cells));
         let settings = Settings {
             node: "gate-1".to_owned(),
             socket: self.socket(),
@@ -73,6 +76,7 @@ impl Place {
             cells: Arc::clone(&cells),
             spool,
             tickets: Arc::clone(&tickets),
+            signer,
         };
         let link = start(background.handle(), settings);
         Node { background, link, writer, rings, mailboxes, shards, cells, tickets }
@@ -160,6 +164,7 @@ pub(super) fn issuer_for(hosts: &[&str], start: i64, days: i64) -> Issuer {
         key: issuer_key.0.to_pkcs8v1().unwrap().as_ref().to_vec(),
         not_before: period.not_before,
         not_after: period.not_after,
+        sealed_key: Vec::new(),
     }
 }
 

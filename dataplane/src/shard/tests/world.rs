@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use penstock_core::flow::{Direction, RelayPath};
 use penstock_core::policy::{self, Verdict};
+use penstock_core::signer::Refusal;
 use penstock_core::tls::alert::{self, Alert};
 use rustls::ClientConnection;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +26,8 @@ use crate::shard::PinnedClients;
 use crate::shard::mailbox::Installed;
 use crate::shard::run::accept;
 use crate::shard::state::{Shard, ShardSeed};
-use crate::tls::tests::bed::Bed;
+use crate::signer::{Ask, SignerHandle};
+use crate::tls::tests::bed::{self, Bed};
 
 pub(super) const POLICY: &str = r#"
 [[restriction]]
@@ -140,6 +142,13 @@ pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, po
          [deadlines]\nidle_ms = 600000\nhalf_close_ms = 600000\n"
     );
     let lookups = Lookups::start(&tokio::runtime::Handle::current(), &["127.0.0.1:9".parse().expect("address")]);
+    let (signer, mut asked) = SignerHandle::played();
+    drop(tokio::task::spawn_local(async move {
+        while let Some(ask) = asked.recv().await {
+            let Ask::Mint { request, reply } = ask else { continue };
+            let _waiting = reply.send(bed::sign(&request, bed::now()).map_err(Refusal::from));
+        }
+    }));
     let seed = ShardSeed {
         index: 0,
         config: Arc::new(Config::parse("dataplane.toml", &text).expect("configuration")),
@@ -152,6 +161,7 @@ pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, po
         auth: None,
         open_flows: OpenFlows::default(),
         pulse: Arc::default(),
+        signer,
     };
     let shard = Rc::new(Shard::new(seed).expect("shard"));
     let snapshot = policy::compile("policy.toml", policy, Some(1), 1).expect("policy");

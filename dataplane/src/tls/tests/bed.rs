@@ -1,16 +1,22 @@
 //! A whole TLS room under test: upstream roots, shared state, an issuer.
 
+use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use penstock_core::flow::{Fault, Phase};
 use penstock_core::mint::{
-    AuthorityRequest, CertificateFacts, PermittedNames, SignError, Signer, Validity, encode_issuer, encode_root,
+    AuthorityRequest, CertificateFacts, MintError, PermittedNames, SignError, Signer, Validity, encode_issuer,
+    encode_root,
 };
 use penstock_core::policy::{EngineKind, Engines};
+use penstock_core::signer::{IssuerId, LeafMint, MintRequest, Minted, Moment};
 use penstock_core::sni::Sni;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
@@ -19,7 +25,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use super::origin::{ClientAuth, TestCa, server_config};
 use super::wire::Pair;
 use crate::tls::chain::Voucher;
-use crate::tls::{Alpn, Issuer, Leaf, LeafSource, Offer, TlsShard, TlsShared, VerifiedUpstream};
+use crate::tls::{Ahead, Alpn, Issuer, Leaf, Offer, TlsShard, TlsShared, VerifiedUpstream};
 
 pub(super) const HOST: &str = "login.saas.example";
 pub(super) const DAY: i64 = 86_400;
@@ -42,6 +48,43 @@ impl Shard {
     pub(super) fn new(shared: &Arc<TlsShared>, engines: Engines) -> Self {
         Self { tls: TlsShard::new(Arc::clone(shared)).expect("shard"), engines }
     }
+
+    /// The leaf for `name`, signed at once where there is none.
+    pub(super) fn leaf_for(
+        &mut self,
+        name: &Sni,
+        upstream: &VerifiedUpstream,
+        now: i64,
+    ) -> Result<(Arc<Leaf>, LeafSource), Fault> {
+        if let Some(leaf) = self.tls.cached_leaf(name, upstream, now)? {
+            return Ok((leaf, LeafSource::Cached));
+        }
+        let refused = |kind| Fault::downstream(Phase::Mint, kind);
+        let order = self.tls.order(name, now, Ahead::No).map_err(refused)?;
+        let minted = sign(&order.request, now).expect("a leaf");
+        Ok((self.tls.take(upstream, &order.issuer, &minted, now), LeafSource::Minted))
+    }
+}
+
+/// Where a leaf came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeafSource {
+    Cached,
+    Minted,
+}
+
+type Issuers = HashMap<IssuerId, Arc<(CertificateFacts, Key)>>;
+
+/// The issuers that the tests of this process have made, with their keys: what a signer would have.
+static ISSUERS: LazyLock<ArcSwap<Issuers>> = LazyLock::new(ArcSwap::default);
+
+/// Signs what a shard orders.
+pub(crate) fn sign(request: &MintRequest, now: i64) -> Result<Minted, MintError> {
+    let issuer = ISSUERS.load().get(&request.issuer).cloned().ok_or(MintError::Issuer)?;
+    let (facts, key) = issuer.as_ref();
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial).expect("random bytes");
+    LeafMint::new(facts.clone()).mint(request, Moment { now, serial }, key)
 }
 
 impl Deref for Shard {
@@ -147,7 +190,7 @@ pub(super) fn sni(name: &str) -> Sni {
     Sni::parse(name.as_bytes()).expect("host name")
 }
 
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("clock");
     i64::try_from(now.as_secs()).expect("seconds")
 }
@@ -161,7 +204,7 @@ impl Signer for Key {
 }
 
 /// What the link would deliver at `now`: chain, PKCS#8 key and period.
-pub(super) fn issuer_parts(now: i64, hosts: &[&str]) -> (Vec<Vec<u8>>, Vec<u8>, Validity) {
+pub(crate) fn issuer_parts(now: i64, hosts: &[&str]) -> (Vec<Vec<u8>>, Vec<u8>, Validity) {
     let key = || Key(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("key"));
     let (root_key, issuer_key) = (key(), key());
     let request =
@@ -175,11 +218,20 @@ pub(super) fn issuer_parts(now: i64, hosts: &[&str]) -> (Vec<Vec<u8>>, Vec<u8>, 
     let period = Validity::from_now(now, 30 * DAY);
     let request = request("issuer", issuer_public.as_ref(), period);
     let issuer = encode_issuer(&request, &facts, &permitted, &root_key).expect("issuer");
-    (vec![issuer, root], issuer_key.0.to_pkcs8v1().expect("PKCS#8").as_ref().to_vec(), period)
+    let pkcs8 = issuer_key.0.to_pkcs8v1().expect("PKCS#8").as_ref().to_vec();
+    let id = digest(&SHA256, &issuer).as_ref().try_into().expect("32 bytes");
+    let facts = CertificateFacts::parse(&issuer).expect("facts");
+    let made = Arc::new((facts, issuer_key));
+    ISSUERS.rcu(|issuers| {
+        let mut issuers = Issuers::clone(issuers);
+        issuers.insert(id, Arc::clone(&made));
+        issuers
+    });
+    (vec![issuer, root], pkcs8, period)
 }
 
 pub(super) fn issuer(now: i64, hosts: &[&str]) -> (Issuer, CertificateDer<'static>) {
-    let (chain, key, period) = issuer_parts(now, hosts);
-    let issuer = Issuer::from_parts(&chain, &key, period.not_before, period.not_after).expect("issuer");
+    let (chain, _, period) = issuer_parts(now, hosts);
+    let issuer = Issuer::from_parts(&chain, period.not_before, period.not_after).expect("issuer");
     (issuer, CertificateDer::from(chain[1].clone()))
 }

@@ -39,14 +39,14 @@ struct Node {
 
 /// Nodes with one issuer from the same link, each with a leaf key of its own.
 fn nodes<const COUNT: usize>(bed: &mut Bed, hands: &Hands) -> [Node; COUNT] {
-    let (chain, key, period) = issuer_parts(now(), &["*.saas.example"]);
+    let (chain, _, period) = issuer_parts(now(), &["*.saas.example"]);
     bed.root = rustls_pki_types::CertificateDer::from(chain[1].clone());
     std::array::from_fn(|_| {
         let hands = hands.clone();
         let tickets = TicketKeyring::with_clock(move || hands.now());
         let shared = Arc::new(TlsShared::with_tickets(bed.ca.roots(Voucher::System), tickets).expect("shared"));
         let mut shard = Shard::new(&shared, RUSTLS);
-        let issuer = Issuer::from_parts(&chain, &key, period.not_before, period.not_after).expect("issuer");
+        let issuer = Issuer::from_parts(&chain, period.not_before, period.not_after).expect("issuer");
         shard.install_issuer(Arc::new(issuer), 1);
         let (leaf, _) = bed.leaf(&mut shard, HOST);
         Node { shared, shard, leaf }
@@ -186,8 +186,8 @@ fn h017_a_ticket_is_bound_to_name_policy_and_issuer() {
     let client = client_of(&bed);
     assert!(!node.resumes(&client) && node.resumes(&client));
     // Flows that start before the next policy keep their leaf, and with it what its tickets are bound to.
-    let (chain, key, period) = issuer_parts(now(), &["*.saas.example"]);
-    let issuer = Arc::new(Issuer::from_parts(&chain, &key, period.not_before, period.not_after).expect("issuer"));
+    let (chain, _, period) = issuer_parts(now(), &["*.saas.example"]);
+    let issuer = Arc::new(Issuer::from_parts(&chain, period.not_before, period.not_after).expect("issuer"));
     bed.root = rustls_pki_types::CertificateDer::from(chain[1].clone());
     let client = client_of(&bed);
     node.shard.install_issuer(Arc::clone(&issuer), 2);
