@@ -23,6 +23,7 @@ use crate::admin::{self, Admin, AdminListener, TlsError, Token, TokenError};
 use crate::audit::moment;
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
+use crate::export::Exports;
 use crate::lock::{Lock, LockError};
 use crate::metrics::Exporter;
 use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
@@ -131,6 +132,7 @@ impl Daemon {
             revisions: Arc::new(store.clone()),
             events: Arc::new(store.clone()),
             exporter: Arc::new(Exporter::new()?),
+            exports: Exports::start(config.exports, &store),
             authority,
             gate: Arc::new(gate),
             trail: Trail::new(Arc::new(store.clone())),
@@ -266,22 +268,25 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the ages of root, issuer, ticket keys and audit events are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 
-/// Completes when the process is asked to stop.
-pub async fn stop_signal(with_parent: bool) {
+/// Completes when the process is asked to stop; a signal counts from this call on, within a runtime.
+pub fn stop_signal(with_parent: bool) -> impl Future<Output = ()> + Send {
     use tokio::signal::unix::{SignalKind, signal};
-    let on = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(error) => {
-                tracing::error!(%error, "a signal cannot be listened for");
-                pending::<()>().await;
+    let on = |kind| {
+        let signal = signal(kind).inspect_err(|error| tracing::error!(%error, "a signal cannot be listened for"));
+        async {
+            match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => pending::<()>().await,
             }
         }
     };
-    tokio::select! {
-        () = on(SignalKind::terminate()) => {}
-        () = on(SignalKind::interrupt()) => {}
-        () = parent_gone(), if with_parent => tracing::info!("the parent process is gone"),
+    let (terminate, interrupt) = (on(SignalKind::terminate()), on(SignalKind::interrupt()));
+    async move {
+        tokio::select! {
+            () = terminate => {}
+            () = interrupt => {}
+            () = parent_gone(), if with_parent => tracing::info!("the parent process is gone"),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod config;
 pub mod daemon;
 pub mod difference;
 pub mod explain;
+mod export;
 pub mod lock;
 mod metrics;
 mod publish;

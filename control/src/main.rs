@@ -64,13 +64,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut daemon = Daemon::start(config, link).await?;
+        let stop = stop_signal(arguments.exit_with_parent);
         tell_first_password(&mut daemon);
         let ready = serde_json::json!({ "admin": daemon.address().to_string() });
         let mut stdout = std::io::stdout();
         writeln!(stdout, "{ready}")?;
         stdout.flush()?;
         tracing::info!(admin = %daemon.address(), "serving");
-        daemon.serve(stop_signal(arguments.exit_with_parent)).await?;
+        daemon.serve(stop).await?;
         Ok(())
     })
 }

@@ -67,6 +67,10 @@ metrics! {
     SIGNER_UP: "penstock_signer_up", Kind::Gauge, "1 while the process that holds the issuer's key answers.", [];
     LINK_UP: "penstock_link_up", Kind::Gauge, "1 while the data plane is connected to control.", [];
     CERTIFICATE_EXPIRY_SECONDS: "penstock_certificate_expiry_seconds", Kind::Gauge, "Unix time at which a certificate ends.", ["kind"];
+    EXPORT_EVENTS_TOTAL: "penstock_export_events_total", Kind::Counter, "Audit events that an export's sink took.", ["export"];
+    EXPORT_FAILURES_TOTAL: "penstock_export_failures_total", Kind::Counter, "Attempts of an export that failed and are made again.", ["export"];
+    EXPORT_LOST_TOTAL: "penstock_export_lost_total", Kind::Counter, "Audit events that an export will never deliver: removed first, or refused for good.", ["export"];
+    EXPORT_PENDING_EVENTS: "penstock_export_pending_events", Kind::Gauge, "Audit events that an export has yet to deliver.", ["export"];
     BUILD_INFO: "penstock_build_info", Kind::Gauge, "Always 1; the version is a label.", ["version"];
 }
 

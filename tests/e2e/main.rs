@@ -23,6 +23,7 @@ mod explain;
 mod explicit_auth;
 mod explicit_pac;
 mod explicit_plain;
+mod export;
 mod faults_upstream;
 mod hostile_certificate;
 mod hostile_connect;

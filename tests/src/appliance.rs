@@ -32,6 +32,7 @@ pub struct Setup {
     listen: String,
     users: Option<String>,
     dataplane: Option<String>,
+    control: Option<String>,
     arguments: Vec<String>,
     deadlines: Option<String>,
     /// The namespace that it runs in.
@@ -55,6 +56,7 @@ impl Default for Setup {
             listen: "127.0.0.1:0".to_owned(),
             users: None,
             dataplane: None,
+            control: None,
             arguments: Vec::new(),
             deadlines: None,
             namespace: None,
@@ -103,6 +105,12 @@ impl Setup {
         self
     }
 
+    /// More of control's configuration.
+    pub fn control(mut self, text: &str) -> Self {
+        self.control = Some(text.to_owned());
+        self
+    }
+
     /// More arguments of `penstock up`.
     pub fn arguments(mut self, arguments: Vec<String>) -> Self {
         self.arguments = arguments;
@@ -146,6 +154,9 @@ impl Setup {
         if let Some(text) = &self.dataplane {
             fs::write(directory.path().join("more.toml"), text).unwrap();
         }
+        if let Some(text) = &self.control {
+            fs::write(directory.path().join("more-control.toml"), text).unwrap();
+        }
         let mut command = self.command(directory.path());
         let process = Process::try_start("penstock up", &mut command, &directory.path().join("penstock.log"))?;
         let appliance = Appliance { process, setup: self, directory };
@@ -177,6 +188,9 @@ impl Setup {
         }
         if self.dataplane.is_some() {
             command.arg("--dataplane-config").arg(directory.join("more.toml"));
+        }
+        if self.control.is_some() {
+            command.arg("--control-config").arg(directory.join("more-control.toml"));
         }
         for (name, address) in &self.hosts {
             command.arg("--host").arg(format!("{name}={address}"));

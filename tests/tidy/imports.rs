@@ -29,10 +29,11 @@ const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics", "notify"];
 /// Rooms of control and what each may import, beside the leaves.
 const CONTROL: &[(&str, &[&str])] = &[
     ("access", &["audit", "store"]),
-    ("admin", &["access", "audit", "ca", "metrics", "publish", "store"]),
+    ("admin", &["access", "audit", "ca", "export", "metrics", "publish", "store"]),
     ("audit", &["store"]),
     ("ca", &[]),
-    ("metrics", &["publish"]),
+    ("export", &["audit", "store"]),
+    ("metrics", &["export", "publish"]),
     ("publish", &["audit", "ca", "store"]),
     ("store", &[]),
 ];

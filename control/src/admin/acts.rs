@@ -11,6 +11,7 @@ const ACTS: &[(&str, &str, Act)] = &[
     ("/api/v1/catalogue", "GET", Act::ReadState),
     ("/api/v1/catalogue/{id}", "GET", Act::ReadState),
     ("/api/v1/events", "GET", Act::ReadEvents),
+    ("/api/v1/exports", "GET", Act::ReadState),
     ("/api/v1/nodes", "GET", Act::ReadState),
     ("/api/v1/openapi.json", "GET", Act::ReadState),
     ("/api/v1/policy", "GET", Act::ReadState),

@@ -1,10 +1,11 @@
-//! `/nodes`.
+//! `/nodes`, and `/exports`: who reports to control, and to whom it hands on.
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
 use super::router::Admin;
+use crate::export::Status;
 use crate::publish::NodeView;
 
 #[derive(Serialize)]
@@ -17,4 +18,13 @@ pub(super) struct NodesView {
 pub(super) async fn nodes(State(admin): State<Admin>) -> Json<NodesView> {
     let epoch = admin.publisher.active().map(|active| active.epoch());
     Json(NodesView { epoch, nodes: admin.publisher.fleet().view() })
+}
+
+#[derive(Serialize)]
+pub(super) struct ExportsView {
+    exports: Vec<Status>,
+}
+
+pub(super) async fn exports(State(admin): State<Admin>) -> Json<ExportsView> {
+    Json(ExportsView { exports: admin.exports.status() })
 }

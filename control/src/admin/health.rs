@@ -11,7 +11,7 @@ use serde_json::json;
 use super::problem::Problem;
 use super::router::Admin;
 use crate::ca::RotationFacts;
-use crate::metrics::Expiry;
+use crate::metrics::{Expiry, View};
 
 /// How long a scrape waits for the data planes before it takes what they said last.
 const METRICS_PATIENCE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Prob
     }));
     let active = admin.publisher.active();
     expiries.extend(active.map(|active| Expiry { kind: "issuer", unix_seconds: active.issuer.not_after }));
-    let page = admin.exporter.render(nodes, expiries);
+    let page = admin.exporter.render(View { nodes, expiries, exports: admin.exports.status() });
     let page = page.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response())
 }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::access::{Gate, Trail};
 use crate::ca::Authority;
+use crate::export::Exports;
 use crate::metrics::Exporter;
 use crate::publish::Publisher;
 use crate::store::{AuditStore, PolicyStore, TrailStore};
@@ -30,6 +31,7 @@ pub(crate) struct Admin {
     pub(crate) revisions: Arc<dyn PolicyStore>,
     pub(crate) events: Arc<dyn AuditStore>,
     pub(crate) exporter: Arc<Exporter>,
+    pub(crate) exports: Exports,
     pub(crate) authority: Arc<Authority>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) trail: Trail,
@@ -66,6 +68,7 @@ fn router(admin: Admin) -> Router {
         .route("/catalogue", get(catalogue::list))
         .route("/catalogue/{id}", get(catalogue::show))
         .route("/events", get(audit::events))
+        .route("/exports", get(fleet::exports))
         .route("/report", get(report::sign_ins))
         .route("/report/denials", get(report::denials))
         .route("/ca", get(authority::describe))

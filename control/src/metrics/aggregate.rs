@@ -33,6 +33,15 @@ pub(super) fn family(metric: &Metric, series: Vec<proto::Metric>) -> proto::Metr
     family
 }
 
+/// A counter's series.
+pub(super) fn counter(labels: &[(&str, &str)], value: f64) -> proto::Metric {
+    let mut counter = proto::Counter::default();
+    counter.set_value(value);
+    let mut metric = proto::Metric::from_label(label_pairs(labels));
+    metric.set_counter(counter);
+    metric
+}
+
 /// A gauge's series.
 pub(super) fn gauge(labels: &[(&str, &str)], value: f64) -> proto::Metric {
     let mut gauge = proto::Gauge::default();

@@ -2,12 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use penstock_core::metrics::{BUILD_INFO, CATALOGUE, CERTIFICATE_EXPIRY_SECONDS, Kind, LINK_UP};
+use penstock_core::metrics::{
+    BUILD_INFO, CATALOGUE, CERTIFICATE_EXPIRY_SECONDS, EXPORT_EVENTS_TOTAL, EXPORT_FAILURES_TOTAL, EXPORT_LOST_TOTAL,
+    EXPORT_PENDING_EVENTS, Kind, LINK_UP,
+};
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder, proto};
 
 use super::aggregate;
+use crate::export::Status;
 use crate::publish::NodeSamples;
 
 /// Renders the metrics page.
@@ -26,9 +30,10 @@ pub(crate) struct Expiry {
 
 /// What is known at the moment of a scrape.
 #[derive(Default)]
-struct View {
-    nodes: Vec<NodeSamples>,
-    expiries: Vec<Expiry>,
+pub(crate) struct View {
+    pub(crate) nodes: Vec<NodeSamples>,
+    pub(crate) expiries: Vec<Expiry>,
+    pub(crate) exports: Vec<Status>,
 }
 
 /// The registry's way to the view.
@@ -38,7 +43,15 @@ struct FleetCollector {
 }
 
 /// Metrics that control answers for, whatever a node may report.
-const OWN: &[&str] = &[LINK_UP.name, CERTIFICATE_EXPIRY_SECONDS.name, BUILD_INFO.name];
+const OWN: &[&str] = &[
+    LINK_UP.name,
+    CERTIFICATE_EXPIRY_SECONDS.name,
+    BUILD_INFO.name,
+    EXPORT_EVENTS_TOTAL.name,
+    EXPORT_FAILURES_TOTAL.name,
+    EXPORT_LOST_TOTAL.name,
+    EXPORT_PENDING_EVENTS.name,
+];
 
 impl Exporter {
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
@@ -50,8 +63,8 @@ impl Exporter {
     }
 
     /// The page, in the text format of Prometheus.
-    pub(crate) fn render(&self, nodes: Vec<NodeSamples>, expiries: Vec<Expiry>) -> Result<String, prometheus::Error> {
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = View { nodes, expiries };
+    pub(crate) fn render(&self, view: View) -> Result<String, prometheus::Error> {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
         let families = self.registry.gather();
         let mut page = TextEncoder::new().encode_to_string(&families)?;
         // The registry leaves out families without series. Their names are part of the contract all the same.
@@ -96,10 +109,25 @@ impl Collector for FleetCollector {
                 .map(|expiry| aggregate::gauge(&[("kind", expiry.kind)], seconds(expiry.unix_seconds)))
                 .collect(),
         ));
+        families.extend(exports(&view.exports));
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         families.push(aggregate::family(&BUILD_INFO, vec![aggregate::gauge(&version, 1.0)]));
         families
     }
+}
+
+/// Exact up to 2^53 events.
+#[expect(clippy::cast_precision_loss, reason = "no appliance counts 2^53 events")]
+fn exports(exports: &[Status]) -> [proto::MetricFamily; 4] {
+    let series = |one: fn(&[(&str, &str)], f64) -> proto::Metric, count: fn(&Status) -> u64| {
+        exports.iter().map(|export| one(&[("export", &export.name)], count(export) as f64)).collect()
+    };
+    [
+        aggregate::family(&EXPORT_EVENTS_TOTAL, series(aggregate::counter, |export| export.events)),
+        aggregate::family(&EXPORT_FAILURES_TOTAL, series(aggregate::counter, |export| export.failures)),
+        aggregate::family(&EXPORT_LOST_TOTAL, series(aggregate::counter, |export| export.lost)),
+        aggregate::family(&EXPORT_PENDING_EVENTS, series(aggregate::gauge, |export| export.pending)),
+    ]
 }
 
 /// Without any node the link is down: an alert on `== 0` must fire also before the first one attached.
@@ -139,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_name_of_the_catalogue_is_on_the_page_even_before_a_node_attached() {
-        let page = Exporter::new().unwrap().render(Vec::new(), Vec::new()).unwrap();
+        let page = Exporter::new().unwrap().render(View::default()).unwrap();
         for metric in CATALOGUE {
             assert!(page.contains(&format!("# TYPE {} ", metric.name)), "{}", metric.name);
         }
@@ -151,9 +179,10 @@ mod tests {
     fn the_node_label_appears_only_where_several_nodes_report() {
         let exporter = Exporter::new().unwrap();
         let flows = || vec![number("penstock_flows_total", &["pass", "not_listed"], 3.0)];
-        let page = exporter.render(vec![node("a", flows())], Vec::new()).unwrap();
+        let page = exporter.render(View { nodes: vec![node("a", flows())], ..View::default() }).unwrap();
         assert!(page.contains("penstock_flows_total{reason=\"not_listed\",verdict=\"pass\"} 3\n"), "{page}");
-        let page = exporter.render(vec![node("a", flows()), node("b", flows())], Vec::new()).unwrap();
+        let page =
+            exporter.render(View { nodes: vec![node("a", flows()), node("b", flows())], ..View::default() }).unwrap();
         assert!(page.contains("penstock_flows_total{node=\"b\",reason=\"not_listed\",verdict=\"pass\"} 3\n"), "{page}");
         assert!(page.contains("penstock_link_up{node=\"a\"} 1\n"), "{page}");
     }
@@ -172,7 +201,8 @@ mod tests {
             number("penstock_unheard_of_total", &[], 3.0),
             number("penstock_link_up", &[], 0.0),
         ];
-        let page = Exporter::new().unwrap().render(vec![node("a", samples)], Vec::new()).unwrap();
+        let page =
+            Exporter::new().unwrap().render(View { nodes: vec![node("a", samples)], ..View::default() }).unwrap();
         assert!(page.contains("penstock_handshake_seconds_bucket{leg=\"upstream\",le=\"0.0001\"} 3\n"), "{page}");
         assert!(page.contains("penstock_handshake_seconds_count{leg=\"upstream\"} 7\n"), "{page}");
         assert!(!page.contains("downstream") && !page.contains("unheard") && !page.contains("penstock_flows_total{"));
@@ -182,7 +212,7 @@ mod tests {
     #[test]
     fn expiries_carry_their_kind() {
         let expiries = vec![Expiry { kind: "root", unix_seconds: 1_795_305_599 }];
-        let page = Exporter::new().unwrap().render(Vec::new(), expiries).unwrap();
+        let page = Exporter::new().unwrap().render(View { expiries, ..View::default() }).unwrap();
         assert!(page.contains("penstock_certificate_expiry_seconds{kind=\"root\"} 1795305599\n"), "{page}");
     }
 }

@@ -5,4 +5,4 @@
 mod aggregate;
 mod exporter;
 
-pub(crate) use exporter::{Expiry, Exporter};
+pub(crate) use exporter::{Expiry, Exporter, View};

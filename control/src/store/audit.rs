@@ -45,9 +45,9 @@ pub(crate) struct EventQuery {
     pub(crate) until_ms: Option<u64>,
     /// Column name (one of [`super::query::FILTER_COLUMNS`]) and the values wanted.
     pub(crate) equals: Vec<(&'static str, Vec<String>)>,
-    /// Continue behind this event, in the direction of `order`.
     /// Only the first request of each sign-in.
     pub(crate) sign_ins: bool,
+    /// Continue behind this event, in the direction of `order`.
     pub(crate) cursor: Option<u64>,
     pub(crate) order: Order,
     pub(crate) count_max: usize,

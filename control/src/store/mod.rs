@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod denial;
+mod export;
 mod policy;
 mod query;
 mod retention;
@@ -22,6 +23,7 @@ use std::pin::Pin;
 pub(crate) use access::{AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 pub(crate) use audit::{AuditStore, EventPage, EventQuery, IncomingEvent, Order, ReadEvent};
 pub(crate) use denial::{DenialCount, DenialKey, DenialQuery};
+pub(crate) use export::{ExportStore, Progress};
 pub(crate) use policy::{PolicyStore, Revision, RevisionSource};
 pub(crate) use retention::Retention;
 pub(crate) use sqlite::{Clock, SqliteStore};

@@ -159,6 +159,13 @@ CREATE TRIGGER audit_event_block AFTER INSERT ON audit_event BEGIN
         time_min = min(time_min, excluded.time_min), time_max = max(time_max, excluded.time_max);
 END;
 ",
+    "
+-- How far each export is: the last event that its sink has taken.
+CREATE TABLE audit_export (
+    name TEXT PRIMARY KEY,
+    event INTEGER NOT NULL
+) STRICT;
+",
 ];
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::access::{self, AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
 use super::denial::{self, DenialCount, DenialQuery};
+use super::export::{self, ExportStore, Progress};
 use super::policy::{self, PolicyStore, Revision, RevisionSource};
 use super::trail::{self, TrailEntry, TrailQuery, TrailStore};
 use super::writer::{self, Command, Writer};
@@ -175,6 +176,16 @@ impl AccessStore for SqliteStore {
 
     fn remove_token(&self, id: String) -> Answer<'_, bool> {
         self.change(move |connection| access::delete(connection, "DELETE FROM access_token WHERE id = ?", &id))
+    }
+}
+
+impl ExportStore for SqliteStore {
+    fn progress(&self, name: String) -> Answer<'_, Progress> {
+        self.read(move |connection| export::select(connection, &name))
+    }
+
+    fn advance(&self, name: String, event: u64) -> Answer<'_, ()> {
+        self.change(move |connection| export::upsert(connection, &name, event))
     }
 }
 

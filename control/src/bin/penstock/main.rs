@@ -10,6 +10,7 @@ mod client;
 mod doctor;
 mod events;
 mod explain;
+mod exports;
 mod output;
 mod policy;
 mod report;
@@ -51,6 +52,8 @@ enum Command {
     Events(events::Arguments),
     /// Say what would happen to a flow, and why.
     Explain(explain::Arguments),
+    /// Show where audit events go beside the store, and how far each export is.
+    Exports(exports::Arguments),
     /// Check, publish, compare and roll back policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Exports(arguments) => exports::run(&arguments),
         Command::Policy(command) => policy::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Trail(arguments) => trail::run(&arguments),

@@ -70,6 +70,9 @@ pub(crate) struct Arguments {
     /// Tables of the data plane's configuration (TOML) beside those that these arguments make.
     #[arg(long, value_name = "FILE")]
     dataplane_config: Option<PathBuf>,
+    /// The same of control's, such as [[export]].
+    #[arg(long, value_name = "FILE")]
+    control_config: Option<PathBuf>,
     /// Sign with this authority of your own (PEM, a root or a sub-CA) in the place of a root that Penstock makes.
     #[arg(long, value_name = "FILE", requires = "ca_key")]
     ca_certificate: Option<PathBuf>,
@@ -110,7 +113,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         upstream_ca: arguments.upstream_ca.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
         hosts: arguments.host.iter().cloned().collect(),
         users: arguments.users.as_deref().map(absolute).transpose()?,
-        more: arguments.dataplane_config.as_deref().map(read_tables).transpose()?.unwrap_or_default(),
+        dataplane_more: arguments.dataplane_config.as_deref().map(read_tables).transpose()?.unwrap_or_default(),
+        control_more: arguments.control_config.as_deref().map(read_tables).transpose()?.unwrap_or_default(),
         authority: RawAuthority {
             root_certificate: arguments.ca_certificate.as_deref().map(absolute).transpose()?,
             root_key: arguments.ca_key.as_deref().map(absolute).transpose()?,

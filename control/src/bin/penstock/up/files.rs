@@ -30,7 +30,9 @@ pub(super) struct Plan {
     pub(super) hosts: BTreeMap<String, SocketAddr>,
     pub(super) users: Option<PathBuf>,
     /// Of the data plane's configuration, beside what the arguments come to.
-    pub(super) more: toml::Table,
+    pub(super) dataplane_more: toml::Table,
+    /// The same of control's.
+    pub(super) control_more: toml::Table,
     pub(super) authority: RawAuthority,
     pub(super) log: String,
 }
@@ -130,6 +132,7 @@ impl Plan {
             audit_events_max: None,
             audit_days_max: None,
             audit_bytes_max: None,
+            export: Vec::new(),
         };
         let of = |transparent| ListenerTable { transparent, keep_source: self.keep_source };
         let quic = !self.quic.is_empty();
@@ -144,7 +147,9 @@ impl Plan {
             listener: self.transparent.iter().map(of).collect(),
         };
         let mut dataplane = toml::Table::try_from(dataplane)?;
-        merge(&mut dataplane, &self.more)?;
+        merge(&mut dataplane, &self.dataplane_more).context("--dataplane-config")?;
+        let mut control = toml::Table::try_from(control)?;
+        merge(&mut control, &self.control_more).context("--control-config")?;
         replace(&self.control_file(), &format!("{HEADING}{}", toml::to_string(&control)?))?;
         replace(&self.dataplane_file(), &format!("{HEADING}{}", toml::to_string(&dataplane)?))
     }
@@ -180,7 +185,7 @@ fn merge(into: &mut toml::Table, more: &toml::Table) -> anyhow::Result<()> {
         match (into.get_mut(key), value) {
             (None, value) => drop(into.insert(key.clone(), value.clone())),
             (Some(toml::Value::Table(known)), toml::Value::Table(more)) => merge(known, more)?,
-            (Some(_), _) => anyhow::bail!("--dataplane-config: `{key}` is what arguments of `penstock up` say"),
+            (Some(_), _) => anyhow::bail!("`{key}` is what arguments of `penstock up` say"),
         }
     }
     Ok(())

@@ -1,6 +1,4 @@
-//! The daemon's configuration: as written (`RawConfig`), and checked (`Config`).
-//!
-//! Called by `main` and, to write a file, by `penstock up`.
+//! The file as a whole: as written (`RawConfig`), and checked (`Config`).
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -8,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use penstock_core::limits;
 use serde::{Deserialize, Serialize};
+
+use super::export::{self, ExportSettings, RawExport};
 
 /// The configuration file as written, TOML.
 #[derive(Debug, Deserialize, Serialize)]
@@ -52,6 +52,9 @@ pub struct RawConfig {
     /// Default: no bound but that of `audit_events_max`. At least 16 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_bytes_max: Option<u64>,
+    /// Where audit events go beside the store. Default: nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export: Vec<RawExport>,
 }
 
 /// The `[admin_tls]` table. Read at start: a renewed certificate takes effect with the next start.
@@ -168,6 +171,8 @@ pub struct Config {
     pub audit_days_max: Option<u32>,
     /// See [`RawConfig::audit_bytes_max`].
     pub audit_bytes_max: Option<u64>,
+    /// Where audit events go beside the store.
+    pub exports: Vec<ExportSettings>,
 }
 
 /// Why a configuration is refused.
@@ -212,6 +217,14 @@ pub enum ConfigError {
     /// The same by age.
     #[error("audit_days_max: must be at least 1")]
     NoDays,
+    /// An export that cannot be.
+    #[error("[[export]] {name:?}: {reason}")]
+    Export {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A store too small to work with.
     #[error("audit_bytes_max: must be at least {AUDIT_BYTES_MIN}")]
     NoBytes,
@@ -264,6 +277,7 @@ impl TryFrom<RawConfig> for Config {
             audit_events_max,
             audit_days_max: raw.audit_days_max,
             audit_bytes_max: raw.audit_bytes_max,
+            exports: export::check(raw.export)?,
             state_directory: raw.state_directory,
         })
     }

@@ -1,0 +1,12 @@
+//! The daemon's configuration. `daemon` has the file as a whole, `export` its `[[export]]` tables.
+//!
+//! Called by `main` and, to write a file, by `penstock up`.
+
+mod daemon;
+mod export;
+
+pub use daemon::{
+    AdminTls, AuthoritySettings, Config, ConfigError, DEFAULT_LISTEN, OperatorFiles, RawAuthority, RawConfig, RawLink,
+    check_socket_path,
+};
+pub use export::{Destination, ExportSettings, Peer, RawExport};

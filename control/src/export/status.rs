@@ -1,0 +1,86 @@
+//! What is told of an export: by the API, the metrics and `penstock exports`.
+
+use std::sync::{Mutex, PoisonError};
+
+use penstock_core::audit::timestamp;
+use serde::Serialize;
+
+use crate::audit::moment;
+use crate::config::{Destination, ExportSettings};
+
+/// How an export is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Status {
+    pub(crate) name: String,
+    /// `file`, `syslog` or `otlp`.
+    pub(crate) kind: &'static str,
+    /// The file, or the peer.
+    pub(crate) to: String,
+    /// Whether names of people are masked.
+    pub(crate) masked: bool,
+    /// Delivered since the start.
+    pub(crate) events: u64,
+    /// Attempts that failed since the start.
+    pub(crate) failures: u64,
+    /// Never delivered, since the start: retention removed them first, or the sink refused them for good.
+    pub(crate) lost: u64,
+    /// Stored and not delivered yet.
+    pub(crate) pending: u64,
+    /// When events were last taken; RFC 3339, UTC.
+    pub(crate) delivered: Option<String>,
+    /// Why the last attempt failed; absent while all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// The same, shared between its worker and those who ask.
+pub(super) struct Shared(Mutex<Status>);
+
+impl Shared {
+    pub(super) fn new(settings: &ExportSettings) -> Self {
+        let (kind, to) = match &settings.destination {
+            Destination::File { path, .. } => ("file", path.display().to_string()),
+            Destination::Syslog(peer) => ("syslog", peer.label()),
+            Destination::Otlp { peer, path, .. } => ("otlp", format!("{}{path}", peer.label())),
+        };
+        let status = Status { name: settings.name.clone(), kind, to, masked: !settings.personal, ..Status::default() };
+        Self(Mutex::new(status))
+    }
+
+    pub(super) fn read(&self) -> Status {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn pending(&self, pending: u64) {
+        self.change(|status| status.pending = pending);
+    }
+
+    pub(super) fn lost(&self, events: u64) {
+        self.change(|status| status.lost += events);
+    }
+
+    /// The sink took what it was given.
+    pub(super) fn delivered(&self, events: u64) {
+        self.change(|status| {
+            status.events += events;
+            status.pending = status.pending.saturating_sub(events);
+            status.delivered = Some(timestamp(moment::now_ms()));
+            status.error = None;
+        });
+    }
+
+    /// Answers whether that is news.
+    pub(super) fn failed(&self, error: String) -> bool {
+        let mut is_news = false;
+        self.change(|status| {
+            status.failures += 1;
+            is_news = status.error.as_ref() != Some(&error);
+            status.error = Some(error);
+        });
+        is_news
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
