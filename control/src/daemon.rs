@@ -15,11 +15,11 @@ use std::time::Duration;
 use penstock_core::moment::DAY_MS;
 use penstock_core::policy::Diagnostic;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::access::{Gate, Trail};
-use crate::admin::{self, Admin, AdminListener, TlsError, Token, TokenError};
+use crate::admin::{self, Admin, AdminListener, Pages, TlsError, Token, TokenError};
 use crate::audit::moment;
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
@@ -29,10 +29,13 @@ use crate::metrics::Exporter;
 use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
 use crate::service;
 use crate::store::{Retention, SqliteStore, StoreError};
+use crate::web;
 
 /// A daemon that has everything it needs and listens.
 pub struct Daemon {
     admin: Admin,
+    /// Told when what never ends by itself is to end.
+    stop: watch::Sender<bool>,
     first_password: Option<Zeroizing<String>>,
     store: SqliteStore,
     listener: AdminListener,
@@ -127,6 +130,7 @@ impl Daemon {
         let (listener, address) = listen(&config).await?;
         let gate = Gate::new(Arc::new(store.clone()));
         let first_password = gate.first_password().await.map_err(|error| DaemonError::FirstUser(error.to_string()))?;
+        let (stop, stopping) = watch::channel(false);
         let admin = Admin {
             publisher,
             revisions: Arc::new(store.clone()),
@@ -139,8 +143,11 @@ impl Daemon {
             trail_store: Arc::new(store.clone()),
             token,
             is_secure: config.admin_tls.is_some(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            stopping,
+            state_directory: state.clone(),
         };
-        Ok(Self { admin, first_password, store, listener, address, link, link_socket, _lock: lock })
+        Ok(Self { admin, stop, first_password, store, listener, address, link, link_socket, _lock: lock })
     }
 
     /// The password of the user `admin`, where this start made that user. It is told here and never again.
@@ -160,7 +167,8 @@ impl Daemon {
         let store = self.store.clone();
         let link = publish::serve(self.link, Arc::clone(&publisher), Arc::new(self.store));
         let (drain, draining) = oneshot::channel::<()>();
-        let api = axum::serve(self.listener, admin::service(self.admin))
+        let pages = Pages { guarded: web::pages(), open: web::open_pages(), dress: web::dress };
+        let api = axum::serve(self.listener, admin::service(self.admin, pages))
             .with_graceful_shutdown(async { drop(draining.await) })
             .into_future();
         let mut api = tokio::spawn(api);
@@ -176,6 +184,7 @@ impl Daemon {
         }
         service::stopping();
         tracing::info!("stopping");
+        self.stop.send_replace(true);
         let _ = drain.send(());
         if tokio::time::timeout(STOP_PATIENCE, &mut api).await.is_err() {
             api.abort();
@@ -263,6 +272,8 @@ async fn tend(publisher: &Publisher) {
     }
 }
 
+/// Pages that follow the events at once, each of one task and a query a second.
+const STREAMS_MAX: usize = 32;
 /// Time that requests under way get at the end.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the ages of root, issuer, ticket keys and audit events are looked at.

@@ -12,6 +12,7 @@ pub mod ca;
 pub mod config;
 pub mod daemon;
 pub mod difference;
+pub mod doctor;
 pub mod explain;
 mod export;
 pub mod lock;
@@ -19,6 +20,8 @@ mod metrics;
 mod publish;
 pub mod service;
 mod store;
+pub mod unified;
+mod web;
 
 pub use admin::{TlsError, TokenError};
 pub use publish::SocketError;

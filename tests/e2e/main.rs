@@ -55,3 +55,4 @@ mod transparent_redirect;
 mod transparent_script;
 mod transparent_tproxy;
 mod upgrade;
+mod web;

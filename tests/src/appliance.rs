@@ -231,6 +231,11 @@ impl Appliance {
         PathBuf::from(self.process.text("ca"))
     }
 
+    /// Where the admin listener is, as a URL.
+    pub fn admin_address(&self) -> &str {
+        self.process.text("admin")
+    }
+
     /// The admin listener.
     pub fn admin(&self) -> Admin {
         Admin::new(self.process.text("admin"), &place::read(self.process.text("admin_token_file")))

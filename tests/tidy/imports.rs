@@ -32,16 +32,18 @@ const CONTROL: &[(&str, &[&str])] = &[
     ("admin", &["access", "audit", "ca", "export", "metrics", "publish", "store"]),
     ("audit", &["store"]),
     ("ca", &[]),
+    ("doctor", &["audit"]),
     ("export", &["audit", "store"]),
     ("metrics", &["export", "publish"]),
     ("publish", &["audit", "ca", "store"]),
     ("store", &[]),
+    ("web", &["access", "admin", "audit", "ca", "doctor", "publish", "store"]),
 ];
 /// Where a daemon is put together.
 const ROOTS: &[&str] = &["bin", "daemon", "lib", "main"];
 
 /// Rooms of control that any may name.
-const CONTROL_LEAVES: &[&str] = &["config", "difference", "explain", "lock", "service"];
+const CONTROL_LEAVES: &[&str] = &["config", "difference", "explain", "lock", "service", "unified"];
 
 #[test]
 fn rooms_of_the_data_plane() {

@@ -6,6 +6,9 @@ use crate::access::Act;
 
 /// Path as it is routed, method, act. HEAD is as GET.
 const ACTS: &[(&str, &str, Act)] = &[
+    ("/", "GET", Act::ReadState),
+    ("/account", "GET", Act::ReadState),
+    ("/account/password", "POST", Act::Account),
     ("/api/v1/ca", "GET", Act::ReadState),
     ("/api/v1/ca/rotate", "POST", Act::RotateAuthority),
     ("/api/v1/catalogue", "GET", Act::ReadState),
@@ -36,6 +39,29 @@ const ACTS: &[(&str, &str, Act)] = &[
     ("/api/v1/users", "POST", Act::ManageAccess),
     ("/api/v1/users/{id}", "DELETE", Act::ManageAccess),
     ("/api/v1/users/{id}", "PATCH", Act::ManageAccess),
+    ("/authority", "GET", Act::ReadState),
+    ("/catalogue", "GET", Act::ReadState),
+    ("/catalogue/{id}", "GET", Act::ReadState),
+    ("/doctor", "GET", Act::ReadState),
+    ("/live", "GET", Act::ReadEvents),
+    ("/live/stream", "GET", Act::ReadEvents),
+    ("/overview/figures", "GET", Act::ReadState),
+    ("/people", "GET", Act::ViewAccess),
+    ("/people/tokens", "POST", Act::ManageAccess),
+    ("/people/tokens/{id}", "POST", Act::ManageAccess),
+    ("/people/users", "POST", Act::ManageAccess),
+    ("/people/users/{id}", "POST", Act::ManageAccess),
+    ("/policy", "GET", Act::ReadState),
+    ("/policy/apply", "POST", Act::ChangePolicy),
+    ("/policy/check", "POST", Act::TryPolicy),
+    ("/policy/edit", "POST", Act::TryPolicy),
+    ("/policy/history", "GET", Act::ReadState),
+    ("/policy/history/{id}", "GET", Act::ReadState),
+    ("/policy/review", "POST", Act::TryPolicy),
+    ("/policy/rollback", "POST", Act::ChangePolicy),
+    ("/report", "GET", Act::ReadEvents),
+    ("/sign-out", "POST", Act::SignOut),
+    ("/trail", "GET", Act::ReadTrail),
 ];
 
 /// What the table says of a request.

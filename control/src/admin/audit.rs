@@ -61,7 +61,7 @@ pub(super) async fn events(
 }
 
 /// Refuses it to those who may not, and tells the trail either way.
-pub(super) async fn unmasking(
+pub(crate) async fn unmasking(
     admin: &Admin,
     identity: &Identity,
     Source(from): Source,

@@ -24,7 +24,7 @@ pub(super) fn cookie(headers: &HeaderMap, is_secure: bool) -> Option<&str> {
 }
 
 /// Gives the cookie, or takes it back when the value is empty.
-pub(super) fn set_cookie(value: &str, is_secure: bool) -> Result<HeaderValue, Problem> {
+pub(crate) fn set_cookie(value: &str, is_secure: bool) -> Result<HeaderValue, Problem> {
     let secure = if is_secure { "; Secure" } else { "" };
     let life = if value.is_empty() { "; Max-Age=0" } else { "" };
     let cookie = format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{life}", cookie_name(is_secure));

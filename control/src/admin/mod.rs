@@ -24,9 +24,16 @@ mod tls;
 mod token;
 mod trail;
 
+pub(crate) use accounts::token_made;
+pub(crate) use audit::unmasking;
+pub(crate) use browser::{FORM_BYTES_MAX, set_cookie};
+pub(crate) use guard::{Source, Subject};
 pub(crate) use listener::AdminListener;
-pub(crate) use router::{Admin, service};
+pub(crate) use problem::Problem;
+pub(crate) use router::{Admin, Pages, service};
+pub(crate) use session::open as open_session;
 pub use tls::TlsError;
 pub(crate) use tls::tls_config;
 pub(crate) use token::Token;
 pub use token::TokenError;
+pub(crate) use trail::{TrailFilters, page as trail_page};

@@ -1,15 +1,17 @@
 //! The routes, and what stands before all of them: body bounds, the guard, the form of errors.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
+use tokio::sync::{Semaphore, watch};
 
 use super::listener::Peer;
 use super::problem::{self, Problem};
@@ -40,18 +42,35 @@ pub(crate) struct Admin {
     pub(crate) token: Token,
     /// Browsers speak TLS with this listener.
     pub(crate) is_secure: bool,
+    /// Pages that follow the events at once.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Changes when the daemon stops: what never ends by itself ends then.
+    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) state_directory: PathBuf,
 }
 
 /// Longest body of a request that carries no policy.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// The pages of the web UI.
+pub(crate) struct Pages {
+    /// For those who signed in: behind the guard.
+    pub(crate) guarded: Router<Admin>,
+    /// For everybody.
+    pub(crate) open: Router<Admin>,
+    /// Gives refusals the form of a page.
+    pub(crate) dress: fn(Router) -> Router,
+}
+
 /// What the admin listener serves.
-pub(crate) fn service(admin: Admin) -> IntoMakeServiceWithConnectInfo<Router, Peer> {
-    router(admin).into_make_service_with_connect_info()
+pub(crate) fn service(admin: Admin, pages: Pages) -> IntoMakeServiceWithConnectInfo<Router, Peer> {
+    let Pages { guarded, open, dress } = pages;
+    let guarded = guarded.layer(from_fn_with_state(admin.clone(), guard::require));
+    dress(router(admin, guarded.merge(open))).into_make_service_with_connect_info()
 }
 
 /// Every route of the admin listener.
-fn router(admin: Admin) -> Router {
+fn router(admin: Admin, pages: Router<Admin>) -> Router {
     let with_policy = Router::new()
         .route("/policy", get(policy::read).put(policy::publish))
         .route("/policy/check", post(policy::check))
@@ -88,6 +107,7 @@ fn router(admin: Admin) -> Router {
         .route("/readyz", get(health::ready))
         .route("/ca/root.pem", get(authority::root_pem))
         .route("/ca/root.crt", get(authority::root_der))
+        .merge(pages)
         .fallback(unknown)
         .layer(map_response(problem::normalise))
         .layer(map_response(harden))
@@ -115,10 +135,23 @@ async fn unknown() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "there is nothing under this path")
 }
 
-/// Answers hold policies and audit records: no cache keeps them, no browser guesses their type.
+/// Answers hold policies and audit records: no cache keeps them, no browser guesses their type. Pages run and load what is
+/// this listener's own alone, and nobody frames them.
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
+
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

@@ -27,7 +27,8 @@ fn nothing_of_the_api_opens_without_the_token() {
 #[test]
 fn every_error_is_a_problem() {
     let control = Control::start();
-    control.send("GET", "/", &[], "").problem(404);
+    control.send("GET", "/", &[], "").problem(401);
+    control.send("GET", "/nothing", &[], "").problem(404);
     control.get("/unheard-of").problem(404);
     control.get("/catalogue/unheard-of").problem(404);
     let refused = control.api("DELETE", "/policy", &[], "");

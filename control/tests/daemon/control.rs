@@ -104,6 +104,7 @@ impl Control {
 
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).timeout_global(Some(LIMIT));
+        let config = config.max_redirects(0).max_redirects_will_error(false);
         let agent: ureq::Agent = config.allow_non_standard_methods(true).build().into();
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {

@@ -13,3 +13,4 @@ mod node;
 mod policy;
 mod report;
 mod service;
+mod web;

@@ -16,7 +16,6 @@ mod policy;
 mod report;
 mod token;
 mod trail;
-mod unified;
 mod up;
 mod user;
 

@@ -8,12 +8,13 @@ use anyhow::anyhow;
 use clap::Args;
 use penstock_control::audit::moment;
 use penstock_control::difference::{Change, Difference, difference};
+use penstock_control::unified;
 use penstock_core::policy::compile;
 use serde::Serialize;
 
 use super::document;
 use crate::client::DaemonArguments;
-use crate::{output, unified};
+use crate::output;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]

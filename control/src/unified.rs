@@ -1,4 +1,6 @@
 //! A unified diff of two texts, by lines.
+//!
+//! Called by the web UI and by `penstock policy diff`.
 
 /// Lines of context around a change.
 const CONTEXT: usize = 3;
@@ -14,7 +16,7 @@ enum Edit {
 }
 
 /// The diff; empty when the texts are the same.
-pub(crate) fn diff(old_name: &str, old: &str, new_name: &str, new: &str) -> String {
+pub fn diff(old_name: &str, old: &str, new_name: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let script = script(&old, &new);
     let mut page = String::new();

@@ -5,13 +5,14 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use penstock_control::audit::moment;
 use penstock_core::audit::timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use x509_parser::parse_x509_certificate;
 
-use super::report::Check;
+use super::Check;
+use crate::audit::moment;
+use crate::config;
 
 /// Certificates are minted and verified against this clock, and audit events carry its time.
 pub(super) fn clock() -> Check {
@@ -111,7 +112,7 @@ pub(super) fn upstream_roots(files: &[PathBuf]) -> Check {
 /// The link's socket lives in the state folder.
 pub(super) fn socket_path(state: &Path) -> Check {
     let absolute = std::path::absolute(state).unwrap_or_else(|_| state.to_owned()).join("link.sock");
-    match penstock_control::config::check_socket_path(&absolute) {
+    match config::check_socket_path(&absolute) {
         Ok(()) => Check::good("link socket", absolute.display().to_string()),
         Err(error) => Check::failed("link socket", error.to_string(), "choose a shorter --state"),
     }
