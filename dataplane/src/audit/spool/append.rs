@@ -1,7 +1,8 @@
 //! The appending end of the spool, owned by the writer thread.
 //!
 //! Lines gather in a buffer and go to the file in one write. When the disk refuses (full, broken) the buffer is kept,
-//! a half-written line is cut off again, and the caller tries later: no torn line, nothing written twice.
+//! a half-written line is cut off again, and the caller tries later: no torn line, nothing written twice. What did go in
+//! whole counts, and the next try is in a segment of its own, so that the full one can go.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -102,14 +103,34 @@ impl Appender {
         self.trim()?;
         if let Err(error) = self.file.write_all(&self.buffer) {
             self.is_ragged = true;
+            self.keep_whole_lines()?;
             // Best effort: when it fails too, the next flush begins with it.
-            return self.trim().and(Err(error));
+            self.trim()?;
+            // When the disk is full of our own events, room comes back by the file: it is removed once control has all of it.
+            if self.file_bytes > 0 {
+                self.rotate(self.progress.appended() + 1)?;
+            }
+            return Err(error);
         }
         let written = self.buffer.len() as u64;
         self.file_bytes += written;
         self.buffer.clear();
         self.progress.grow(self.next - 1, written);
-        if self.file_bytes >= self.bounds.segment_bytes_max { self.rotate() } else { Ok(()) }
+        if self.file_bytes >= self.bounds.segment_bytes_max { self.rotate(self.next) } else { Ok(()) }
+    }
+
+    /// Counts what a failed write has put into the file as written, as far as it is whole lines: the rest of a nearly full disk
+    /// is used too.
+    fn keep_whole_lines(&mut self) -> io::Result<()> {
+        let written = self.file.metadata()?.len().saturating_sub(self.file_bytes);
+        let written = self.buffer.get(..usize::try_from(written).unwrap_or(usize::MAX)).unwrap_or_default();
+        let Some(last) = written.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let events = written.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let bytes = last as u64 + 1;
+        self.buffer.drain(..=last);
+        self.file_bytes += bytes;
+        self.progress.grow(self.progress.appended() + events, bytes);
+        Ok(())
     }
 
     /// Cuts off what a failed write has left behind the last whole line.
@@ -121,11 +142,11 @@ impl Appender {
         Ok(())
     }
 
-    /// Starts the next segment. The finished one is synced by the reader before it is sent.
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file = segment::open(&self.directory, self.next)?;
+    /// Starts the segment whose first event is `first`. The finished one is synced by the reader before it is sent.
+    fn rotate(&mut self, first: u64) -> io::Result<()> {
+        self.file = segment::open(&self.directory, first)?;
         self.file_bytes = 0;
-        self.progress.set_active(self.next);
+        self.progress.set_active(first);
         Ok(())
     }
 }

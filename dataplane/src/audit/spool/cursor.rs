@@ -54,7 +54,8 @@ impl Cursor {
         self.save()
     }
 
-    fn save(&self) -> io::Result<()> {
+    /// Saves it as it is.
+    pub(super) fn save(&self) -> io::Result<()> {
         let fresh = self.path.with_extension("json.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(&serde_json::to_vec(&self.written)?)?;

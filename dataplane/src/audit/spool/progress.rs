@@ -37,8 +37,10 @@ impl Progress {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Says that the segment of `first` is the one appended to; the one before may be removed when control has all of it.
     pub(super) fn set_active(&self, first: u64) {
         self.active.store(first, Ordering::Release);
+        self.grown.notify_one();
     }
 
     pub(super) fn appended(&self) -> u64 {
@@ -53,7 +55,7 @@ impl Progress {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Waits until something was appended since the last wait.
+    /// Waits until something was appended, or a segment begun, since the last wait.
     pub(super) async fn grown(&self) {
         self.grown.notified().await;
     }

@@ -37,6 +37,8 @@ pub(crate) struct SpoolReader {
     /// Sequence number of the next event to read.
     next: u64,
     segment: Option<OpenSegment>,
+    /// Segments before this one are gone.
+    removed_before: u64,
     /// Segments before this one are on the disk whole.
     synced: u64,
     /// Last event that [`Self::sync`] has put on the disk.
@@ -71,6 +73,7 @@ impl SpoolReader {
             progress,
             next,
             segment: None,
+            removed_before: 0,
             synced: 0,
             synced_through: 0,
             unreadable: 0,
@@ -94,6 +97,7 @@ impl SpoolReader {
                 Found::End | Found::Skipped => {}
             }
         }
+        self.remove_committed()?;
         Ok(None)
     }
 
@@ -103,17 +107,32 @@ impl SpoolReader {
         if sequence <= self.cursor.committed() {
             return Ok(());
         }
-        self.cursor.commit(sequence)?;
+        let saved = self.cursor.commit(sequence);
+        self.remove_committed()?;
+        // A full disk may have had no room for the cursor before. Were it lost now, control would see repeats, and knows them.
+        saved.or_else(|_full| self.cursor.save())
+    }
+
+    /// Removes segments that control has all of, but not the one that is appended to.
+    fn remove_committed(&mut self) -> io::Result<()> {
+        let (active, committed) = (self.progress.active(), self.cursor.committed());
+        if active <= self.removed_before {
+            return Ok(());
+        }
         let segments = segment::list(&self.directory)?;
-        let active = self.progress.active();
         for pair in segments.windows(2) {
             // All of the first one stands before the second one's first event.
-            if pair[1] <= sequence + 1 && pair[0] < active {
+            if pair[1] <= committed + 1 && pair[0] < active {
+                // An open file would keep its room on the disk.
+                self.segment.take_if(|open| open.first == pair[0]);
                 let path = segment::path(&self.directory, pair[0]);
                 let bytes = fs::metadata(&path)?.len();
                 fs::remove_file(&path)?;
                 self.progress.shrink(bytes);
             }
+        }
+        if committed + 1 >= active {
+            self.removed_before = active;
         }
         Ok(())
     }
