@@ -291,11 +291,14 @@ pub fn stop_signal(with_parent: bool) -> impl Future<Output = ()> + Send {
             }
         }
     };
-    let (terminate, interrupt) = (on(SignalKind::terminate()), on(SignalKind::interrupt()));
+    let (terminate, interrupt, hangup) =
+        (on(SignalKind::terminate()), on(SignalKind::interrupt()), on(SignalKind::hangup()));
     async move {
         tokio::select! {
             () = terminate => {}
             () = interrupt => {}
+            // Started again by whoever started it, with the configuration of then.
+            () = hangup => {}
             () = parent_gone(), if with_parent => tracing::info!("the parent process is gone"),
         }
     }

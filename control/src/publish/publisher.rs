@@ -222,10 +222,10 @@ impl Publisher {
         Ok(())
     }
 
-    /// Not in the second half of its life (a node that is cut off from control then still has the other half), and by the
-    /// root that signs now.
+    /// Not in the second half of its life (a node that is cut off from control then still has the other half), not made by a
+    /// clock that was ahead, and by the root that signs now.
     fn is_current(&self, issuer: &IssuerBundle, now_unix: i64) -> bool {
-        now_unix < issuer.renew_at() && self.authority.stands_behind(issuer)
+        (issuer.not_before..issuer.renew_at()).contains(&now_unix) && self.authority.stands_behind(issuer)
     }
 
     async fn store_and_send(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {

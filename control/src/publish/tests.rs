@@ -80,6 +80,20 @@ async fn the_issuer_is_renewed_at_half_of_its_life() {
     }
 }
 
+/// A clock that ran ahead and is right again leaves no issuer that nobody accepts for a year.
+#[tokio::test]
+async fn an_issuer_of_a_clock_that_was_ahead_is_replaced() {
+    static NOW: AtomicI64 = AtomicI64::new(START);
+    let bed = bed(|| NOW.load(Ordering::Relaxed)).await;
+    NOW.store(START + 400 * DAY, Ordering::Relaxed);
+    let ahead = bed.tend().await;
+    assert!(ahead.issuer.not_before > START + 390 * DAY);
+    NOW.store(START + 60, Ordering::Relaxed);
+    let right = bed.tend().await;
+    assert!((right.issuer.not_before..right.issuer.not_after).contains(&(START + 60)));
+    assert_eq!(bed.tend().await.issuer_serial(), right.issuer_serial(), "once");
+}
+
 /// Announced, switched after the overlap, finished: the issuer follows the root, and its chain carries the old root's word
 /// for the new one exactly while both are served.
 #[tokio::test]

@@ -19,6 +19,8 @@ pub(crate) struct Leaf {
     pub(super) configs: PerChoice<ServerConfig>,
     /// The same leaf for the second engine.
     pub(super) boring: Serving,
+    /// Unix second before which new connections get another leaf: it was minted while the clock was ahead.
+    pub(super) use_from: i64,
     /// Unix second after which new connections get another leaf.
     pub(super) use_until: i64,
 }
@@ -56,11 +58,11 @@ impl LeafCache {
         *self = Self::new(self.capacity);
     }
 
-    /// The leaf for `upstream`, unless there is none or it is too old at `now`.
+    /// The leaf for `upstream`, unless there is none or `now` is not its time.
     pub(super) fn find(&mut self, upstream: &VerifiedUpstream, now: i64) -> Option<Arc<Leaf>> {
         let slot = self.slots.get_mut(*self.places.get(upstream)?)?;
         slot.used = true;
-        (now <= slot.leaf.use_until).then(|| Arc::clone(&slot.leaf))
+        (slot.leaf.use_from..=slot.leaf.use_until).contains(&now).then(|| Arc::clone(&slot.leaf))
     }
 
     /// Whether there is a leaf for `name`, however old.

@@ -71,6 +71,8 @@ fn h100_a_leaf_is_bound_to_the_chain_that_was_verified() {
 
     let (_, source) = shard.leaf_for(&sni(HOST), &verified, now() + LEAF_USE_SECONDS_MAX + 5).expect("leaf");
     assert_eq!(source, LeafSource::Minted, "a day later");
+    let (_, source) = shard.leaf_for(&sni(HOST), &verified, now() - LEAF_USE_SECONDS_MAX).expect("leaf");
+    assert_eq!(source, LeafSource::Minted, "once a clock that was ahead is right again: it is not valid yet");
     shard.install_issuer(Arc::clone(&bed.issuer), 1);
     let (_, source) = shard.leaf_for(&sni(HOST), &verified, now()).expect("leaf");
     assert_eq!(source, LeafSource::Minted, "with another issuer");
