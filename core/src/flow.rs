@@ -123,6 +123,8 @@ labelled! {
         Relay = "relay",
         /// Resolving a name.
         Resolve = "resolve",
+        /// Any moment: the fault is this program's own.
+        Serve = "serve",
         /// Reading the ClientHello.
         Sniff = "sniff",
         /// Checking the upstream's certificate.
@@ -165,6 +167,8 @@ labelled! {
         Loop = "loop",
         /// A field of the message is not what it must be.
         Malformed = "malformed",
+        /// The process is near its memory ceiling.
+        Memory = "memory",
         /// The second ClientHello after a HelloRetryRequest names another host.
         NameChanged = "name_changed",
         /// Nothing says which host is meant: a ClientHello without a name, or no TLS at all.
@@ -173,6 +177,8 @@ labelled! {
         NameNotFound = "name_not_found",
         /// No policy or issuer is in force yet.
         NotReady = "not_ready",
+        /// A mistake of this program: what served the peer panicked.
+        Panic = "panic",
         /// The parent proxy does not take our credentials.
         ParentCredentials = "parent_credentials",
         /// The parent proxy could not open a tunnel.

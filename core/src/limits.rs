@@ -38,6 +38,25 @@ pub const QUIC_PACKETS_MAX: usize = 8;
 /// Shortest datagram whose Initial packets count (RFC 9000 section 14.1).
 pub const QUIC_INITIAL_DATAGRAM_BYTES_MIN: usize = 1_200;
 
+/// Percent of the memory ceiling from which inspected connections are no longer kept alive.
+pub const MEMORY_KEEP_ALIVE_PERCENT: u64 = 85;
+/// Percent of the memory ceiling from which new flows to inspected hosts are refused.
+pub const MEMORY_INSPECTED_PERCENT: u64 = 92;
+/// Percent of the memory ceiling from which all new flows are refused.
+pub const MEMORY_FLOWS_PERCENT: u64 = 95;
+/// Between two measurements of the memory.
+pub const MEMORY_PERIOD_MS: u64 = 250;
+/// Lowest memory ceiling that may be configured, in MiB: below, the tables of one shard would not fit.
+pub const MEMORY_CEILING_MIB_MIN: u64 = 32;
+const _: () = assert!(MEMORY_KEEP_ALIVE_PERCENT < MEMORY_INSPECTED_PERCENT);
+const _: () = assert!(MEMORY_INSPECTED_PERCENT < MEMORY_FLOWS_PERCENT && MEMORY_FLOWS_PERCENT < 100);
+
+/// Panics of one shard within [`PANICS_SPAN_MS`] after which the process is replaced. One hostile peer may cause a few of them;
+/// as many say that something is broken, and each more may meet state that an earlier one left half changed.
+pub const PANICS_PER_SHARD_MAX: usize = 10;
+/// See [`PANICS_PER_SHARD_MAX`].
+pub const PANICS_SPAN_MS: u64 = 60_000;
+
 /// UDP flows that one shard remembers, about 80 KiB each at the worst; with one more, its client has to take TCP.
 pub const UDP_FLOWS_PER_SHARD_MAX: usize = 4_096;
 /// Time from a flow's first datagram to a whole ClientHello.

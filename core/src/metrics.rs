@@ -65,6 +65,8 @@ metrics! {
     UDP_DATAGRAMS_TOTAL: "penstock_udp_datagrams_total", Kind::Counter, "Datagrams that were read to decide their flow, by what became of them.", ["outcome"];
     UDP_FLOWS: "penstock_udp_flows", Kind::Gauge, "UDP flows that are remembered.", ["shard"];
     SIGNER_UP: "penstock_signer_up", Kind::Gauge, "1 while the process that holds the issuer's key answers.", [];
+    MEMORY_RESIDENT_BYTES: "penstock_memory_resident_bytes", Kind::Gauge, "Memory that the data plane uses.", [];
+    MEMORY_CEILING_BYTES: "penstock_memory_ceiling_bytes", Kind::Gauge, "Memory that the data plane may use; from 85 percent on it sheds.", [];
     LINK_UP: "penstock_link_up", Kind::Gauge, "1 while the data plane is connected to control.", [];
     CERTIFICATE_EXPIRY_SECONDS: "penstock_certificate_expiry_seconds", Kind::Gauge, "Unix time at which a certificate ends.", ["kind"];
     EXPORT_EVENTS_TOTAL: "penstock_export_events_total", Kind::Counter, "Audit events that an export's sink took.", ["export"];

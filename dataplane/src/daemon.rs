@@ -24,7 +24,7 @@ use crate::notify::Notifier;
 use crate::resolve::{ConnectorAddresses, Lookups};
 use crate::ring::{self, Inherited, IoEngine, Manager};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
-use crate::shard::{self, OpenFlows, PinnedClients, Pulse, Seed, ShardSeed};
+use crate::shard::{self, OpenFlows, PinnedClients, Pressure, Pulse, Seed, ShardSeed, Worn};
 use crate::signer::{Place, SignerHandle};
 use crate::tls::{RootsWatch, TlsShared};
 use crate::{audit, boot, signer, supervise, watchdog};
@@ -138,8 +138,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let _lock = (!arguments.supervised).then(|| boot::lock(&config.state_directory)).transpose()?;
     let engine = prepare_host(config.io_engine)?;
     let config = Arc::new(config);
-    let (roots, watch) = RootsWatch::load(config.upstream.native_roots, &config.upstream.ca_files)?;
-    let tls = Arc::new(TlsShared::new(roots).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?);
+    let (tls, watch) = start_tls(&config)?;
     let shard_cells: Vec<_> = (0..config.shards.get()).map(|_| Arc::new(ShardCells::new())).collect();
     let process_cells = Arc::new(ProcessCells::new());
     let (rings, writer, spool) = audit::start(&config.state_directory, &shard_cells, Arc::clone(&process_cells))
@@ -152,7 +151,8 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let signer = start_signer(&config, arguments, &background, &process_cells);
     let lookups = Lookups::start(background.handle(), &config.upstream.name_servers);
     let addresses = ConnectorAddresses::start(background.handle(), lookups.clone());
-    let (pinned, open_flows) = (PinnedClients::default(), OpenFlows::default());
+    let (pinned, open_flows, worn) = (PinnedClients::default(), OpenFlows::default(), Worn::default());
+    let pressure = watch_memory(&config, &background, &process_cells);
     let (mut mailboxes, mut shards, mut pulses) = (Vec::new(), Vec::new(), Vec::new());
     for ((((index, listeners), datagrams), audit), cells) in
         (0..).zip(per_shard).zip(datagrams).zip(rings).zip(&shard_cells)
@@ -173,6 +173,8 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
             open_flows: open_flows.clone(),
             pulse,
             signer: signer.clone(),
+            worn: Arc::clone(&worn),
+            pressure: Arc::clone(&pressure),
         };
         mailboxes.push(sender);
         shards.push(spawn(Seed { engine, index, listeners, datagrams, mailbox, shard })?);
@@ -193,14 +195,20 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     announce(address, &transparent, shards.len());
     background.handle().spawn(report(Arc::clone(&notifier), link.serving(), inherited));
     background.handle().spawn(watchdog::feed(Arc::clone(&notifier), pulses));
-    background.handle().block_on(stop_requested(arguments.exit_with_parent || arguments.supervised));
-    tracing::info!("draining");
-    notifier.tell("STOPPING=1\nSTATUS=draining");
-    drain(&mailboxes, shards)?;
+    let is_worn = background.handle().block_on(ending(arguments, &worn, &notifier));
+    drain(&notifier, &mailboxes, shards)?;
     writer.stop();
     link.stop();
     background.stop();
+    anyhow::ensure!(!is_worn, "too many panics: whoever started this process is to start another");
     Ok(())
+}
+
+/// What the shards share of TLS, and what keeps its roots fresh.
+fn start_tls(config: &Config) -> anyhow::Result<(Arc<TlsShared>, RootsWatch)> {
+    let (roots, watch) = RootsWatch::load(config.upstream.native_roots, &config.upstream.ca_files)?;
+    let tls = TlsShared::new(roots).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?;
+    Ok((Arc::new(tls), watch))
 }
 
 /// The users and the threads that verify their passwords, where the configuration asks for credentials.
@@ -257,6 +265,36 @@ fn spawn(seed: Seed) -> std::io::Result<JoinHandle<anyhow::Result<()>>> {
     })
 }
 
+/// Measures the process's memory against what it may use.
+fn watch_memory(config: &Config, background: &Background, cells: &Arc<ProcessCells>) -> Arc<Pressure> {
+    let pressure = Arc::new(Pressure::default());
+    let ceiling_bytes = config.limits.memory_bytes.unwrap_or_else(boot::ceiling_bytes);
+    let watch = shard::watch(Arc::clone(&pressure), ceiling_bytes, boot::resident_bytes, Arc::clone(cells));
+    background.handle().spawn(watch);
+    pressure
+}
+
+/// Waits until the process is to drain; whether because it is worn out.
+async fn ending(arguments: &Arguments, worn: &Worn, notifier: &Notifier) -> bool {
+    tokio::select! {
+        () = stop_requested(arguments.exit_with_parent || arguments.supervised) => false,
+        () = wears_out(worn, notifier, arguments.supervised) => true,
+    }
+}
+
+/// Completes when this process should make way for another. A supervisor is asked to replace it instead, so that flows
+/// finish here while the other serves.
+async fn wears_out(worn: &Worn, notifier: &Notifier, is_supervised: bool) {
+    loop {
+        worn.notified().await;
+        tracing::error!("too many panics within a minute: another process should take over");
+        if !is_supervised {
+            return;
+        }
+        notifier.tell("X_WORN=1\nSTATUS=worn out by panics");
+    }
+}
+
 /// Tells the service manager that this process listens, and once the first policy is in force that it serves and which
 /// sockets are no longer wanted.
 async fn report(notifier: Arc<Notifier>, serving: impl Future<Output = ()>, unclaimed: Inherited) {
@@ -283,8 +321,9 @@ fn announce(address: SocketAddr, transparent: &[TransparentListener], shards: us
 
 async fn stop_requested(exit_with_parent: bool) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let [terminate, interrupt, hangup] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup) else {
         return;
     };
     let parent = async {
@@ -294,10 +333,19 @@ async fn stop_requested(exit_with_parent: bool) {
             std::future::pending().await
         }
     };
+    let upgrade = async {
+        // Left to itself it would end the process.
+        while hangup.recv().await.is_some() {
+            tracing::warn!(
+                "SIGHUP: the configuration is read at the start; restart this process, or run it under --supervise"
+            );
+        }
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = parent => {}
+        () = upgrade => {}
     }
 }
 
@@ -312,7 +360,13 @@ pub(crate) fn parent_gone() -> oneshot::Receiver<()> {
     told
 }
 
-fn drain(mailboxes: &[MailboxSender], shards: Vec<JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
+fn drain(
+    notifier: &Notifier,
+    mailboxes: &[MailboxSender],
+    shards: Vec<JoinHandle<anyhow::Result<()>>>,
+) -> anyhow::Result<()> {
+    tracing::info!("draining");
+    notifier.tell("STOPPING=1\nSTATUS=draining");
     for mailbox in mailboxes {
         let _ = mailbox.send(Message::Drain);
     }

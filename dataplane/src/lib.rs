@@ -28,6 +28,7 @@ mod ingress;
 mod link;
 mod metrics;
 mod notify;
+mod panics;
 mod relay;
 mod resolve;
 mod ring;

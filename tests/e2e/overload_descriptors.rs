@@ -1,11 +1,11 @@
 //! More connections than the data plane may have descriptors: it neither spins nor forgets those that it has, and serves
 //! again when some are free.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use penstock_tests::appliance::Setup;
+use penstock_tests::process::descriptors;
 use penstock_tests::tunnel::{self, STAFF};
 use penstock_tests::upstream::Upstream;
 use penstock_tests::{place, wait};
@@ -57,10 +57,6 @@ fn limit(pid: u32, descriptors: u64) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let limit = Rlimit { current: Some(descriptors), maximum: Some(descriptors) };
     prlimit(Some(pid), Resource::Nofile, limit).unwrap();
-}
-
-fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
 /// User and system time of the process (`proc_pid_stat(5)`, fields 14 and 15).

@@ -1,11 +1,11 @@
 //! Thousands of connections that dawdle: each sends one byte of a ClientHello and nothing more.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use penstock_tests::appliance::{Appliance, Setup};
+use penstock_tests::process::descriptors;
 use penstock_tests::tunnel::{self, STAFF};
 use penstock_tests::upstream::Upstream;
 use penstock_tests::{place, wait};
@@ -75,8 +75,4 @@ fn silent() -> SocketAddr {
 fn raise_descriptors() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-}
-
-fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }

@@ -4,12 +4,13 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use penstock_tests::appliance::{Appliance, Setup};
 use penstock_tests::client::{self, Client};
@@ -25,11 +26,12 @@ use tempfile::TempDir;
 const ENTRA: &str = "login.microsoftonline.com";
 const PASSED: &str = "www.example.org";
 const DOWNLOAD: &str = "download.example.org";
+/// One of them asks the inspected host.
+const WORKERS: usize = 8;
 
 /// Process id of the data plane that serves now.
 fn serving(appliance: &Appliance) -> u32 {
-    let pids: serde_json::Value = serde_json::from_str(&place::read(appliance.state().join("penstock.pids"))).unwrap();
-    u32::try_from(pids["dataplane"].as_u64().unwrap()).unwrap()
+    appliance.running("dataplane").unwrap()
 }
 
 /// Waits until another data plane than `before` serves.
@@ -124,7 +126,9 @@ fn upgrades_under_load_fail_no_connection_and_cut_no_request() {
     });
     let upstream = upstream.start();
     let setup = Setup::default().upstream(&upstream).host(PASSED, answering_ok()).host(DOWNLOAD, counting(&finish));
-    let mut appliance = setup.start();
+    // What began before the first upgrade is to see the last one.
+    let mut appliance = setup.dataplane("[deadlines]\ndrain_ms = 600000\n").start();
+    let upgrades = if place::quick() { 3 } else { 20 };
     let (hello, proxy) = (super::pass::hello(&appliance), appliance.proxy());
 
     let mut long = appliance.tunnel(DOWNLOAD);
@@ -139,32 +143,37 @@ fn upgrades_under_load_fail_no_connection_and_cut_no_request() {
     assert_eq!(http2.ask(Ask::get(ENTRA, "/")).unwrap().status, 200);
 
     let (stop, made, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let mut span = Duration::ZERO;
     let root = client::config(&[&appliance.root()]);
     thread::scope(|scope| {
         let _stops = Stops(&stop, &finish);
-        for worker in 0..5 {
+        for worker in 0..WORKERS {
             let (stop, made, failed, hello, root) = (&stop, &made, &failed, &hello, &root);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let is_good = if worker == 0 { inspect_once(proxy, root) } else { pass_once(proxy, hello) };
                     made.fetch_add(1, Ordering::Relaxed);
                     failed.fetch_add(usize::from(!is_good), Ordering::Relaxed);
-                    thread::sleep(Duration::from_millis(15));
+                    thread::sleep(Duration::from_millis(5));
                 }
             });
         }
         let held = scope.spawn(|| http2.ask(Ask::get(ENTRA, "/held")).unwrap().status);
         wait::until("both held requests", || (arrived.load(Ordering::Relaxed) == 2).then_some(()));
-        for _ in 0..3 {
+        let started = Instant::now();
+        for _ in 0..upgrades {
             upgrade(&mut appliance);
             let so_far = made.load(Ordering::Relaxed);
             wait::until("more connections", || (made.load(Ordering::Relaxed) > so_far + 100).then_some(()));
         }
+        span = started.elapsed();
         stop.store(true, Ordering::Relaxed);
         finish.store(true, Ordering::Relaxed);
         assert_eq!(held.join().unwrap(), 200, "a stream in flight is finished by the old data plane");
     });
-    assert_eq!((failed.load(Ordering::Relaxed), made.load(Ordering::Relaxed) > 300), (0, true), "{}", appliance.log());
+    let (made, failed) = (made.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
+    println!("{made} connections over {upgrades} upgrades, {:.0} a second", made as f64 / span.as_secs_f64());
+    assert_eq!((failed, made > upgrades * 100), (0, true), "{}", appliance.log());
     assert_eq!(first.join().unwrap(), 200, "a request in flight is finished by the old data plane");
     assert!(counts(&long.join().unwrap().unwrap()), "the download has every byte");
     assert_eq!(http2.ended(), None, "the old data plane ends HTTP/2 with GOAWAY and without an error");
@@ -233,14 +242,19 @@ struct Alone {
     directory: Arc<TempDir>,
 }
 
-fn supervise(config: &Path, log: &Path) -> Result<Process, String> {
-    let mut command = Command::new(place::binary("penstock-dataplane"));
+fn supervise(binary: &Path, config: &Path, log: &Path) -> Result<Process, String> {
+    let mut command = Command::new(binary);
     command.arg("--supervise").arg("--config").arg(config);
     Process::try_start("penstock-dataplane --supervise", &mut command, log)
 }
 
 impl Alone {
     fn start() -> Self {
+        Self::start_by(|_directory| place::binary("penstock-dataplane"))
+    }
+
+    /// From a binary that may stand in the given folder.
+    fn start_by(binary: impl FnOnce(&Path) -> PathBuf) -> Self {
         let upstream = Upstream::plan().start();
         let slow = upstream::listen(|mut stream| {
             let _ = stream.read(&mut [0; 4096]);
@@ -252,7 +266,8 @@ impl Alone {
         let appliance = setup.start_in(Arc::clone(&directory));
         let hello = super::pass::hello(&appliance);
         drop(appliance);
-        let supervisor = supervise(&config(&directory), &directory.path().join("alone.log")).unwrap();
+        let binary = binary(directory.path());
+        let supervisor = supervise(&binary, &config(&directory), &directory.path().join("alone.log")).unwrap();
         Self { supervisor, _upstream: upstream, hello, directory }
     }
 
@@ -268,8 +283,72 @@ impl Alone {
     }
 }
 
-fn config(directory: &TempDir) -> std::path::PathBuf {
+fn config(directory: &TempDir) -> PathBuf {
     directory.path().join("state/dataplane.toml")
+}
+
+/// Puts a file in another's place, as a package manager does.
+fn put(path: &Path, content: &[u8], mode: u32) {
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, content).unwrap();
+    fs::set_permissions(&fresh, fs::Permissions::from_mode(mode)).unwrap();
+    fs::rename(fresh, path).unwrap();
+}
+
+#[test]
+fn a_broken_binary_is_rolled_back_and_a_good_one_put_into_service() {
+    let good = fs::read(place::binary("penstock-dataplane")).unwrap();
+    let mut path = PathBuf::new();
+    let alone = Alone::start_by(|directory| {
+        path = directory.join("penstock-dataplane");
+        put(&path, &good, 0o755);
+        path.clone()
+    });
+    let hangs: &[u8] = b"#!/bin/sh\nexec sleep 600\n";
+    let broken: [(&[u8], u32); 5] = [
+        // Cut off within what is loaded; debug information comes last.
+        (&good[..good.len() / 20], 0o755),
+        (b"no program", 0o755),
+        (b"#!/bin/sh\nexit 3\n", 0o755),
+        (&good, 0o644),
+        // Rolled back after 30 seconds.
+        (hangs, 0o755),
+    ];
+    let count = if place::quick() { 4 } else { 5 };
+    for (index, (content, mode)) in broken.into_iter().enumerate().take(count) {
+        put(&path, content, mode);
+        let mut open = alone.flow();
+        process::signal(alone.supervisor.id(), Signal::HUP);
+        let failures = || alone.supervisor.log().matches("the upgrade has failed").count();
+        wait::until("the upgrade to fail", || (failures() == index + 1).then_some(()));
+        for stream in [&mut open, &mut alone.flow()] {
+            let mut late = [0; 4];
+            stream.read_exact(&mut late).expect("the old one goes on");
+        }
+        assert!(process::alive(alone.data_plane()), "{index}");
+    }
+    put(&path, &good, 0o755);
+    process::signal(alone.supervisor.id(), Signal::HUP);
+    wait::until("the upgrade", || alone.supervisor.log().contains("upgraded;").then_some(()));
+    wait::until("the old one to end", || (!process::alive(alone.data_plane())).then_some(()));
+    alone.flow().read_exact(&mut [0; 4]).expect("the new one serves");
+}
+
+/// Where nobody would take its place, a hang-up is no reason to end.
+#[test]
+fn sighup_ends_no_data_plane_that_runs_alone() {
+    let alone = Alone::start();
+    let Alone { supervisor, directory, .. } = &alone;
+    let listening = supervisor.text("listening").to_owned();
+    supervisor.terminate();
+    wait::until("the supervisor's end", || (!process::alive(supervisor.id())).then_some(()));
+    let mut command = Command::new(place::binary("penstock-dataplane"));
+    command.arg("--config").arg(config(directory));
+    let single = Process::start("penstock-dataplane", &mut command, &directory.path().join("single.log"));
+    assert_eq!(single.text("listening"), listening);
+    process::signal(single.id(), Signal::HUP);
+    wait::until("a word on it", || single.log().contains("SIGHUP").then_some(()));
+    alone.flow().read_exact(&mut [0; 4]).expect("it serves");
 }
 
 #[test]
@@ -298,7 +377,8 @@ fn a_killed_supervisor_leaves_no_orphan_and_no_stale_state() {
     drop(flow);
     let orphan = alone.data_plane();
     wait::until("the data plane to end by itself", || (!process::alive(orphan)).then_some(()));
-    let next = supervise(&config(&alone.directory), &alone.directory.path().join("next.log")).unwrap();
+    let binary = place::binary("penstock-dataplane");
+    let next = supervise(&binary, &config(&alone.directory), &alone.directory.path().join("next.log")).unwrap();
     assert_eq!(next.text("listening"), alone.supervisor.text("listening"));
 }
 

@@ -1,7 +1,7 @@
 //! One appliance, started as an operator starts it: `penstock up` in a temporary directory on free ports.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -35,8 +35,12 @@ pub struct Setup {
     control: Option<String>,
     arguments: Vec<String>,
     deadlines: Option<String>,
+    /// The library that stands between it and the system's clock.
+    clock: Option<PathBuf>,
     /// The namespace that it runs in.
     namespace: Option<String>,
+    /// Size of a disk that holds nothing but the audit spool.
+    spool_disk: Option<String>,
 }
 
 /// A running appliance. Its state directory lives as long as it does.
@@ -59,7 +63,9 @@ impl Default for Setup {
             control: None,
             arguments: Vec::new(),
             deadlines: None,
+            clock: None,
             namespace: None,
+            spool_disk: None,
         }
     }
 }
@@ -129,6 +135,18 @@ impl Setup {
         self
     }
 
+    /// With a clock of its own, which [`Appliance::set_clock`] moves. `None` where libfaketime is missing.
+    pub fn clock(mut self) -> Option<Self> {
+        self.clock = Some(place::library("faketime/libfaketime.so.1")?);
+        Some(self)
+    }
+
+    /// With the audit spool on a disk of its own, in a mount namespace that ends with the appliance. Needs root.
+    pub fn spool_disk(mut self, size: &str) -> Self {
+        self.spool_disk = Some(size.to_owned());
+        self
+    }
+
     /// Another number of shards than two.
     pub fn shards(mut self, shards: u16) -> Self {
         self.shards = shards;
@@ -176,6 +194,18 @@ impl Setup {
 
     fn command(&self, directory: &Path) -> Command {
         let mut command = self.penstock();
+        if let Some(library) = &self.clock {
+            fs::write(directory.join("clock"), "+0\n").unwrap();
+            command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", directory.join("clock"));
+            // Read at each look; what counts from the machine's start stays as it is.
+            command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        if let Some(size) = &self.spool_disk {
+            let mut outer = Command::new("unshare");
+            outer.args(["--mount", "sh", "-c", MOUNT, "sh", size]).arg(directory.join("state/dataplane/spool"));
+            outer.arg(command.get_program()).args(command.get_args());
+            command = outer;
+        }
         command.arg("up").arg("--state").arg(directory.join("state"));
         command.arg("--policy").arg(directory.join("policy.toml"));
         command.args(["--listen", &self.listen, "--admin", "127.0.0.1:0", "--shards", &self.shards.to_string()]);
@@ -264,6 +294,14 @@ impl Appliance {
         wait::until("the data plane to serve", || tunnel::try_open(self.proxy(), "login.microsoftonline.com:443"));
     }
 
+    /// Moves the clock of a setup with one, away from the right time by `offset`: `+3600`, `-1h`, `+400d`.
+    pub fn set_clock(&self, offset: &str) {
+        // In one step: it is read at any moment.
+        let (fresh, file) = (self.directory.path().join("clock.new"), self.directory.path().join("clock"));
+        fs::write(&fresh, format!("{offset}\n")).unwrap();
+        fs::rename(fresh, file).unwrap();
+    }
+
     /// The process of `penstock up`.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -301,6 +339,15 @@ impl Appliance {
         tunnel::open(source, self.proxy(), &format!("{name}:443"))
     }
 
+    /// A flow to a passed host that sends back what it gets (see [`crate::upstream::echo`]); it has sent back the ClientHello.
+    pub fn echoing(&self, name: &str) -> TcpStream {
+        let hello = client::first_flight(name, client::config(&[&self.root()])).1;
+        let mut stream = self.tunnel(name);
+        stream.write_all(&hello).unwrap();
+        stream.read_exact(&mut vec![0; hello.len()]).unwrap();
+        stream
+    }
+
     /// A client of an inspected host: it trusts the appliance's root and nothing else.
     pub fn client(&self, name: &str) -> Client {
         self.try_client(name).unwrap_or_else(|error| panic!("{name}: {error}\n{}", self.log()))
@@ -328,3 +375,7 @@ impl Appliance {
         self.client_with(STAFF, name, client::config(&[authority])).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 }
+
+/// Arguments: size, folder, command.
+const MOUNT: &str = "set -e; umask 077; size=$1 folder=$2; shift 2; mkdir -p \"$folder\"; \
+                     mount -t tmpfs -o size=\"$size\",mode=0700 penstock \"$folder\"; exec \"$@\"";

@@ -4,10 +4,12 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::http::{self, Answer, Progress};
@@ -151,6 +153,26 @@ pub fn config_mut(certificates: &[&Path], versions: &[&'static rustls::Supported
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
+}
+
+/// The same, speaking HTTP/1.1, for a client whose clock is ahead by so many seconds.
+pub fn config_ahead(certificates: &[&Path], seconds: u64) -> Arc<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Ahead(seconds)));
+    let builder = builder.with_protocol_versions(rustls::ALL_VERSIONS).unwrap();
+    let mut config = builder.with_root_certificates(roots(certificates)).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// A clock that is ahead by so many seconds.
+#[derive(Debug)]
+struct Ahead(u64);
+
+impl TimeProvider for Ahead {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs() + self.0)))
+    }
 }
 
 /// A connection whose first flight is taken out, to be sent in whatever pieces.

@@ -48,6 +48,12 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found.or_else(|| present(Path::new("/usr/bin").join(name), &format!("what needs {name} (tests/run installs it)")))
 }
 
+/// A library of the machine, by its path below the folder of the machine's architecture.
+pub fn library(name: &str) -> Option<PathBuf> {
+    let folder = format!("/usr/lib/{}-linux-gnu", env::consts::ARCH);
+    present(Path::new(&folder).join(name), &format!("what needs {name} (tests/run installs it)"))
+}
+
 /// True when the run leaves out what takes minutes.
 pub fn quick() -> bool {
     env::var_os("PENSTOCK_TESTS_QUICK").is_some()

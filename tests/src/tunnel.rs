@@ -93,6 +93,12 @@ pub fn read_whole_answer(stream: &mut TcpStream) -> Answer {
     answer
 }
 
+/// Whether the other end sends back what it is sent.
+pub fn echoes(stream: &mut TcpStream) -> bool {
+    let mut heard = [0; 4];
+    stream.write_all(b"ping").and_then(|()| stream.read_exact(&mut heard)).is_ok_and(|()| &heard == b"ping")
+}
+
 /// True when the peer has ended the connection, by FIN or by RST; bytes that come before are returned.
 pub fn drain(stream: &mut TcpStream) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();

@@ -291,6 +291,18 @@ pub fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     address
 }
 
+/// A service that sends back what it gets.
+pub fn echo() -> SocketAddr {
+    listen(|mut stream| {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            if stream.write_all(&buffer[..count]).is_err() {
+                return;
+            }
+        }
+    })
+}
+
 /// What is known of one connection.
 #[derive(Clone)]
 pub(crate) struct Noted {

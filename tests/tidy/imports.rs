@@ -24,7 +24,7 @@ const DATAPLANE: &[(&str, &[&str])] = &[
     ("tls", &[]),
 ];
 /// Rooms of the data plane that any may name.
-const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics", "notify"];
+const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics", "notify", "panics"];
 
 /// Rooms of control and what each may import, beside the leaves.
 const CONTROL: &[(&str, &[&str])] = &[

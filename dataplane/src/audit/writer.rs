@@ -54,7 +54,11 @@ pub(crate) fn start(
         cells,
         buffered: 0,
     };
-    let thread = std::thread::Builder::new().name("penstock-audit".to_owned()).spawn(move || writer.run())?;
+    let thread = std::thread::Builder::new().name("penstock-audit".to_owned()).spawn(move || {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run()));
+        // Without it no event would reach the disk any more.
+        ended.unwrap_or_else(|_told| std::process::abort());
+    })?;
     Ok((rings, AuditWriter { bell, is_stopping, thread }, reader))
 }
 

@@ -1,16 +1,18 @@
 //! Before anything else: limits that the process sets for itself, and whether this host can carry it.
 //!
 //! `prepare` changes the process; `facts` reads the host and `report` judges it, with what is to be done about each
-//! finding. Called when the daemon starts, and for `penstock-dataplane --probe --json`, whose JSON is [`Report`].
+//! finding; `memory` is how much of that there is. Called when the daemon starts, and for `penstock-dataplane --probe --json`, whose JSON is [`Report`].
 
 mod facts;
 mod lock;
+mod memory;
 mod prepare;
 mod report;
 
 use std::io;
 
 pub(crate) use lock::lock;
+pub(crate) use memory::{ceiling_bytes, resident_bytes};
 pub(crate) use prepare::forbid_cores;
 pub(crate) use report::Report;
 

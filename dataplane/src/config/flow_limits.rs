@@ -1,8 +1,8 @@
-//! `[limits]`: how many flows may be open, in all and of one source.
+//! `[limits]`: how many flows may be open, in all and of one source, and how much memory they may take.
 
 use std::num::NonZeroU16;
 
-use penstock_core::limits::FLOWS_PER_SHARD_MAX;
+use penstock_core::limits::{FLOWS_PER_SHARD_MAX, MEMORY_CEILING_MIB_MIN};
 use toml::Spanned;
 
 use super::error::ConfigError;
@@ -18,6 +18,8 @@ pub(crate) struct FlowLimits {
     /// A site behind one address may have tens of thousands, so a lower default would cut honest users off; half is
     /// enough that no source can shut the others out.
     pub(crate) flows_per_source: usize,
+    /// Memory of the process, from 85 percent of which on it sheds load. Default: what its cgroup and the machine have.
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 impl Source<'_> {
@@ -26,7 +28,17 @@ impl Source<'_> {
         let most = shards * FLOWS_PER_SHARD_MAX;
         let flows = self.count("limits.flows_max", raw.flows_max, most)?.unwrap_or(most);
         let per_source = self.count("limits.flows_per_source_max", raw.flows_per_source_max, FLOWS_PER_SHARD_MAX)?;
-        Ok(FlowLimits { flows, flows_per_source: per_source.unwrap_or_else(|| (flows / shards / 2).max(1)) })
+        let flows_per_source = per_source.unwrap_or_else(|| (flows / shards / 2).max(1));
+        Ok(FlowLimits { flows, flows_per_source, memory_bytes: self.memory(raw.memory_mib_max)? })
+    }
+
+    fn memory(&self, mib: Option<Spanned<u64>>) -> Result<Option<u64>, ConfigError> {
+        match mib {
+            Some(mib) if *mib.get_ref() < MEMORY_CEILING_MIB_MIN => {
+                self.refuse(&mib, format!("`limits.memory_mib_max` must be {MEMORY_CEILING_MIB_MIN} or more"))
+            }
+            mib => Ok(mib.map(|mib| mib.into_inner().saturating_mul(1 << 20))),
+        }
     }
 
     fn count(&self, key: &str, count: Option<Spanned<u64>>, most: usize) -> Result<Option<usize>, ConfigError> {
@@ -51,11 +63,12 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_have_defaults() {
-        assert_eq!(limits("").unwrap(), FlowLimits { flows: 131_072, flows_per_source: 32_768 });
+        assert_eq!(limits("").unwrap(), FlowLimits { flows: 131_072, flows_per_source: 32_768, memory_bytes: None });
         let read = limits("[limits]\nflows_max = 100\n").unwrap();
-        assert_eq!(read, FlowLimits { flows: 100, flows_per_source: 25 });
+        assert_eq!(read, FlowLimits { flows: 100, flows_per_source: 25, memory_bytes: None });
         assert_eq!(limits("[limits]\nflows_max = 1\n").unwrap().flows_per_source, 1);
         assert_eq!(limits("[limits]\nflows_per_source_max = 7\n").unwrap().flows_per_source, 7);
+        assert_eq!(limits("[limits]\nmemory_mib_max = 64\n").unwrap().memory_bytes, Some(64 << 20));
     }
 
     #[test]
@@ -66,6 +79,7 @@ mod tests {
             "dataplane.toml:6:13: error: `limits.flows_max` must be between 1 and 131072"
         );
         assert!(refused("flows_max = 131073").contains(":6:13: error: `limits.flows_max`"));
+        assert!(refused("memory_mib_max = 31").contains("`limits.memory_mib_max` must be 32 or more"));
         assert!(refused("flows_per_source_max = 65537").contains("must be between 1 and 65536"));
     }
 }

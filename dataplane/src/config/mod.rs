@@ -1,10 +1,13 @@
 //! The data plane's configuration file: as written (`raw`), as checked and typed (`typed`, and `listener` for
 //! `[[listener]]`, `flow_limits` for `[limits]`), the table of hosts that it and the command line fill (`hosts`), whose PROXY protocol headers a listener
-//! believes (`proxy_protocol`), the proxy through which origins are reached (`parent`), and how a mistake is told (`error`).
+//! believes (`proxy_protocol`), the proxy through which origins are reached (`parent`), how a mistake is told (`error`), and
+//! mistakes made on purpose (`faults`).
 //!
 //! Read once, at start, by `main`. Policy is not here: it comes over the link.
 
 mod error;
+#[cfg(debug_assertions)]
+mod faults;
 mod flow_limits;
 mod hosts;
 mod listener;

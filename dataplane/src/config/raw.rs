@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+#[cfg(debug_assertions)]
+use super::faults::Faults;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
@@ -24,6 +27,9 @@ pub(super) struct RawConfig {
     pub(super) limits: RawFlowLimits,
     #[serde(default)]
     pub(super) deadlines: RawDeadlines,
+    #[cfg(debug_assertions)]
+    #[serde(default)]
+    pub(super) faults: Faults,
 }
 
 #[derive(Default, Deserialize)]
@@ -31,6 +37,7 @@ pub(super) struct RawConfig {
 pub(super) struct RawFlowLimits {
     pub(super) flows_max: Option<Spanned<u64>>,
     pub(super) flows_per_source_max: Option<Spanned<u64>>,
+    pub(super) memory_mib_max: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,8 @@ use penstock_core::limits;
 use toml::Spanned;
 
 use super::error::ConfigError;
+#[cfg(debug_assertions)]
+use super::faults::Faults;
 use super::flow_limits::FlowLimits;
 use super::hosts::HostTable;
 use super::listener::TransparentListener;
@@ -46,6 +48,9 @@ pub(crate) struct Config {
     pub(crate) limits: FlowLimits,
     /// How long each step of a flow may take.
     pub(crate) deadlines: Deadlines,
+    /// What tests have it do wrong.
+    #[cfg(debug_assertions)]
+    pub(crate) faults: Faults,
 }
 
 /// Which I/O engine the shards use.
@@ -164,6 +169,8 @@ impl Config {
             upstream: source.upstream(raw.upstream)?,
             limits: source.flow_limits(raw.limits, shards)?,
             deadlines: source.deadlines(raw.deadlines)?,
+            #[cfg(debug_assertions)]
+            faults: raw.faults,
         })
     }
 }

@@ -85,7 +85,10 @@ fn status(flow: &Flow, closed: Closed) -> Option<Status> {
 
 /// Whether the flow was refused for a limit of flows.
 const fn is_overload(fault: Fault) -> bool {
-    matches!(fault, Fault { phase: Phase::Accept, kind: FaultKind::SourceFull | FaultKind::TooMany, .. })
+    matches!(
+        fault,
+        Fault { phase: Phase::Accept, kind: FaultKind::Memory | FaultKind::SourceFull | FaultKind::TooMany, .. }
+    )
 }
 
 fn count_gap(flow: &Flow, closed: Closed) {

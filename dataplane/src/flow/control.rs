@@ -2,7 +2,7 @@
 //!
 //! Every wait of a flow goes through here. A flow is stopped by marking it and cancelling what waits on its sockets;
 //! the waits then end by themselves, the flow returns through its one exit, and the sockets close. Nothing that the
-//! kernel holds is ever dropped.
+//! kernel holds is ever dropped, but by a panic.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;
@@ -112,6 +112,16 @@ impl FlowControl {
             upstream.cancel();
         }
         self.stopped.notify_waiters();
+    }
+
+    /// Lets go of both legs after a panic, which dropped what waited on them.
+    pub(crate) async fn give_up(&self) {
+        self.reset_on_close();
+        self.downstream.give_up().await;
+        let upstream = self.upstream.borrow().clone();
+        if let Some(upstream) = upstream {
+            upstream.give_up().await;
+        }
     }
 
     /// Makes the coming close of both legs a reset: neither may take what it got for all there was.

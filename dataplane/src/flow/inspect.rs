@@ -22,6 +22,7 @@ use crate::relay::edit::EditRelay;
 use crate::relay::exchange::Exchange;
 use crate::relay::transport::Transport;
 use crate::ring::Socket;
+use crate::shard::Shed;
 use crate::tls::{Alpn, Answer, Offer, Origin};
 
 /// Both legs, ready to be relayed between: the upstream was verified on this very connection.
@@ -51,6 +52,10 @@ pub(crate) async fn inspect(flow: &Flow, decision: &Decision, upstream: &Socket,
 }
 
 async fn relay(flow: &Flow, decision: &Decision, sni: &Sni, upstream: &Socket, received: Vec<u8>) -> Result<(), Fault> {
+    if flow.shard.pressure.shed() >= Shed::Inspected {
+        refuse(flow, Alert::InternalError).await;
+        return Err(Fault::downstream(Phase::Accept, FaultKind::Memory));
+    }
     let offer = match read_offer(&received) {
         Ok(offer) => offer,
         Err(alert) => {

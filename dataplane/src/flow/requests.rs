@@ -48,6 +48,8 @@ impl<'a> Requests<'a> {
     }
 
     fn handle_request(&mut self, request: Request) {
+        #[cfg(debug_assertions)]
+        self.flow.shard.config.faults.strike_path(&request.path);
         let cells = &self.flow.shard.cells;
         if let Some(connector) = self.decision.connectors.first() {
             cells.requests.add((*connector, self.version, self.mode), 1);

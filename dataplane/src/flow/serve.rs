@@ -15,18 +15,31 @@ use super::sniff::{self, Sniffed};
 use super::{close, dial, direct, ech, inspect, own, pass, pinned, plain};
 use crate::config::{ProxyProtocol, Steering, TransparentListener};
 use crate::ingress::{Entrance, explicit, proxy_protocol, transparent};
+use crate::panics::{Panicked, caught};
 use crate::relay::splice::Opening;
 use crate::ring::Socket;
-use crate::shard::Ticket;
+use crate::shard::{Shed, Ticket};
 
-/// Serves one flow and records its end, exactly once. Without a ticket the process has too many.
+/// Serves one flow and records its end, exactly once, also when it panics. Without a ticket the process has too many.
 pub(crate) async fn serve(flow: Flow, ticket: Option<Ticket>) {
-    let closed = match (ticket, &flow.entrance) {
-        (None, _) => turn_away(&flow, FaultKind::TooMany).await,
-        (Some(ticket), Entrance::Explicit) => run_explicit(&flow, ticket).await,
-        (Some(ticket), Entrance::Transparent(listener)) => run_transparent(&flow, ticket, listener).await,
+    let closed = match caught(run(&flow, ticket)).await {
+        Ok(closed) => closed,
+        Err(Panicked) => {
+            flow.shard.wear.note(flow.shard.now_ms());
+            flow.control.give_up().await;
+            Closed::fault(Fault::downstream(Phase::Serve, FaultKind::Panic))
+        }
     };
     close::close(&flow, closed);
+}
+
+async fn run(flow: &Flow, ticket: Option<Ticket>) -> Closed {
+    match (ticket, &flow.entrance) {
+        _ if flow.shard.pressure.shed() >= Shed::Flows => turn_away(flow, FaultKind::Memory).await,
+        (None, _) => turn_away(flow, FaultKind::TooMany).await,
+        (Some(ticket), Entrance::Explicit) => run_explicit(flow, ticket).await,
+        (Some(ticket), Entrance::Transparent(listener)) => run_transparent(flow, ticket, listener).await,
+    }
 }
 
 /// Dials where the client wanted to go, then carries what it sends. A client that reaches nobody is told so as the network
@@ -196,6 +209,8 @@ pub(super) fn learn(flow: &Flow, decision: Decision, received: &[u8]) -> Decisio
     let decision =
         if decision.verdict == Verdict::Inspect && pinned::passes(flow) { decision.bypassed() } else { decision };
     flow.learned.borrow_mut().decision = Some(decision.clone());
+    #[cfg(debug_assertions)]
+    flow.shard.config.faults.strike_name(flow.learned.borrow().sni.as_ref());
     decision
 }
 

@@ -17,6 +17,7 @@ use super::orphans::Orphans;
 use super::session::{Node, SessionEnd};
 use crate::audit::SpoolReader;
 use crate::metrics::{ProcessCells, ShardCells};
+use crate::panics::vital;
 use crate::shard::mailbox::MailboxSender;
 use crate::signer::SignerHandle;
 use crate::tls::TicketKeyring;
@@ -81,13 +82,13 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
     runtime.spawn(tend(Arc::clone(&tickets)));
     let node =
         Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection, tickets, signer };
-    Link { task: runtime.spawn(run(node, installer, requested, delivery)), in_force: watched }
+    Link { task: runtime.spawn(vital(run(node, installer, requested, delivery))), in_force: watched }
 }
 
 async fn run(node: Node, mut installer: Installer, requested: mpsc::Receiver<Request>, delivery: Delivery) {
     installer.install_kept().await;
-    tokio::spawn(installer.run(requested));
-    tokio::spawn(delivery.run());
+    tokio::spawn(vital(installer.run(requested)));
+    tokio::spawn(vital(delivery.run()));
     let mut backoff = Backoff::new();
     let mut is_told = false;
     loop {

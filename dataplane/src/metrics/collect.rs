@@ -81,6 +81,13 @@ impl Samples<'_> {
         self.number(&catalogue::AUDIT_EVENTS_TOTAL, Vec::new(), process.audit_events.at(0) as f64);
         self.number(&catalogue::AUDIT_DROPPED_TOTAL, Vec::new(), dropped as f64);
         self.number(&catalogue::SIGNER_UP, Vec::new(), process.signer_up.at(0) as f64);
+        let memory = [
+            (&catalogue::MEMORY_RESIDENT_BYTES, &process.memory_resident_bytes),
+            (&catalogue::MEMORY_CEILING_BYTES, &process.memory_ceiling_bytes),
+        ];
+        for (metric, bytes) in memory {
+            self.number(metric, Vec::new(), bytes.at(0) as f64);
+        }
         self.number(&catalogue::LINK_UP, Vec::new(), process.link_up.at(0) as f64);
         self.observations(&catalogue::POLICY_INSTALL_SECONDS, Vec::new(), Some(process.policy_install_seconds.at(0)));
         for index in 0..<(super::CertificateKind,)>::COUNT {

@@ -43,6 +43,10 @@ pub(crate) struct ProcessCells {
     pub(crate) policy_install_seconds: Histogram<()>,
     /// Background thread (link).
     pub(crate) certificate_expiry: Gauge<(CertificateKind,)>,
+    /// Background thread.
+    pub(crate) memory_resident_bytes: Gauge<()>,
+    /// Background thread.
+    pub(crate) memory_ceiling_bytes: Gauge<()>,
     /// Background thread (link): lines of the spool that could not be read.
     pub(crate) audit_unreadable: Counter<()>,
     /// Audit writer: events that stand in the spool.
@@ -85,6 +89,8 @@ impl ProcessCells {
             signer_up: Gauge::new(),
             policy_install_seconds: Histogram::new(LATENCY_BUCKETS),
             certificate_expiry: Gauge::new(),
+            memory_resident_bytes: Gauge::new(),
+            memory_ceiling_bytes: Gauge::new(),
             audit_unreadable: Counter::new(),
             audit_events: Counter::new(),
             audit_spool_dropped: Counter::new(),

@@ -62,6 +62,13 @@ impl Descriptor {
         }
     }
 
+    /// Ends waits whose futures are gone: the kernel keeps a socket open for as long as one lasts.
+    pub(super) async fn give_up(&self) {
+        if engine::current() == IoEngine::Uring {
+            poll::cancelled(self.as_fd()).await;
+        }
+    }
+
     /// Connects, or says why not. `ECANCELED` after [`Self::cancel`].
     pub(super) async fn connect(&self, address: std::net::SocketAddr) -> io::Result<()> {
         match engine::current() {

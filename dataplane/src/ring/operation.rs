@@ -2,7 +2,8 @@
 //!
 //! An operation in flight is never dropped: a dropped poll keeps its socket open, a dropped accept loses a descriptor.
 //! It is cancelled by descriptor (see `poll::cancel`) and then awaited. The count of operations in flight shows a
-//! breach: it is back at zero when a shard has closed its flows, and the shard's tests assert it.
+//! breach: it is back at zero when a shard has closed its flows, and the shard's tests assert it. A panic alone drops
+//! operations; what it leaves is given up by descriptor (see `poll::cancelled`).
 
 use std::cell::Cell;
 use std::future::Future;
@@ -26,13 +27,14 @@ pub(crate) fn in_flight() -> u64 {
 /// alive by the ring even if this future were dropped.
 pub(super) struct Operation<D: Unpin + 'static> {
     inner: InFlightOneshot<D, Raw<D>>,
+    is_done: bool,
 }
 
 impl<D: Unpin + 'static> Operation<D> {
     /// Puts `entry` into the submission queue. Pointers in `entry` must point into what `data` owns on the heap.
     pub(super) fn submit(entry: squeue::Entry, data: D) -> Self {
         IN_FLIGHT.set(IN_FLIGHT.get() + 1);
-        Self { inner: UnsubmittedOneshot::new(data, Raw(std::marker::PhantomData), entry).submit() }
+        Self { inner: UnsubmittedOneshot::new(data, Raw(std::marker::PhantomData), entry).submit(), is_done: false }
     }
 }
 
@@ -43,7 +45,16 @@ impl<D: Unpin + 'static> Future for Operation<D> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let output = ready!(Pin::new(&mut self.inner).poll(context));
         IN_FLIGHT.set(IN_FLIGHT.get().saturating_sub(1));
+        self.is_done = true;
         Poll::Ready(output)
+    }
+}
+
+impl<D: Unpin + 'static> Drop for Operation<D> {
+    fn drop(&mut self) {
+        if !self.is_done && std::thread::panicking() {
+            IN_FLIGHT.set(IN_FLIGHT.get().saturating_sub(1));
+        }
     }
 }
 

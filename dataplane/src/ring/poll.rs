@@ -26,10 +26,15 @@ pub(super) fn ready(
 /// Completes every operation that waits on `descriptor` with `ECANCELED`; those that had already completed keep their
 /// result. Returns at once; the cancellation itself is awaited in the background.
 pub(super) fn cancel(descriptor: BorrowedFd<'_>) {
+    super::spawn(cancelled(descriptor));
+}
+
+/// The same, and done with when the future is.
+pub(super) fn cancelled(descriptor: BorrowedFd<'_>) -> impl Future<Output = ()> + use<> {
     let target = types::CancelBuilder::fd(types::Fd(descriptor.as_raw_fd())).all();
     let operation = Operation::submit(opcode::AsyncCancel2::new(target).build(), ());
-    super::spawn(async move {
+    async move {
         // ENOENT says that nothing was waiting, which is as good.
         let _ = operation.await;
-    });
+    }
 }

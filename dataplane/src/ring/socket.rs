@@ -81,6 +81,11 @@ impl Socket {
         self.descriptor.cancel();
     }
 
+    /// Ends waits whose futures a panic has dropped, so that the socket closes when it is dropped.
+    pub(crate) async fn give_up(&self) {
+        self.descriptor.give_up().await;
+    }
+
     /// Reads what is there; `Ok(0)` is the end of the stream.
     pub(crate) fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         #[cfg(test)]

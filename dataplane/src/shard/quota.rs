@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn quota(flows: usize, flows_per_source: usize, open: &OpenFlows) -> Rc<Quota> {
-        Quota::new(FlowLimits { flows, flows_per_source }, open.clone())
+        Quota::new(FlowLimits { flows, flows_per_source, memory_bytes: None }, open.clone())
     }
 
     fn address(text: &str) -> IpAddr {

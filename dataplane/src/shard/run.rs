@@ -9,10 +9,12 @@ use tokio::sync::Notify;
 
 use super::clock::TICK;
 use super::mailbox::{MailboxReceiver, Message};
+use super::pressure::Shed;
 use super::quota::Ticket;
 use super::state::{Shard, ShardSeed};
 use crate::flow::{self, Flow, Learned, Stop};
 use crate::ingress::{Entrance, udp};
+use crate::panics::{Panicked, caught, vital};
 use crate::ring::{self, DatagramListener, IoEngine, Listener};
 
 /// Everything a shard's thread is started with.
@@ -35,7 +37,7 @@ pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
             listeners.into_iter().map(|(entrance, listener)| (entrance, Rc::new(listener))).collect();
         let datagrams: Vec<_> = datagrams.into_iter().map(Rc::new).collect();
         let drained = Rc::new(Notify::new());
-        ring::spawn(reap(Rc::clone(&shard), Rc::clone(&drained)));
+        ring::spawn(vital(reap(Rc::clone(&shard), Rc::clone(&drained))));
         receive(&shard, &listeners, &datagrams, &mailbox).await;
         // Closed as soon as nothing waits on them: a datagram must not be left to who is not there.
         drop((listeners, datagrams));
@@ -67,7 +69,7 @@ async fn receive(
                         }
                     }
                     for listener in datagrams {
-                        ring::spawn(udp::serve(Rc::clone(shard), Rc::clone(listener)));
+                        ring::spawn(receive_datagrams(Rc::clone(shard), Rc::clone(listener)));
                     }
                 }
             }
@@ -86,7 +88,9 @@ async fn receive(
 /// given it a connection that must be served.
 pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Listener>) {
     shard.accepts.set(shard.accepts.get() + 1);
-    take_connections(&shard, &entrance, &listener).await;
+    while let Err(Panicked) = caught(take_connections(&shard, &entrance, &listener)).await {
+        note_panic(&shard, Phase::Accept);
+    }
     shard.accepts.set(shard.accepts.get() - 1);
 }
 
@@ -104,7 +108,7 @@ async fn take_connections(shard: &Rc<Shard>, entrance: &Entrance, listener: &Lis
                         continue;
                     }
                 };
-                if shard.draining.get() {
+                if shard.draining.get() || shard.pressure.shed() >= Shed::KeepAlive {
                     control.drain();
                 }
                 let ticket = shard.quota.enter();
@@ -124,6 +128,18 @@ async fn take_connections(shard: &Rc<Shard>, entrance: &Entrance, listener: &Lis
             }
         }
     }
+}
+
+/// The same for datagrams: the one that could not be read is lost.
+async fn receive_datagrams(shard: Rc<Shard>, listener: Rc<DatagramListener>) {
+    while let Err(Panicked) = caught(udp::serve(Rc::clone(&shard), Rc::clone(&listener))).await {
+        note_panic(&shard, Phase::Sniff);
+    }
+}
+
+fn note_panic(shard: &Shard, phase: Phase) {
+    shard.cells.faults.add(Fault::downstream(phase, FaultKind::Panic), 1);
+    shard.wear.note(shard.now_ms());
 }
 
 async fn serve(flow: Flow, ticket: Option<Ticket>) {
@@ -148,8 +164,13 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut drain_deadline_ms = None;
+    let mut shed = Shed::Nothing;
     loop {
         ticks.tick().await;
+        let before = std::mem::replace(&mut shed, shard.pressure.shed());
+        if before < Shed::KeepAlive && shed >= Shed::KeepAlive {
+            shard.flows.drain();
+        }
         let now_ms = shard.clock.tick();
         shard.pulse.beat();
         shard.flows.reap(now_ms);

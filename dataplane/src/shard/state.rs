@@ -13,9 +13,11 @@ use super::flow_table::FlowTable;
 use super::orders::Orders;
 use super::pinned::PinnedClients;
 use super::pools::PipePool;
+use super::pressure::Pressure;
 use super::pulse::Pulse;
 use super::quota::{OpenFlows, Quota};
 use super::recent::Recent;
+use super::wear::{Wear, Worn};
 use crate::audit::AuditRing;
 use crate::auth::{Gate, Workers};
 use crate::config::Config;
@@ -40,6 +42,8 @@ pub(crate) struct ShardSeed {
     pub(crate) open_flows: OpenFlows,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) signer: SignerHandle,
+    pub(crate) worn: Worn,
+    pub(crate) pressure: Arc<Pressure>,
 }
 
 /// A shard, as its flows see it.
@@ -73,6 +77,8 @@ pub(crate) struct Shard {
     /// Accepts that wait on a listener, or have a connection that is no flow yet.
     pub(super) accepts: Cell<usize>,
     pub(super) pulse: Arc<Pulse>,
+    pub(crate) wear: Wear,
+    pub(crate) pressure: Arc<Pressure>,
     installed: RefCell<Option<Arc<Installed>>>,
 }
 
@@ -103,6 +109,8 @@ impl Shard {
             starvation_told_until_ms: Cell::new(0),
             accepts: Cell::new(0),
             pulse: seed.pulse,
+            wear: Wear::new(seed.worn),
+            pressure: seed.pressure,
             installed: RefCell::new(None),
         })
     }

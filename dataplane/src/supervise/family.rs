@@ -129,6 +129,10 @@ impl Family {
                 self.manager.tell(&format!("STATUS={status}"));
             }
             self.report_ready();
+            if notice.is_worn && !self.is_stopping {
+                tracing::warn!(pid = notice.pid, "the data plane is worn out; another takes its place");
+                self.wants_upgrade = true;
+            }
         }
         self.promote();
     }

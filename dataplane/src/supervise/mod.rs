@@ -12,6 +12,7 @@
 //!   [`CRASHES_MAX`] short lives in a row;
 //! - SIGHUP starts the binary and the configuration that are on disk now. Once the new data plane serves, the old one
 //!   drains; if it does not within [`UPGRADE_PATIENCE`], it is killed and the old one goes on;
+//! - a data plane that says that it is worn out, after many panics, is replaced in the same way;
 //! - a data plane that stops giving signs of life is killed, and started again;
 //! - when the supervisor dies the data planes see their standard input end, drain and end.
 //!

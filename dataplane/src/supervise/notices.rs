@@ -17,6 +17,8 @@ pub(super) struct Notice {
     pub(super) is_listening: bool,
     pub(super) is_ready: bool,
     pub(super) is_alive: bool,
+    /// Another should take its place.
+    pub(super) is_worn: bool,
     pub(super) status: Option<String>,
     /// Sockets to keep, and what they are called.
     pub(super) store: Vec<(String, OwnedFd)>,
@@ -80,6 +82,7 @@ fn read(pid: u32, text: &str, sockets: Vec<OwnedFd>) -> Notice {
         match line.split_once('=') {
             Some(("READY", "1")) => notice.is_ready = true,
             Some(("X_LISTENING", "1")) => notice.is_listening = true,
+            Some(("X_WORN", "1")) => notice.is_worn = true,
             Some(("WATCHDOG", "1")) => notice.is_alive = true,
             Some(("STATUS", status)) => notice.status = Some(status.to_owned()),
             Some(("FDSTORE", "1")) => stores = true,
@@ -108,8 +111,8 @@ mod tests {
 
     #[test]
     fn assignments_are_read_and_others_left_alone() {
-        let notice = read(7, "READY=1\nSTATUS=serves = well\nX_OTHER=1\nnonsense\nWATCHDOG=0", Vec::new());
-        assert!(notice.is_ready && !notice.is_alive && !notice.is_listening);
+        let notice = read(7, "READY=1\nSTATUS=serves = well\nX_WORN=1\nX_OTHER=1\nnonsense\nWATCHDOG=0", Vec::new());
+        assert!(notice.is_ready && notice.is_worn && !notice.is_alive && !notice.is_listening);
         assert_eq!((notice.pid, notice.status.as_deref()), (7, Some("serves = well")));
         assert_eq!(read(7, "FDSTOREREMOVE=1\nFDNAME=a", Vec::new()).forget.as_deref(), Some("a"));
         assert_eq!(read(7, "FDNAME=a", Vec::new()).forget, None);

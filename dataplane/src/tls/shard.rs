@@ -200,7 +200,7 @@ impl TlsShard {
             config.alpn_protocols = names;
             config
         });
-        Leaf { configs, boring, use_from: validity.not_before, use_until }
+        Leaf { configs, boring, use_from: minted.validity.not_before, use_until }
     }
 }
 

@@ -162,6 +162,8 @@ pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, po
         open_flows: OpenFlows::default(),
         pulse: Arc::default(),
         signer,
+        worn: Arc::default(),
+        pressure: Arc::default(),
     };
     let shard = Rc::new(Shard::new(seed).expect("shard"));
     let snapshot = policy::compile("policy.toml", policy, Some(1), 1).expect("policy");
