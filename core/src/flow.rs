@@ -197,6 +197,8 @@ labelled! {
         TooLarge = "too_large",
         /// Too many of something at once.
         TooMany = "too_many",
+        /// A request's body came more slowly than the least that is borne with.
+        TooSlow = "too_slow",
         /// A TLS alert or protocol error.
         Tls = "tls",
         /// The client does not trust the minted leaf (unknown_ca, bad_certificate).

@@ -230,6 +230,11 @@ pub const IDLE_DEADLINE_MS: u64 = 15 * 60 * 1000;
 /// Time from the first byte of an inspected request head to its end; over HTTP/2 that of the preface, of a header block and
 /// of any other frame than DATA.
 pub const REQUEST_HEAD_DEADLINE_MS: u64 = 30_000;
+/// Time for each [`REQUEST_BODY_BYTES_MIN`] of content while an inspected request's body is due.
+pub const REQUEST_BODY_DEADLINE_MS: u64 = 60_000;
+/// Content of an inspected connection's requests that must come in that time, unless a body ends: with the default, less than
+/// 273 bytes a second are too slow.
+pub const REQUEST_BODY_BYTES_MIN: u64 = 16 * 1024;
 /// Time that one side of an inspected flow may keep the other waiting in the middle of something: it does not read, or
 /// grants no room, or does not end a frame.
 pub const STALL_DEADLINE_MS: u64 = 5 * 60 * 1000;

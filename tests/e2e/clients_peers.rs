@@ -60,7 +60,7 @@ fn asked<'a>(said: &'a Value, name: &str) -> Vec<Vec<&'a str>> {
 /// Messages both ways, pings, a quiet longer than every deadline but for the pings, and close codes.
 #[test]
 fn h040_a_websocket_of_a_real_library_lives_on_an_inspected_connection() {
-    let deadlines = "idle_ms = 2000\nstall_ms = 1000\nrequest_head_ms = 1000";
+    let deadlines = "idle_ms = 2000\nstall_ms = 1000\nrequest_head_ms = 1000\nrequest_body_ms = 1000";
     let Some((appliance, said)) = converse("websocket_peers.py", CHATGPT, "5", deadlines) else { return };
     assert_eq!((&said["echoed"], &said["pong"]), (&json!(true), &json!(true)), "{said}");
     assert_eq!(said["after"], "after the quiet", "{said}");
@@ -75,7 +75,7 @@ fn h040_a_websocket_of_a_real_library_lives_on_an_inspected_connection() {
 /// Calls of every kind, their trailers and status; a stream that is quiet for longer than the stall deadline.
 #[test]
 fn grpc_of_a_real_library_passes_an_inspected_connection() {
-    let deadlines = "stall_ms = 1000\nrequest_head_ms = 1000";
+    let deadlines = "stall_ms = 1000\nrequest_head_ms = 1000\nrequest_body_ms = 1000";
     let Some((appliance, said)) = converse("grpc_peers.py", ENTRA, "2", deadlines) else { return };
     let trailer = |value: &str| json!([["x-trailer", value]]);
     assert_eq!(said["reverse"], json!([true, "OK", trailer("reversed")]), "{said}");

@@ -52,8 +52,9 @@ pub(crate) fn request(more: &[(&str, &str)]) -> Vec<u8> {
     block(&[&start[..], more].concat())
 }
 
-fn post() -> Vec<u8> {
-    block(&[(":method", "POST"), (":scheme", "https"), (":authority", ENTRA), (":path", "/")])
+pub(crate) fn post(more: &[(&str, &str)]) -> Vec<u8> {
+    let start = [(":method", "POST"), (":scheme", "https"), (":authority", ENTRA), (":path", "/")];
+    block(&[&start[..], more].concat())
 }
 
 pub(crate) fn get(stream: u32) -> Vec<u8> {
@@ -167,7 +168,7 @@ fn h079_a_bomb_of_references_is_refused_and_the_tables_stay_right() {
 fn h081_floods_of_frames_that_move_nothing_on_end_the_connection() {
     let upstream = Upstream::plan().start();
     let appliance = Appliance::before(&upstream);
-    let post = frame(HEADERS, END_HEADERS, 1, &post());
+    let post = frame(HEADERS, END_HEADERS, 1, &post(&[]));
     for flood in [
         frame(PING, 0, 0, &[0; 8]),
         frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]),
@@ -183,7 +184,7 @@ fn h081_floods_of_frames_that_move_nothing_on_end_the_connection() {
 fn h082_room_that_cannot_be_ends_the_connection() {
     let upstream = Upstream::plan().start();
     let appliance = Appliance::before(&upstream);
-    let post = frame(HEADERS, END_HEADERS, 1, &post());
+    let post = frame(HEADERS, END_HEADERS, 1, &post(&[]));
     for (unlawful, code) in [
         (frame(WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes()), FLOW_CONTROL_ERROR),
         (frame(WINDOW_UPDATE, 0, 1, &0x7fff_ffff_u32.to_be_bytes()), FLOW_CONTROL_ERROR),

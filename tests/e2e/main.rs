@@ -37,6 +37,7 @@ mod hostile_hello;
 mod hostile_http2;
 mod hostile_http2_stall;
 mod hostile_name;
+mod hostile_pace;
 mod hostile_upstream;
 mod http2;
 mod inspect;

@@ -104,6 +104,7 @@ impl Stream {
         mut respond: SendResponse<Bytes>,
     ) -> Result<(), h2::Error> {
         let mut request = self.head(&parts);
+        tokio::time::sleep(self.plan.dawdling).await;
         if !self.plan.at_head {
             self.read(&mut request, &mut body).await?;
         }

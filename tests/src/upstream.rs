@@ -62,6 +62,7 @@ pub struct Plan {
     pub(crate) expecting: Expecting,
     pub(crate) answering: Arc<Answering>,
     pub(crate) at_head: bool,
+    pub(crate) dawdling: Duration,
     holding: Box<Holding>,
     protocols: Vec<&'static str>,
     asks_client_certificate: bool,
@@ -98,6 +99,7 @@ impl Upstream {
                 out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine").map_or(Then::Reset, |()| Then::Keep)
             }),
             at_head: false,
+            dawdling: Duration::ZERO,
             holding: Box::new(|_| {}),
             protocols: vec!["h2", "http/1.1"],
             asks_client_certificate: false,
@@ -185,6 +187,12 @@ impl Plan {
     /// Answers as soon as the head has come, and reads the body afterwards.
     pub fn at_head(mut self) -> Self {
         self.at_head = true;
+        self
+    }
+
+    /// Reads nothing for so long behind the first bytes of a connection, or behind each head of a stream.
+    pub fn dawdling(mut self, span: Duration) -> Self {
+        self.dawdling = span;
         self
     }
 
@@ -331,7 +339,7 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, noted: &Not
     let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?, stream);
     let mut pending = Vec::new();
     // The head's request has been answered already; its body is still to come.
-    let mut answered = false;
+    let (mut answered, mut dawdled) = (false, false);
     loop {
         let mut buffer = [0; 16 * 1024];
         let count = tls.read(&mut buffer)?;
@@ -344,6 +352,9 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, noted: &Not
         });
         if count == 0 {
             return Ok(());
+        }
+        if !std::mem::replace(&mut dawdled, true) {
+            thread::sleep(plan.dawdling);
         }
         pending.extend_from_slice(&buffer[..count]);
         let checked = (plan.expecting)(sni.as_deref().unwrap_or(""));

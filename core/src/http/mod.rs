@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `event`, `fault` | what the caller is told |
 //! | `gather` | the pieces that go out |
+//! | `pace` | how far the content of requests has come |
 //! | `authority` | whether a request is for the connection's host |
 //! | `token` | classes of bytes, and names compared |
 
@@ -14,6 +15,7 @@ pub(crate) mod authority;
 pub(crate) mod event;
 pub(crate) mod fault;
 pub(crate) mod gather;
+pub(crate) mod pace;
 pub(crate) mod token;
 
 pub use event::{Event, Request, Response, Stall};

@@ -12,6 +12,7 @@ use crate::http::authority::{Origin, Scheme};
 use crate::http::event::{self, Request};
 use crate::http::fault::EditFault;
 use crate::http::gather::{Gather, Splicer};
+use crate::http::pace::Pace;
 use crate::limits::AUDIT_PATH_BYTES_MAX;
 use crate::policy::{HeaderEdit, Mode};
 
@@ -25,6 +26,9 @@ pub(crate) struct Egress {
     skipped_line: bool,
     /// A head has begun and not ended.
     in_head: bool,
+    /// The current body's first byte may wait for an interim answer.
+    expects_continue: bool,
+    pace: Pace,
 }
 
 /// What requests are read against.
@@ -68,7 +72,11 @@ impl Egress {
                     splicer.keep(at, input.len());
                     Ok(rest.len())
                 }
-                Some(body) => forward_body(body, rest, at, &mut splicer),
+                Some(body) => forward_body(body, rest, at, &mut splicer).map(|(count, content_bytes)| {
+                    self.pace.advance(content_bytes);
+                    self.expects_continue &= content_bytes == 0;
+                    count
+                }),
                 None => {
                     mark = Some(Mark { start: at, pieces: splicer.pieces() });
                     self.forward_head(rest, at, &mut splicer, rules, ledger)
@@ -76,6 +84,7 @@ impl Egress {
             };
             if self.body.as_ref().is_some_and(Body::is_ended) {
                 self.body = None;
+                self.pace.end_body();
             }
             match taken {
                 Ok(0) => {
@@ -104,6 +113,16 @@ impl Egress {
     /// Whether a request's body has begun but not ended.
     pub(crate) const fn is_in_body(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// Whether that body may still wait for an interim answer.
+    pub(crate) const fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Portions of content that have come.
+    pub(crate) const fn portions(&self) -> u64 {
+        self.pace.portions()
     }
 
     /// Forgets a request whose head came in this call and whose body turned out malformed: nothing of it went upstream yet,
@@ -150,6 +169,7 @@ impl Egress {
         }
         ledger.open(terms, self.describe(head, rules.edit));
         self.body = self.head.body(is_edited);
+        self.expects_continue = self.head.expects_continue;
         self.skipped_line = false;
         self.head = RequestHead::default();
         Ok(length)
@@ -174,15 +194,21 @@ impl Egress {
     }
 }
 
-fn forward_body(body: &mut Body, rest: &[u8], at: usize, splicer: &mut Splicer<'_, '_>) -> Result<usize, EditFault> {
-    match body.step(rest)? {
-        Step::Frame(count) | Step::Payload(count) => {
-            splicer.keep(at, at + count);
-            Ok(count)
-        }
-        Step::Drop(count) => Ok(count),
-        Step::Starved => Ok(0),
-    }
+/// How many bytes were taken, and how many of them are content.
+fn forward_body(
+    body: &mut Body,
+    rest: &[u8],
+    at: usize,
+    splicer: &mut Splicer<'_, '_>,
+) -> Result<(usize, usize), EditFault> {
+    let (count, content_bytes) = match body.step(rest)? {
+        Step::Frame(count) => (count, 0),
+        Step::Payload(count) => (count, count),
+        Step::Drop(count) => return Ok((count, 0)),
+        Step::Starved => return Ok((0, 0)),
+    };
+    splicer.keep(at, at + count);
+    Ok((count, content_bytes))
 }
 
 impl From<ChunkReject> for EditFault {

@@ -182,6 +182,16 @@ impl Exchange {
         self.egress.is_in_head().then(|| self.ledger.count())
     }
 
+    /// How many portions of request content have come, while the client owes more of a body: it is too slow if this does not
+    /// change for long. Nothing is owed to an origin that answers already, nor before its word where the client awaits it.
+    pub fn body_due(&self) -> Option<u64> {
+        let Self { egress, ingress, ledger, .. } = self;
+        let is_answered = ledger.waiting_count() <= usize::from(ingress.is_in_answer());
+        let is_held = egress.expects_continue() && !ledger.has_word_for_last();
+        let is_due = egress.is_in_body() && !is_answered && !is_held && !ledger.is_upgraded();
+        is_due.then(|| egress.portions())
+    }
+
     /// Whether an answer made here would be read as what it is: the answer to the request that went wrong, or to the oldest
     /// that waits. Not after part of another answer, and not where it would be taken for the answer to an earlier request.
     pub fn may_answer(&self) -> bool {

@@ -98,6 +98,11 @@ impl Ledger {
         self.waiting.len()
     }
 
+    /// Whether the newest request has had an interim answer.
+    pub(crate) fn has_word_for_last(&self) -> bool {
+        self.waiting.back().is_some_and(|last| last.interim_count > 0)
+    }
+
     /// Counts an interim answer; whether the bound is kept.
     pub(crate) fn count_interim(&mut self) -> bool {
         self.waiting.front_mut().is_some_and(|first| {

@@ -41,6 +41,8 @@ pub(crate) struct RequestHead {
     pub(crate) upgrade: Offer,
     /// What the client says to the proxy of itself.
     pub(crate) credentials: Credentials,
+    /// `Expect: 100-continue`: the body may wait for the origin's word.
+    pub(crate) expects_continue: bool,
     has_host: bool,
 }
 
@@ -181,7 +183,10 @@ impl RequestHead {
                 return self.options.add(field.value, name_span.1 + 1);
             }
             Some(Known::ContentLength) => return self.read_content_length(field.value),
-            Some(Known::Expect) => return check_expect(field.value),
+            Some(Known::Expect) => {
+                check_expect(field.value)?;
+                self.expects_continue = true;
+            }
             Some(Known::Host) => return self.read_host(field.value, origin),
             Some(Known::Hop) => self.cut(start, CutClass::Always),
             Some(Known::ProxyAuthorization) => {

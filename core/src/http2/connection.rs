@@ -22,6 +22,7 @@ use super::unit::{Block, PRIORITY_BYTES};
 use super::violation::{Violation, code};
 use crate::flow::Direction;
 use crate::http::authority::Origin;
+use crate::http::pace::Pace;
 use crate::http::{EditFault, Event};
 use crate::limits::{
     HTTP2_IDLE_FRAMES_FORGIVEN, HTTP2_IDLE_FRAMES_MAX, HTTP2_RESETS_MAX, HTTP2_SETTINGS_PENDING_MAX, HTTP2_STALL_BYTES,
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     reset_count: usize,
     /// Content that has moved on, and what whole answers count for.
     pub(super) moved_bytes: u64,
+    /// Of the content of all requests together: a client shares its line between them as it likes.
+    pub(super) pace: Pace,
 }
 
 /// What one leg sends.
@@ -125,6 +128,7 @@ impl Connection {
             served_last: None,
             reset_count: 0,
             moved_bytes: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -241,8 +245,9 @@ impl Connection {
         if is_forwarded {
             self.moved_bytes = self.moved_bytes.saturating_add(data_bytes as u64);
             pieces.keep(at, at + taken);
-            if direction == Direction::Ingress {
-                self.scan(stream, rest.get(..data_bytes).unwrap_or_default());
+            match direction {
+                Direction::Egress => self.pace.advance(data_bytes),
+                Direction::Ingress => self.scan(stream, rest.get(..data_bytes).unwrap_or_default()),
             }
         }
         if is_whole && ends_stream && is_forwarded {

@@ -82,6 +82,7 @@ impl Connection {
             if stream.ingress_ended {
                 self.end(id, Ended::Both);
             }
+            self.pace.end_body();
         }
     }
 
@@ -146,6 +147,8 @@ impl Connection {
             content_length: head.content_length,
             forbids_content: head.forbids_content,
             is_tunnel: head.is_tunnel,
+            is_grpc: head.is_grpc,
+            expects_continue: head.expects_continue,
             ..Stream::default()
         };
         self.streams.open(id, stream);

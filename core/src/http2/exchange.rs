@@ -167,6 +167,12 @@ impl Exchange {
         Some(Stall { leg, progress: self.connection.moved_bytes / HTTP2_STALL_BYTES })
     }
 
+    /// How many portions of request content have come, while the client owes more of a body: it is too slow if this does not
+    /// change for long. Nothing is owed to an origin that answers already or gives no room, nor on a call of gRPC or a tunnel.
+    pub fn body_due(&self) -> Option<u64> {
+        self.connection.owes_content().then(|| self.connection.pace.portions())
+    }
+
     /// Whether the caller may write an answer of its own making: never, [`Self::poll_transmit`] has them.
     pub const fn may_answer(&self) -> bool {
         false

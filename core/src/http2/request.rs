@@ -34,6 +34,10 @@ pub(super) struct RequestHead {
     pub(super) forbids_content: bool,
     /// Another protocol's from its answer on.
     pub(super) is_tunnel: bool,
+    /// A call of gRPC, whose messages may be far apart.
+    pub(super) is_grpc: bool,
+    /// `Expect: 100-continue`: the content may wait for the origin's word.
+    pub(super) expects_continue: bool,
     /// How many fields are pseudo-header fields: all at the front.
     pub(super) lead_count: usize,
     /// Where the representation of the last of these ends.
@@ -131,7 +135,10 @@ impl<'a> Reading<'a> {
                 let bytes = token::plain_length(field.value).ok_or(EditFault::ContentLengthMalformed)?;
                 self.head.content_length = Some(bytes);
             }
-            Some(Known::Expect) if field.value.eq_ignore_ascii_case(b"100-continue") => {}
+            Some(Known::ContentType) => self.head.is_grpc |= is_grpc(field.value),
+            Some(Known::Expect) if field.value.eq_ignore_ascii_case(b"100-continue") => {
+                self.head.expects_continue = true;
+            }
             Some(Known::Expect) => return Err(EditFault::ExpectUnknown),
             Some(Known::Hop) => self.cut(place, field),
             Some(Known::Host) => {
@@ -224,6 +231,11 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Whether a `content-type` is that of gRPC, with any encoding of messages; gRPC-Web asks in one go.
+fn is_grpc(content_type: &[u8]) -> bool {
+    content_type.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
 const fn agree(agreement: Agreement) -> Result<(), EditFault> {
     match agreement {
         Agreement::Same => Ok(()),
@@ -250,6 +262,7 @@ enum Known {
     /// About one connection of HTTP/1.1 (RFC 9113 section 8.2.2).
     Connection,
     ContentLength,
+    ContentType,
     Expect,
     /// Between the inside host and this proxy, or about trailers, which do not go on.
     Hop,
@@ -269,6 +282,7 @@ impl Known {
                 Some(Self::Connection)
             }
             b"content-length" => Some(Self::ContentLength),
+            b"content-type" => Some(Self::ContentType),
             b"expect" => Some(Self::Expect),
             b"host" => Some(Self::Host),
             b"te" => Some(Self::Te),

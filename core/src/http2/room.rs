@@ -51,11 +51,17 @@ impl Connection {
     /// Whether the client grants an answer that has begun so little room that the origin cannot go on. One that has not begun
     /// may take its time.
     pub(super) fn holds_an_answer_back(&self) -> bool {
-        let is_short = |room: i64| WINDOW_INITIAL + room < i64::from(HTTP2_ROOM_BYTES_MIN);
         let mut answers = self.streams.in_answer().peekable();
         answers.peek().is_some()
             && (is_short(self.egress.room)
                 || answers.any(|stream| is_short(self.egress.initial_room + stream.ingress_room)))
+    }
+
+    /// Whether the client owes content of a request that the origin waits for and gives room to, or of a frame that has begun.
+    pub(super) fn owes_content(&self) -> bool {
+        let begun = self.egress.payload.filter(|payload| payload.is_forwarded).map(|payload| payload.stream);
+        let has_room = |room: i64| !is_short(self.ingress.room) && !is_short(self.ingress.initial_room + room);
+        self.streams.in_request().any(|(id, stream)| begun == Some(id) || has_room(stream.egress_room))
     }
 }
 
@@ -64,6 +70,11 @@ impl Side {
     fn lowest_initial_room(&self) -> i64 {
         self.pending.iter().filter_map(|pending| pending.initial_room).fold(self.initial_room, i64::min)
     }
+}
+
+/// Whether room that was granted beyond the first, less what was filled, is too little to go on with.
+fn is_short(room: i64) -> bool {
+    WINDOW_INITIAL + room < i64::from(HTTP2_ROOM_BYTES_MIN)
 }
 
 /// The room that there is at first on every connection and, without SETTINGS, every stream (RFC 9113 section 6.9.2).

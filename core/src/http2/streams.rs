@@ -33,6 +33,9 @@ pub(super) struct Stream {
     /// Bytes of content that came.
     pub(super) content_bytes: u64,
     pub(super) is_tunnel: bool,
+    pub(super) is_grpc: bool,
+    /// Its content may wait for an interim answer.
+    pub(super) expects_continue: bool,
     /// The final head of the answer went downstream.
     pub(super) is_answered: bool,
     pub(super) interim_count: usize,
@@ -125,6 +128,11 @@ impl Streams {
         self.open.values().filter(|stream| stream.is_answered && !stream.ingress_ended)
     }
 
+    /// Those on which the client has content to send, with their ids.
+    pub(super) fn in_request(&self) -> impl Iterator<Item = (u32, &Stream)> {
+        self.open.iter().filter(|(_, stream)| stream.owes_content()).map(|(&id, stream)| (id, stream))
+    }
+
     /// Whether every answer is whole.
     pub(super) fn are_answered(&self) -> bool {
         self.open.values().all(|stream| stream.ingress_ended)
@@ -132,6 +140,12 @@ impl Streams {
 }
 
 impl Stream {
+    /// Whether the origin waits for the end of the request: not once it answers, nor where both sides talk as they like.
+    fn owes_content(&self) -> bool {
+        let is_held = self.expects_continue && self.content_bytes == 0 && self.interim_count == 0;
+        !self.egress_ended && !self.is_answered && !self.is_tunnel && !self.is_grpc && !is_held
+    }
+
     /// What the audit is told in the end.
     pub(super) fn response(&mut self) -> Option<Response> {
         if let Some(Judge { response, scanner }) = self.judge.take() {

@@ -127,6 +127,7 @@ pub(super) struct RawDeadlines {
     /// `http1_head_ms` was its name before HTTP/2.
     #[serde(alias = "http1_head_ms")]
     pub(super) request_head_ms: Option<Spanned<u64>>,
+    pub(super) request_body_ms: Option<Spanned<u64>>,
     pub(super) stall_ms: Option<Spanned<u64>>,
     pub(super) idle_ms: Option<Spanned<u64>>,
     pub(super) half_close_ms: Option<Spanned<u64>>,

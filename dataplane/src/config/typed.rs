@@ -129,6 +129,8 @@ pub(crate) struct Deadlines {
     /// From the first byte of an inspected request head to its end, in either version of HTTP; over HTTP/2 also that of the
     /// preface and of frames that hold no content.
     pub(crate) request_head: Duration,
+    /// For each 16 KiB of an inspected request's body that the origin waits for, and for its end.
+    pub(crate) request_body: Duration,
     /// For which one side of an inspected flow may keep the other waiting in the middle of something. A connection that
     /// stalls holds at most about 1 MiB.
     pub(crate) stall: Duration,
@@ -184,6 +186,7 @@ impl Default for Deadlines {
             dial: Duration::from_millis(limits::DIAL_DEADLINE_MS),
             handshake: Duration::from_millis(limits::HANDSHAKE_DEADLINE_MS),
             request_head: Duration::from_millis(limits::REQUEST_HEAD_DEADLINE_MS),
+            request_body: Duration::from_millis(limits::REQUEST_BODY_DEADLINE_MS),
             stall: Duration::from_millis(limits::STALL_DEADLINE_MS),
             idle: Duration::from_millis(limits::IDLE_DEADLINE_MS),
             half_close: Duration::from_millis(limits::HALF_CLOSE_DEADLINE_MS),
@@ -324,6 +327,7 @@ impl Source<'_> {
             ("dial_ms", raw.dial_ms, &mut deadlines.dial),
             ("handshake_ms", raw.handshake_ms, &mut deadlines.handshake),
             ("request_head_ms", raw.request_head_ms, &mut deadlines.request_head),
+            ("request_body_ms", raw.request_body_ms, &mut deadlines.request_body),
             ("stall_ms", raw.stall_ms, &mut deadlines.stall),
             ("idle_ms", raw.idle_ms, &mut deadlines.idle),
             ("half_close_ms", raw.half_close_ms, &mut deadlines.half_close),

@@ -12,6 +12,8 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 
 use penstock_core::flow::{Direction, Fault, FaultKind, Leg, Phase, RelayPath};
 use penstock_core::http::{EditFault, Gather};
@@ -193,9 +195,9 @@ impl<'a> EditRelay<'a> {
         let answered = self.transmit();
         let taken = match offered {
             Ok(taken) => {
-                to.finish(self.flow).await.map_err(|kind| fault(to.leg, kind))?;
+                self.write(to).await?;
                 if answered {
-                    from.finish(self.flow).await.map_err(|kind| fault(from.leg, kind))?;
+                    self.write(from).await?;
                 }
                 taken
             }
@@ -225,6 +227,20 @@ impl<'a> EditRelay<'a> {
                 Ok(Next::End)
             }
         }
+    }
+
+    /// Writes all that waits for `to`. While that one does not read, the side that it holds up owes nothing.
+    async fn write(&self, to: &Transport<'_>) -> Result<(), Fault> {
+        let mut finishing = pin!(to.finish(self.flow));
+        let mut is_held_up = false;
+        let finished = poll_fn(|context| {
+            let polled = finishing.as_mut().poll(context);
+            if polled.is_pending() && !std::mem::replace(&mut is_held_up, true) {
+                self.touch();
+            }
+            polled
+        });
+        finished.await.map_err(|kind| fault(to.leg, kind))
     }
 
     /// Decrypts into the shard's scratch buffer and offers that, behind what waits in `plain` already; only what the
@@ -344,8 +360,12 @@ impl<'a> EditRelay<'a> {
     /// Something has happened: puts the deadline off as far as it may be.
     fn touch(&self) {
         let exchange = self.exchange.borrow();
-        let waits =
-            Waits { head: exchange.request_in_head(), stall: exchange.stall(), half_closed: self.egress_ended.get() };
+        let waits = Waits {
+            head: exchange.request_in_head(),
+            body: exchange.body_due(),
+            stall: exchange.stall(),
+            half_closed: self.egress_ended.get(),
+        };
         let deadlines = &self.flow.shard.config.deadlines;
         self.patience.touch(&self.flow.control, deadlines, &waits, [&self.downstream, &self.upstream]);
     }

@@ -103,6 +103,10 @@ impl Exchange {
         either!(self, exchange => exchange.request_in_head())
     }
 
+    pub(super) fn body_due(&self) -> Option<u64> {
+        either!(self, exchange => exchange.body_due())
+    }
+
     /// Whether one side keeps the other waiting: over HTTP/1.1 only by not reading, which the transport sees.
     pub(super) fn stall(&self) -> Option<Stall> {
         match self {

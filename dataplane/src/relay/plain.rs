@@ -14,6 +14,7 @@ use penstock_core::proxy;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use super::patience::{TOO_SLOW, Watch};
 use crate::flow::{Flow, Requests, Stop};
 use crate::ring::Socket;
 
@@ -27,6 +28,10 @@ pub(crate) struct PlainRelay<'a> {
     /// Wakes the egress pump when it waits for the answer.
     answered: Notify,
     finished: Cell<bool>,
+    /// The request's body, when the host is inspected.
+    body: Watch,
+    /// The origin does not read.
+    is_held_up: Cell<bool>,
 }
 
 /// What is left of the connections when the answer has gone downstream.
@@ -60,6 +65,8 @@ impl<'a> PlainRelay<'a> {
             requests: RefCell::new(requests),
             answered: Notify::new(),
             finished: Cell::new(false),
+            body: Watch::default(),
+            is_held_up: Cell::new(false),
         }
     }
 
@@ -85,7 +92,7 @@ impl<'a> PlainRelay<'a> {
         self.record();
         match (egress, ingress) {
             (Ok(()), Ok(left)) => Ok(left),
-            (Err(broken), _) | (Ok(()), Err(broken)) => Err(self.answer(broken, may_answer).await),
+            (Err(broken), _) | (Ok(()), Err(broken)) => Err(self.answer(self.explain(broken), may_answer).await),
         }
     }
 
@@ -224,13 +231,23 @@ impl<'a> PlainRelay<'a> {
                     if self.finished.get() {
                         return Ok(());
                     }
+                    self.hold_up(leg, true);
                     let waited = self.flow.control.writable(to).await;
+                    self.hold_up(leg, false);
                     waited.map_err(|stop| fault(leg, stop.kind()))?;
                 }
                 Err(_) => return Err(fault(leg, FaultKind::ConnectionReset)),
             }
         }
         Ok(())
+    }
+
+    /// `leg` does not read, or does again. Where it is the origin, the client owes nothing meanwhile.
+    fn hold_up(&self, leg: Leg, is_held_up: bool) {
+        if leg == Leg::Upstream {
+            self.is_held_up.set(is_held_up);
+            self.touch();
+        }
     }
 
     async fn wait(&self, socket: &Socket, leg: Leg) -> Result<(), Broken> {
@@ -267,7 +284,22 @@ impl<'a> PlainRelay<'a> {
     }
 
     fn touch(&self) {
-        self.flow.control.set_deadline(self.flow.shard.config.deadlines.idle);
+        let (control, deadlines) = (&self.flow.control, &self.flow.shard.config.deadlines);
+        let is_watched = self.requests.borrow().is_some() && !self.is_held_up.get();
+        let due = self.exchange.borrow().body_due().filter(|_| is_watched);
+        let body = self.body.deadline_ms(due, control, deadlines.request_body);
+        let rest = control.after(deadlines.idle);
+        control.set_deadline_at(body.map_or(rest, |body| rest.min(body)));
+    }
+
+    /// A body that has not come in time is the client's fault, whichever wait it ended.
+    fn explain(&self, broken: Broken) -> Broken {
+        match broken {
+            Broken::Fault(Fault { kind: FaultKind::Deadline, .. }) if self.body.is_late(self.flow.control.now_ms()) => {
+                Broken::Fault(TOO_SLOW)
+            }
+            other => other,
+        }
     }
 
     /// Hands what the exchange has seen to metrics and audit.
