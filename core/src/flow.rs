@@ -189,7 +189,7 @@ labelled! {
         Resource = "resource",
         /// The peer is none of those that a PROXY protocol header is taken from.
         SourceForbidden = "source_forbidden",
-        /// The source has as many flows as one may have.
+        /// The source has as many flows, or as many leaves minted in this second, as one may have.
         SourceFull = "source_full",
         /// The peer kept the other side waiting in the middle of something: did not read, granted no room, did not end a frame.
         Stalled = "stalled",

@@ -279,8 +279,9 @@ pub const AUDIT_STORE_EVENTS_MAX: u64 = 10_000_000;
 pub const LEAF_CACHE_ENTRIES_MAX: usize = 4_096;
 /// Names kept by one shard's DNS cache.
 pub const RESOLVE_CACHE_ENTRIES_MAX: usize = 8_192;
-/// Leaves that one shard mints in one second; past it, new names are refused until the next.
-pub const LEAF_MINTS_PER_SECOND_MAX: u32 = 2_000;
+/// Leaves that one shard orders in one second unless it is told another number; past it, new names are refused until the
+/// next.
+pub const LEAF_MINTS_PER_SECOND_MAX: usize = 2_000;
 /// Leaves that one signer signs in one second; past it, it answers that it is busy. One processor signs some 30,000.
 pub const SIGNER_MINTS_PER_SECOND_MAX: u32 = 8_000;
 /// Requests that wait for one signer's answer, and again as many that wait to be sent to it; more are refused at once.

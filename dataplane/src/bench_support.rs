@@ -12,9 +12,7 @@ use penstock_link::SealingPair;
 use rustls_pki_types::CertificateDer;
 
 use crate::signer::Holder;
-use crate::tls::{
-    Ahead, Alpn, Engine, Issuer, Leaf, Offer, PlainRead, TlsShard, TlsShared, UpstreamRoots, VerifiedUpstream,
-};
+use crate::tls::{Alpn, Engine, Issuer, Leaf, Offer, PlainRead, TlsShard, TlsShared, UpstreamRoots, VerifiedUpstream};
 
 /// One shard's TLS.
 pub struct TlsBench {
@@ -76,7 +74,7 @@ impl TlsBench {
         if let Some(leaf) = self.shard.cached_leaf(name, &upstream.0, now).ok()? {
             return Some(LeafBench(leaf));
         }
-        let order = self.shard.order(name, now, Ahead::No).ok()?;
+        let order = self.shard.order(name, now).ok()?;
         let minted = self.holder.mint(&order.request, now).ok()?;
         Some(LeafBench(self.shard.take(&upstream.0, &order.issuer, &minted, now)))
     }

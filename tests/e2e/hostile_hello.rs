@@ -1,7 +1,7 @@
 //! Section A of the hostile cases, through the wire: ClientHellos cut, stretched, late, or no ClientHello at all.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +15,8 @@ use rustls::{AlertDescription, ClientConfig, Error};
 
 const ENTRA: &str = "login.microsoftonline.com";
 const PASSED: &str = "www.example.org";
+/// Of the profile `staff` too.
+const FLOODER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
 fn config(appliance: &Appliance) -> Arc<ClientConfig> {
     client::config(&[&appliance.root()])
@@ -406,6 +408,43 @@ fn h026_many_names_under_a_wildcard_are_minted_within_bounds() {
     let metrics = appliance.admin().metrics();
     assert_eq!(metrics.sum("penstock_leaf_minted_total", &[]), f64::from(count));
     assert_eq!(appliance.client("host-0.google.com").get("host-0.google.com", "/").status, 200);
+}
+
+/// One source asks for ever new names. Its own new names are refused, and told so; what is kept, what is passed and what
+/// others ask for goes on.
+#[test]
+fn h026_names_without_end_cost_their_sender_alone() {
+    let upstream = Upstream::plan().start();
+    let limits = "[limits]\nmints_per_second_and_source_max = 1\n";
+    let appliance = Setup::default().upstream(&upstream).shards(1).dataplane(limits).start();
+    let authority = upstream.ca();
+    let get = |source, name: &str| {
+        let client = appliance.client_with(source, name, client::config(&[&appliance.root()]));
+        client.map(|mut client| client.get(name, "/").status)
+    };
+    let kept = "host-0.google.com";
+    wait::until("a leaf to be minted for a name", || get(STAFF, kept).ok());
+    // Were each connection to take a second, nothing would be refused: all at once they do not.
+    let refused = thread::scope(|scope| {
+        let mut asks = Vec::new();
+        for index in 1..=40 {
+            asks.push(scope.spawn(move || get(FLOODER, &format!("flood-{index}.google.com"))));
+        }
+        assert_eq!(get(FLOODER, kept).unwrap(), 200, "its own kept leaves are no matter of minting");
+        assert_eq!(get(STAFF, kept).unwrap(), 200);
+        assert_eq!(appliance.passed_client(PASSED, &authority).get(PASSED, "/").status, 200);
+        asks.into_iter().filter_map(|ask| ask.join().unwrap().err()).count()
+    });
+    assert!(refused > 0, "nothing was refused");
+    let labels = ["leg=\"downstream\"", "phase=\"mint\"", "kind=\"source_full\""];
+    wait::until(&format!("{refused} refusals to be counted"), || {
+        let counted = appliance.admin().metrics().sum("penstock_faults_total", &labels);
+        (counted == f64::from(u32::try_from(refused).unwrap())).then_some(())
+    });
+    // The next second brings the next leaf, to whoever was refused too.
+    for (source, name) in [(STAFF, "other.google.com"), (FLOODER, "flood-1.google.com")] {
+        wait::until("a leaf in a later second", || get(source, name).ok());
+    }
 }
 
 #[test]

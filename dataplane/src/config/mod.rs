@@ -17,7 +17,7 @@ mod quic;
 mod raw;
 mod typed;
 
-pub(crate) use flow_limits::FlowLimits;
+pub(crate) use flow_limits::{FlowLimits, MintLimits};
 pub(crate) use listener::{Steering, TransparentListener};
 pub(crate) use parent::{HeaderRule, ParentProxy};
 pub(crate) use proxy_protocol::{HeaderUser, ProxyProtocol, ProxyProtocolMode};

@@ -38,6 +38,8 @@ pub(super) struct RawFlowLimits {
     pub(super) flows_max: Option<Spanned<u64>>,
     pub(super) flows_per_source_max: Option<Spanned<u64>>,
     pub(super) memory_mib_max: Option<Spanned<u64>>,
+    pub(super) mints_per_second_max: Option<Spanned<u64>>,
+    pub(super) mints_per_second_and_source_max: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::error::ConfigError;
 #[cfg(debug_assertions)]
 use super::faults::Faults;
-use super::flow_limits::FlowLimits;
+use super::flow_limits::{FlowLimits, MintLimits};
 use super::hosts::HostTable;
 use super::listener::TransparentListener;
 use super::parent::{HeaderRule, ParentProxy};
@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) upstream: Upstream,
     /// How many flows may be open.
     pub(crate) limits: FlowLimits,
+    /// How many leaves may be minted.
+    pub(crate) mints: MintLimits,
     /// How long each step of a flow may take.
     pub(crate) deadlines: Deadlines,
     /// What tests have it do wrong.
@@ -169,7 +171,8 @@ impl Config {
             quic: raw.quic.map(|quic| source.quic(quic)).transpose()?,
             link: Link { socket: source.path("link.socket", &raw.link.socket)? },
             upstream: source.upstream(raw.upstream)?,
-            limits: source.flow_limits(raw.limits, shards)?,
+            mints: source.mint_limits(&raw.limits)?,
+            limits: source.flow_limits(&raw.limits, shards)?,
             deadlines: source.deadlines(raw.deadlines)?,
             #[cfg(debug_assertions)]
             faults: raw.faults,

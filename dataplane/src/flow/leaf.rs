@@ -14,8 +14,8 @@ use super::control::Stop;
 use super::inspect::refuse;
 use super::record::Flow;
 use crate::audit::unix_now_ms;
-use crate::shard::Order;
-use crate::tls::{Ahead, Leaf, VerifiedUpstream};
+use crate::shard::{Ahead, Order};
+use crate::tls::{Leaf, VerifiedUpstream};
 
 /// Orders a leaf for `name` while its upstream has yet to prove itself, unless there is one already: so the signer works
 /// while the origin does. Whatever goes wrong shows when the leaf is needed. The order stands for as long as it is held.
@@ -61,11 +61,15 @@ fn cached(flow: &Flow, name: &Sni, upstream: &VerifiedUpstream) -> Result<Option
     Ok(leaf)
 }
 
-/// The order that stands, or a new one.
+/// The order that stands, or a new one, which counts against what the flow's source may ask for.
 fn order(flow: &Flow, name: &Sni, ahead: Ahead) -> Result<Rc<Order>, FaultKind> {
-    let mut tls = flow.shard.tls.borrow_mut();
-    let standing = flow.shard.orders.find(name).filter(|order| tls.signs_with(&order.issuer));
-    standing.map_or_else(|| Ok(flow.shard.orders.begin(tls.order(name, unix_now(), ahead)?)), Ok)
+    let (tls, now) = (flow.shard.tls.borrow(), unix_now());
+    if let Some(standing) = flow.shard.orders.find(name).filter(|order| tls.signs_with(&order.issuer)) {
+        return Ok(standing);
+    }
+    let order = tls.order(name, now)?;
+    flow.shard.mints.borrow_mut().spend(flow.source(), now, ahead)?;
+    Ok(flow.shard.orders.begin(order))
 }
 
 fn unix_now() -> i64 {

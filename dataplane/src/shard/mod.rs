@@ -7,6 +7,7 @@
 //! | `flow_table` | the flows now open, and their deadlines |
 //! | `quota` | how many flows may be open, in all and of one source |
 //! | `orders` | leaves that the signer was asked for |
+//! | `mints` | how many of them in a second |
 //! | `pools` | pipes |
 //! | `pressure` | how near the process is to its memory ceiling |
 //! | `pinned` | clients that have refused the leaf and may pass |
@@ -20,6 +21,7 @@
 mod clock;
 mod flow_table;
 pub(crate) mod mailbox;
+mod mints;
 mod orders;
 mod pinned;
 mod pools;
@@ -32,6 +34,7 @@ mod state;
 mod wear;
 
 pub(crate) use clock::Clock;
+pub(crate) use mints::Ahead;
 pub(crate) use orders::Order;
 pub(crate) use pinned::{PinnedClient, PinnedClients};
 pub(crate) use pressure::{Pressure, Shed, watch};

@@ -10,6 +10,7 @@ use penstock_core::sni::Sni;
 
 use super::Clock;
 use super::flow_table::FlowTable;
+use super::mints::Mints;
 use super::orders::Orders;
 use super::pinned::PinnedClients;
 use super::pools::PipePool;
@@ -62,6 +63,7 @@ pub(crate) struct Shard {
     pub(crate) tls: RefCell<TlsShard>,
     /// Leaves that are being signed.
     pub(crate) orders: Orders,
+    pub(crate) mints: RefCell<Mints>,
     /// Of a listener that asks for credentials.
     pub(crate) gate: Option<Gate>,
     pub(crate) flows: FlowTable,
@@ -89,6 +91,7 @@ impl Shard {
         Ok(Self {
             index: seed.index,
             quota: Quota::new(seed.config.limits, seed.open_flows),
+            mints: RefCell::new(Mints::new(seed.config.mints)),
             config: seed.config,
             audit: seed.audit,
             resolver: Resolver::new(seed.lookups),

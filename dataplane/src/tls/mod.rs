@@ -40,7 +40,7 @@ pub(crate) use issuer::IssuerError;
 pub(crate) use leaf::Leaf;
 pub(crate) use memory::{Answer, Origin};
 pub(crate) use roots::UpstreamRoots;
-pub(crate) use shard::{Ahead, LeafOrder, TlsShard, TlsShared};
+pub(crate) use shard::{LeafOrder, TlsShard, TlsShared};
 pub(crate) use ticket::{TicketKey, TicketKeyring};
 pub(crate) use trust::RootsWatch;
 pub(crate) use verify::VerifiedUpstream;

@@ -5,9 +5,7 @@
 use std::sync::Arc;
 
 use penstock_core::flow::{Fault, FaultKind, Phase};
-use penstock_core::limits::{
-    LEAF_CACHE_ENTRIES_MAX, LEAF_MINTS_PER_SECOND_MAX, LEAF_USE_SECONDS_MAX, UPSTREAM_SESSIONS_MAX,
-};
+use penstock_core::limits::{LEAF_CACHE_ENTRIES_MAX, LEAF_USE_SECONDS_MAX, UPSTREAM_SESSIONS_MAX};
 use penstock_core::policy::{EngineKind, Engines};
 use penstock_core::signer::{MintRequest, Minted};
 use penstock_core::sni::Sni;
@@ -75,7 +73,6 @@ pub(crate) struct TlsShard {
     /// Of the policy that came with the issuer.
     epoch: u64,
     leaves: LeafCache,
-    mints: MintBudget,
     memory: OriginMemory,
 }
 
@@ -92,8 +89,8 @@ impl TlsShard {
         });
         let origins = Origins::new(Arc::clone(&verifier), Arc::clone(&requests))?;
         let leaves = LeafCache::new(LEAF_CACHE_ENTRIES_MAX);
-        let (mints, memory) = (MintBudget::default(), OriginMemory::new());
-        Ok(Self { shared, verifier, requests, clients, origins, issuer: None, epoch: 0, leaves, mints, memory })
+        let memory = OriginMemory::new();
+        Ok(Self { shared, verifier, requests, clients, origins, issuer: None, epoch: 0, leaves, memory })
     }
 
     /// Signs with `issuer` from now on, for the policy of `epoch`. Flows that are under way keep their leaf; tickets of
@@ -141,12 +138,10 @@ impl TlsShard {
         self.leaves.knows(sni)
     }
 
-    /// What to ask the signer for, at Unix second `now`, to have a leaf for `name`. Counts against what may be asked for in
-    /// a second; of that, what is ordered ahead of an upstream's proof gets half.
-    pub(crate) fn order(&mut self, name: &Sni, now: i64, ahead: Ahead) -> Result<LeafOrder, FaultKind> {
+    /// What to ask the signer for, at Unix second `now`, to have a leaf for `name`.
+    pub(crate) fn order(&self, name: &Sni, now: i64) -> Result<LeafOrder, FaultKind> {
         let issuer = self.issuer.as_ref().ok_or(FaultKind::NotReady)?;
         let request = issuer.request(name, now)?;
-        self.mints.spend(now, ahead)?;
         Ok(LeafOrder { issuer: Arc::clone(issuer), request })
     }
 
@@ -208,35 +203,6 @@ impl TlsShard {
 pub(crate) struct LeafOrder {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) request: MintRequest,
-}
-
-/// Whether a leaf is ordered while its upstream has yet to prove itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ahead {
-    No,
-    Yes,
-}
-
-/// Bounds how many leaves a shard mints in one second of the caller's clock.
-#[derive(Debug, Default)]
-struct MintBudget {
-    second: i64,
-    minted: u32,
-}
-
-impl MintBudget {
-    fn spend(&mut self, now: i64, ahead: Ahead) -> Result<(), FaultKind> {
-        if self.second != now {
-            *self = Self { second: now, minted: 0 };
-        }
-        // Names whose upstream proves nothing cost their client little: those that prove themselves keep their share.
-        let most = if ahead == Ahead::Yes { LEAF_MINTS_PER_SECOND_MAX / 2 } else { LEAF_MINTS_PER_SECOND_MAX };
-        if self.minted >= most {
-            return Err(FaultKind::TooMany);
-        }
-        self.minted += 1;
-        Ok(())
-    }
 }
 
 /// rustls' own choice of suites, AES-128 first, as browsers have it: with SHA-256, for which processors have

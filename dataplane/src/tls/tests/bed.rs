@@ -25,7 +25,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use super::origin::{ClientAuth, TestCa, server_config};
 use super::wire::Pair;
 use crate::tls::chain::Voucher;
-use crate::tls::{Ahead, Alpn, Issuer, Leaf, Offer, TlsShard, TlsShared, VerifiedUpstream};
+use crate::tls::{Alpn, Issuer, Leaf, Offer, TlsShard, TlsShared, VerifiedUpstream};
 
 pub(super) const HOST: &str = "login.saas.example";
 pub(super) const DAY: i64 = 86_400;
@@ -60,7 +60,7 @@ impl Shard {
             return Ok((leaf, LeafSource::Cached));
         }
         let refused = |kind| Fault::downstream(Phase::Mint, kind);
-        let order = self.tls.order(name, now, Ahead::No).map_err(refused)?;
+        let order = self.tls.order(name, now).map_err(refused)?;
         let minted = sign(&order.request, now).expect("a leaf");
         Ok((self.tls.take(upstream, &order.issuer, &minted, now), LeafSource::Minted))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use penstock_core::flow::{Fault, FaultKind, Phase};
-use penstock_core::limits::{LEAF_MINTS_PER_SECOND_MAX, LEAF_USE_SECONDS_MAX};
+use penstock_core::limits::LEAF_USE_SECONDS_MAX;
 use penstock_core::mint::Validity;
 use rustls::{AlertDescription, CipherSuite, ClientConfig, ClientConnection, Error, NamedGroup, ServerConfig};
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -16,7 +16,7 @@ use super::bed::{
 use super::origin::{ClientAuth, TestCa, server_config};
 use super::wire::Pair;
 use crate::tls::leaf::LeafCache;
-use crate::tls::{Ahead, Alpn, Issuer, IssuerError, Offer};
+use crate::tls::{Alpn, Issuer, IssuerError, Offer};
 
 /// The chain that a client is shown.
 fn shown(bed: &Bed, shard: &mut Shard, name: &str) -> Vec<CertificateDer<'static>> {
@@ -37,10 +37,10 @@ fn h101_leaves_name_one_host_and_never_repeat_a_serial() {
     let lifetime = leaf.validity().not_after.timestamp() - leaf.validity().not_before.timestamp();
     assert!(lifetime <= 30 * DAY);
     assert!(leaf.validity().not_before.timestamp() <= now() - DAY + 5);
-    let mut shard = bed.shard();
+    let shard = bed.shard();
     let mut serials: Vec<Vec<u8>> = (0..300)
         .map(|_| {
-            let order = shard.order(&sni(HOST), now(), Ahead::No).expect("order");
+            let order = shard.order(&sni(HOST), now()).expect("order");
             let leaf = sign(&order.request, now()).expect("leaf").certificate;
             X509Certificate::from_der(&leaf).expect("leaf").1.raw_serial().to_vec()
         })
@@ -114,23 +114,10 @@ fn h103_an_issuer_whose_parts_do_not_fit_is_refused() {
     assert!(issuer.permits("a.saas.example") && !issuer.permits("saas.example.org"));
 }
 
-/// Names without end below an inspected wildcard: minting is bounded per second, and the cache by its places.
+/// Names without end below an inspected wildcard: the cache is bounded by its places.
 #[test]
-fn h026_minting_and_the_cache_are_bounded() {
-    let bed = Bed::new();
-    let mut shard = bed.shard();
-    let verified = bed.verified(&shard, HOST, &bed.origin(HOST));
-    let at = now();
-    let mut mint = |at| {
-        shard.install_issuer(Arc::clone(&bed.issuer), 1);
-        shard.leaf_for(&sni(HOST), &verified, at).map(|_| ())
-    };
-    for _ in 0..LEAF_MINTS_PER_SECOND_MAX {
-        assert_eq!(mint(at), Ok(()));
-    }
-    assert_eq!(mint(at), Err(Fault::downstream(Phase::Mint, FaultKind::TooMany)));
-    assert_eq!(mint(at + 1), Ok(()));
-
+fn h026_the_cache_is_bounded_and_keeps_what_is_used() {
+    let (bed, at) = (Bed::new(), now());
     let wildcard = server_config(&bed.ca.server(&["*.saas.example"], |_| {}), rustls::ALL_VERSIONS, ClientAuth::None);
     let mut shard = bed.shard();
     let mut cache = LeafCache::new(4);
