@@ -14,14 +14,14 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 pub(crate) const GOAWAY: u8 = 7;
 const PRIORITY: u8 = 2;
 pub(crate) const PING: u8 = 6;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
+pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
@@ -32,8 +32,16 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 pub(crate) struct Frame {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
     pub(crate) stream: u32,
-    payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Frame {
+    /// With its header.
+    pub(crate) fn bytes(&self) -> usize {
+        9 + self.payload.len()
+    }
 }
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -42,7 +50,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A header block of literals that no table keeps.
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }
@@ -63,16 +71,17 @@ pub(crate) fn get(stream: u32) -> Vec<u8> {
 
 pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
-    while let [high, middle, low, kind, _flags, a, b, c, d, rest @ ..] = bytes {
+    while let [high, middle, low, kind, flags, a, b, c, d, rest @ ..] = bytes {
         let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
         let Some(payload) = rest.get(..length) else { break };
-        frames.push(Frame { kind: *kind, stream: u32::from_be_bytes([*a, *b, *c, *d]), payload: payload.to_vec() });
+        let stream = u32::from_be_bytes([*a, *b, *c, *d]);
+        frames.push(Frame { kind: *kind, flags: *flags, stream, payload: payload.to_vec() });
         bytes = &rest[length..];
     }
     frames
 }
 
-fn word(bytes: &[u8]) -> u32 {
+pub(crate) fn word(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes[..4].try_into().unwrap())
 }
 

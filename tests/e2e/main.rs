@@ -35,6 +35,7 @@ mod hostile_framing;
 mod hostile_header;
 mod hostile_hello;
 mod hostile_http2;
+mod hostile_http2_origin;
 mod hostile_http2_stall;
 mod hostile_name;
 mod hostile_pace;

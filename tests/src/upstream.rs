@@ -56,6 +56,9 @@ pub struct Seen {
     pub ended: bool,
 }
 
+/// Speaks on a connection whose handshake is done.
+pub type Speaking = dyn Fn(&mut StreamOwned<ServerConnection, TcpStream>) -> io::Result<()> + Send + Sync;
+
 /// How an upstream behaves; see the methods.
 pub struct Plan {
     shown: Shown,
@@ -64,6 +67,7 @@ pub struct Plan {
     pub(crate) at_head: bool,
     pub(crate) dawdling: Duration,
     holding: Box<Holding>,
+    speaking_raw: Option<Box<Speaking>>,
     protocols: Vec<&'static str>,
     asks_client_certificate: bool,
     tls12_only: bool,
@@ -101,6 +105,7 @@ impl Upstream {
             at_head: false,
             dawdling: Duration::ZERO,
             holding: Box::new(|_| {}),
+            speaking_raw: None,
             protocols: vec!["h2", "http/1.1"],
             asks_client_certificate: false,
             tls12_only: false,
@@ -214,6 +219,15 @@ impl Plan {
         self
     }
 
+    /// Leaves every byte of a connection to `speak`; nothing of it is kept.
+    pub fn by_hand(
+        mut self,
+        speak: impl Fn(&mut StreamOwned<ServerConnection, TcpStream>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.speaking_raw = Some(Box::new(speak));
+        self
+    }
+
     /// Speaks TLS 1.2 and nothing else.
     pub fn tls12(mut self) -> Self {
         self.tls12_only = true;
@@ -237,7 +251,9 @@ impl Plan {
             let Behaviour { plan, config } = in_force.lock().unwrap().clone();
             let noted = Noted::begin(&record);
             (plan.holding)(noted.index);
-            let _ = if plan.protocols.contains(&"h2") && streams::is_offered(&stream) {
+            let _ = if let Some(speak) = &plan.speaking_raw {
+                by_hand(stream, &config, speak)
+            } else if plan.protocols.contains(&"h2") && streams::is_offered(&stream) {
                 streams::serve(stream, config, &plan, &noted)
             } else {
                 serve(stream, &config, &plan, &noted)
@@ -333,10 +349,21 @@ impl Noted {
     }
 }
 
-fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, noted: &Noted) -> io::Result<()> {
+/// A connection whose handshake is done with its first byte.
+fn secure(stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<StreamOwned<ServerConnection, TcpStream>> {
     stream.set_read_timeout(Some(wait::LIMIT))?;
     stream.set_nodelay(true)?;
-    let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?, stream);
+    Ok(StreamOwned::new(ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?, stream))
+}
+
+fn by_hand(stream: TcpStream, config: &Arc<ServerConfig>, speak: &Speaking) -> io::Result<()> {
+    let mut tls = secure(stream, config)?;
+    tls.conn.complete_io(&mut tls.sock)?;
+    speak(&mut tls)
+}
+
+fn serve(stream: TcpStream, config: &Arc<ServerConfig>, plan: &Plan, noted: &Noted) -> io::Result<()> {
+    let mut tls = secure(stream, config)?;
     let mut pending = Vec::new();
     // The head's request has been answered already; its body is still to come.
     let (mut answered, mut dawdled) = (false, false);
