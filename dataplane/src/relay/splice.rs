@@ -238,7 +238,13 @@ impl Lane<'_> {
 
     /// Moves bytes until nothing waits (`false`) or the stream has ended (`true`); the pipe is empty then.
     async fn splice_through(&self, pipe: &mut Pipe) -> Result<bool, RelayFault> {
+        let mut turns = 0_usize;
         loop {
+            turns = turns.wrapping_add(1);
+            // Two legs that are faster than this core never have to be waited for.
+            if turns.is_multiple_of(TURNS_MAX) {
+                tokio::task::yield_now().await;
+            }
             match pipe.fill_from(self.from, SPLICE_BYTES_MAX) {
                 Ok(0) => return Ok(true),
                 Ok(count) => self.read(count),
@@ -318,5 +324,7 @@ impl Lane<'_> {
 const WATCHED_READ_BYTES: usize = 4 * 1024;
 /// Copied bytes after which a direction that fills its reads is promoted to `splice(2)`.
 const PROMOTE_BYTES: usize = 32 * 1024;
+/// Calls of `splice(2)` until the other flows of the shard get their turn.
+const TURNS_MAX: usize = 32;
 /// Most that one `splice(2)` call moves: the pipe's capacity bounds it anyway.
 const SPLICE_BYTES_MAX: usize = limits::PIPE_BYTES;
