@@ -360,6 +360,8 @@ pub const PIPES_PER_SHARD_MAX: usize = 512;
 
 /// Most certificates in a chain accepted from an upstream.
 pub const UPSTREAM_CHAIN_CERTIFICATES_MAX: usize = 16;
+/// Steps of the search for a path through such a chain, by the names in it: about 30 us each.
+pub const UPSTREAM_CHAIN_STEPS_MAX: u64 = 256;
 /// Time for which a verified upstream chain is not verified again when the same chain comes for the same name.
 pub const VERIFIED_CHAIN_SECONDS_MAX: u64 = 300;
 /// Verified upstream chains that one shard remembers.

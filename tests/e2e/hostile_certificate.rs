@@ -3,6 +3,7 @@
 
 use penstock_tests::appliance::Setup;
 use penstock_tests::certificate::Shown;
+use penstock_tests::process::processor_seconds;
 use penstock_tests::upstream::Upstream;
 use penstock_tests::wait;
 
@@ -80,6 +81,35 @@ fn h098_unknown_critical_extension() {
     no_leaf_for(Shown::UnknownCritical);
 }
 
+/// Chains whose only point is their cost: refused by their number of certificates, by their bytes, and by the number of
+/// signatures and paths that are tried.
+#[test]
+fn h099_costly_chains_get_no_leaf_and_little_work() {
+    for (shown, kind) in [
+        (Shown::Hundred, "too_many"),
+        (Shown::Mebibyte, "too_large"),
+        (Shown::Cycle, "certificate_unknown"),
+        (Shown::Maze, "too_many"),
+    ] {
+        let upstream = Upstream::plan().showing(shown).start();
+        let appliance = Setup::default().upstream(&upstream).shards(1).start();
+        let before = processor_seconds(appliance.pid("dataplane"));
+        for _ in 0..TRIES {
+            assert!(appliance.try_client(ENTRA).is_err(), "{shown:?}");
+        }
+        let each = (processor_seconds(appliance.pid("dataplane")) - before) / f64::from(TRIES);
+        println!("{shown:?}: {each:.3} s of the processor for each, in a debug build");
+        assert!(each < 1.0, "{shown:?}: {each} s");
+        let admin = appliance.admin();
+        let labels = ["leg=\"upstream\"", &format!("kind=\"{kind}\"")];
+        wait::until(&format!("faults of {kind}"), || {
+            (admin.metrics().sum("penstock_faults_total", &labels) == f64::from(TRIES)).then_some(())
+        });
+        assert_eq!(admin.metrics().sum("penstock_leaf_minted_total", &[]), 0.0, "{shown:?}");
+        assert!(upstream.requests().is_empty());
+    }
+}
+
 /// An upstream that is good once and bad afterwards: every handshake is checked, whatever the cache holds.
 #[test]
 fn h100_a_cached_leaf_is_no_excuse() {
@@ -110,3 +140,6 @@ fn h101_leaves_are_short_lived_and_never_share_a_serial() {
         assert!(leaf.validity().not_before.timestamp() >= issuer.validity().not_before.timestamp());
     }
 }
+
+/// Connections to each origin.
+const TRIES: u32 = 5;

@@ -5,10 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use penstock_tests::appliance::Setup;
-use penstock_tests::process::descriptors;
+use penstock_tests::process::{descriptors, processor_seconds};
 use penstock_tests::tunnel::{self, STAFF};
 use penstock_tests::upstream::Upstream;
-use penstock_tests::{place, wait};
+use penstock_tests::wait;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 const ENTRA: &str = "login.microsoftonline.com";
@@ -57,13 +57,4 @@ fn limit(pid: u32, descriptors: u64) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let limit = Rlimit { current: Some(descriptors), maximum: Some(descriptors) };
     prlimit(Some(pid), Resource::Nofile, limit).unwrap();
-}
-
-/// User and system time of the process (`proc_pid_stat(5)`, fields 14 and 15).
-fn processor_seconds(pid: u32) -> f64 {
-    let stat = place::read(format!("/proc/{pid}/stat"));
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-    // USER_HZ, the same on every Linux that runs this.
-    ticks / 100.0
 }

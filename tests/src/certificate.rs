@@ -17,12 +17,21 @@ pub enum Shown {
     Authority,
     /// No subject alternative name, only a common name.
     CommonNameOnly,
+    /// Signed by one of two authorities that certify each other, and that nobody else does.
+    Cycle,
     /// Past its end.
     Expired,
     /// Good for the name.
     Good,
+    /// Good, with a hundred certificates behind it that nobody needs.
+    Hundred,
     /// The chain lacks the intermediate that signed the leaf.
     IntermediateMissing,
+    /// Signed by an authority of whom fourteen certificates are shown, all by the name of the one that signs them: any of
+    /// them may be the next of a path.
+    Maze,
+    /// Good, with a mebibyte of certificates behind it.
+    Mebibyte,
     /// Only for client authentication.
     NotForServers,
     /// Before its start.
@@ -99,7 +108,13 @@ impl TestAuthority {
                 params.custom_extensions.push(extension);
             }
             Shown::WrongName => params = leaf_params("wrong.example"),
-            Shown::Good | Shown::IntermediateMissing | Shown::SelfSigned | Shown::UnknownRoot => {}
+            Shown::Cycle
+            | Shown::Good
+            | Shown::Hundred
+            | Shown::IntermediateMissing
+            | Shown::Maze
+            | Shown::Mebibyte => {}
+            Shown::SelfSigned | Shown::UnknownRoot => {}
         }
         let key = &self.leaf_key;
         let chain = match shown {
@@ -112,10 +127,50 @@ impl TestAuthority {
             Shown::Good => {
                 vec![params.signed_by(key, &self.intermediate).unwrap().der().clone(), self.intermediate_der.clone()]
             }
+            Shown::Cycle => {
+                let (one, other) = (Stranger::new("one"), Stranger::new("other"));
+                vec![
+                    params.signed_by(key, &one.issuer).unwrap().der().clone(),
+                    other.certify(&one),
+                    one.certify(&other),
+                ]
+            }
+            Shown::Maze => {
+                let walls: Vec<Stranger> = (0..15).map(|_| Stranger::new("maze")).collect();
+                let leaf = params.signed_by(key, &walls[0].issuer).unwrap().der().clone();
+                let pairs = walls.iter().zip(walls.iter().skip(1));
+                [leaf].into_iter().chain(pairs.map(|(wall, next)| next.certify(wall))).collect()
+            }
+            Shown::Hundred | Shown::Mebibyte => {
+                let leaf = params.signed_by(key, &self.root).unwrap().der().clone();
+                let filler = Stranger::new("filler");
+                let filler = filler.certify(&filler);
+                let count = if shown == Shown::Hundred { 100 } else { 1024 * 1024 / filler.len() };
+                [leaf].into_iter().chain(vec![filler; count]).collect()
+            }
             _ => vec![params.signed_by(key, &self.root).unwrap().der().clone()],
         };
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Arc::new(CertifiedKey::new(chain, any_supported_type(&key).unwrap()))
+    }
+}
+
+/// An authority that nobody knows.
+struct Stranger {
+    params: CertificateParams,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Stranger {
+    fn new(name: &str) -> Self {
+        let mut params = authority_params(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self { issuer: Issuer::new(params.clone(), KeyPair::generate().unwrap()), params }
+    }
+
+    /// A certificate for `other`.
+    fn certify(&self, other: &Self) -> CertificateDer<'static> {
+        other.params.signed_by(other.issuer.key(), &self.issuer).unwrap().der().clone()
     }
 }
 

@@ -118,6 +118,15 @@ pub fn resident_bytes(id: u32) -> u64 {
     resident.trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
 }
 
+/// User and system time of the process (`proc_pid_stat(5)`, fields 14 and 15).
+pub fn processor_seconds(id: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+    // USER_HZ, the same on every Linux that runs this.
+    ticks / 100.0
+}
+
 /// Reads standard output line by line on a thread of its own.
 fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();

@@ -31,6 +31,7 @@ mod shard;
 mod ticket;
 mod trust;
 mod verify;
+mod walks;
 
 pub(crate) use alpn::{Alpn, Offer};
 pub(crate) use engine::{Engine, PlainRead};

@@ -22,6 +22,7 @@ use super::chain;
 use super::proven::ProvenChains;
 use super::refusal::ChainRefusal;
 use super::roots::{RootsInForce, UpstreamRoots};
+use super::walks;
 
 /// Proof that the chain of one upstream was checked for `name`. Equal proofs are of the same name and the same chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +96,7 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<u64, ChainRefusal> {
         let certificate = EndEntityCert::try_from(end_entity)?;
+        walks::check(&certificate, intermediates)?;
         let verdict = Cell::new(Err(ChainRefusal::Issuer));
         // webpki goes on to other paths when this one is refused; the last word about any is kept.
         let judge = |path: &VerifiedPath<'_>| {

@@ -153,6 +153,16 @@ fn h099_costly_chains_are_refused() {
         }
         let origin = server_config(&megabyte, rustls::ALL_VERSIONS, ClientAuth::None);
         assert_eq!(upstream(&shard, HOST, &origin, usize::MAX).run(), Err(FaultKind::TooLarge));
+        // Authorities of one name: any of them may come behind any other.
+        let walls: Vec<TestCa> = (0..15).map(|_| TestCa::new("maze")).collect();
+        let mut maze = walls[0].server(&[HOST], |_| {});
+        maze.chain.extend(walls.iter().zip(&walls[1..]).map(|(wall, next)| next.certify(wall)));
+        assert_eq!(refusal(&shard, HOST, &maze), FaultKind::TooMany);
+        // The same certificate as often as may be is one step.
+        let mut again = honest();
+        again.chain.extend(vec![bed.ca.certificate.clone(); 15]);
+        let origin = server_config(&again, rustls::ALL_VERSIONS, ClientAuth::None);
+        assert_eq!(upstream(&shard, HOST, &origin, usize::MAX).run(), Ok(()));
         // Authorities that certify each other: no path leads out.
         let (one, other) = (TestCa::new("one"), TestCa::new("other"));
         let mut cycle = one.server(&[HOST], |_| {});
