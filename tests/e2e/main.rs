@@ -39,6 +39,7 @@ mod hostile_http2_origin;
 mod hostile_http2_stall;
 mod hostile_name;
 mod hostile_pace;
+mod hostile_rebinding;
 mod hostile_upstream;
 mod http2;
 mod inspect;

@@ -14,6 +14,7 @@
 //! | [`haproxy`] | HAProxy in front of the appliance |
 //! | [`http`] | a strict reader of HTTP/1.1 messages, for both ends |
 //! | [`http2`] | a client through the appliance that speaks HTTP/2 |
+//! | [`names`] | a name server outside |
 //! | [`network`] | namespaces of inside hosts, appliance and outside hosts |
 //! | [`openssl`] | OpenSSL's own server and client |
 //! | [`place`] | where binaries, corpora and interpreters are |
@@ -43,6 +44,7 @@ pub mod forwarder;
 pub mod haproxy;
 pub mod http;
 pub mod http2;
+pub mod names;
 pub mod network;
 pub mod openssl;
 pub mod place;

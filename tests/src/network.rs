@@ -103,6 +103,14 @@ impl Network {
         fs::write(file, text).unwrap();
     }
 
+    /// Gives the outside host more addresses, and the gate a way there.
+    pub fn add_outside(&self, addresses: &[IpAddr]) {
+        for address in addresses {
+            self.must(Place::Outside, "ip", &["addr", "add", &format!("{address}/32"), "dev", "eth0"]);
+            self.must(Place::Gate, "ip", &["route", "add", &format!("{address}/32"), "dev", "out0"]);
+        }
+    }
+
     /// A command that runs there.
     pub fn command(&self, place: Place, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
