@@ -44,6 +44,26 @@ fn units_fit_the_configuration() {
     assert!(read("systemd/penstock-control.socket").lines().any(|line| line == format!("ListenStream={socket}")));
 }
 
+/// The options that the package brings are those of the script, and of the listener that the guide has.
+#[test]
+fn the_rules_of_the_package_can_be_made() {
+    let deploy = place::workspace().join("deploy");
+    let conf = place::read(deploy.join("config/nft.conf"));
+    let options = conf.lines().find_map(|line| line.strip_prefix("OPTIONS=\"")?.strip_suffix('"')).unwrap();
+    let output = Command::new(deploy.join("nftables/penstock-nft"))
+        .arg("apply")
+        .args(options.split(' '))
+        .arg("--dry-run")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("define own_mark = 0x51"));
+    for unit in ["penstock-nft", "penstock-nft-heartbeat"] {
+        let unit = place::read(deploy.join(format!("systemd/{unit}.service")));
+        assert!(unit.contains("=/usr/sbin/penstock-nft "), "{unit}");
+    }
+}
+
 #[test]
 fn container_files_can_be_read() {
     let folder = place::workspace().join("deploy/container");
