@@ -25,7 +25,7 @@ use crate::ca::{Authority, CaError};
 use crate::config::Config;
 use crate::export::Exports;
 use crate::lock::{Lock, LockError};
-use crate::metrics::Exporter;
+use crate::metrics::{self, Exporter};
 use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
 use crate::service;
 use crate::store::{Retention, SqliteStore, StoreError};
@@ -147,6 +147,10 @@ impl Daemon {
             stopping,
             state_directory: state.clone(),
         };
+        if let Some(settings) = config.metrics_push {
+            let admin = admin.clone();
+            tokio::spawn(metrics::push(settings, async move || admin.exporter.gather(admin::view(&admin).await)));
+        }
         Ok(Self { admin, stop, first_password, store, listener, address, link, link_socket, _lock: lock })
     }
 

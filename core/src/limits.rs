@@ -273,6 +273,8 @@ pub const INSTALL_DEADLINE_MS: u64 = 10_000;
 pub const LINK_BACKOFF_MS_MIN: u64 = 100;
 /// See [`LINK_BACKOFF_MS_MIN`].
 pub const LINK_BACKOFF_MS_MAX: u64 = 5_000;
+/// Seconds between two messages to a collector of metrics, at least.
+pub const METRICS_PUSH_SECONDS_MIN: u64 = 5;
 /// Audit events kept by control's store; beyond, the oldest are removed. About 1.5 KB each with their indices.
 pub const AUDIT_STORE_EVENTS_MAX: u64 = 10_000_000;
 /// Minted leaves kept by one shard.

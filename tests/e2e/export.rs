@@ -1,7 +1,7 @@
 //! Audit events on their way to other systems: a sign-in through the appliance arrives at a file and, over TLS, at a syslog
 //! receiver, and nowhere does a receiver that is away hold up traffic.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
 
 use penstock_tests::appliance::Setup;
@@ -59,6 +59,43 @@ fn events_arrive_at_a_file_and_over_tls_and_a_receiver_that_is_away_holds_nothin
     let away = text.lines().find(|line| line.starts_with("away")).unwrap();
     assert!(away.contains("127.0.0.1:9") && away.contains("refused"), "{text}");
     assert!(text.lines().any(|line| line.starts_with("lines") && line.trim_end().ends_with('-')), "{text}");
+}
+
+#[test]
+fn a_collector_is_told_the_metrics() {
+    let told: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let kept = Arc::clone(&told);
+    let collector = upstream::listen(move |mut stream| {
+        let mut received = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let text = String::from_utf8_lossy(&received).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+                if Ok(body.len()) == length.parse() {
+                    assert!(head.starts_with("POST /v1/metrics HTTP/1.1\r\n"), "{head}");
+                    kept.lock().unwrap().push(serde_json::from_str(body).unwrap());
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+                    return;
+                }
+            }
+            match stream.read(&mut buffer) {
+                Ok(count @ 1..) => received.extend_from_slice(&buffer[..count]),
+                _ => return,
+            }
+        }
+    });
+    let push = format!("[metrics_push]\nurl = \"http://{collector}\"\ninterval_seconds = 5\n");
+    let upstream = Upstream::plan().start();
+    let appliance = Setup::default().upstream(&upstream).control(&push).start();
+    assert_eq!(appliance.client(CLAUDE).get(CLAUDE, "/").status, 200);
+    wait::until("the request among the metrics", || {
+        let message = told.lock().unwrap().pop()?;
+        let metrics = message.pointer("/resourceMetrics/0/scopeMetrics/0/metrics").unwrap().as_array().unwrap();
+        let requests = metrics.iter().find(|metric| metric["name"] == "penstock_requests_total")?;
+        let point = requests.pointer("/sum/dataPoints/0")?;
+        (point["asDouble"].as_f64() >= Some(1.0)).then_some(())
+    });
 }
 
 /// Keeps what comes over TLS, and says nothing.

@@ -34,7 +34,7 @@ const CONTROL: &[(&str, &[&str])] = &[
     ("ca", &[]),
     ("doctor", &["audit"]),
     ("export", &["audit", "store"]),
-    ("metrics", &["export", "publish"]),
+    ("metrics", &["audit", "export", "publish"]),
     ("publish", &["audit", "ca", "store"]),
     ("store", &[]),
     ("web", &["access", "admin", "audit", "ca", "doctor", "publish", "store"]),

@@ -17,6 +17,13 @@ use crate::metrics::{Expiry, View};
 const METRICS_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let page = admin.exporter.render(view(&admin).await);
+    let page = page.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response())
+}
+
+/// What there is to tell at this moment.
+pub(crate) async fn view(admin: &Admin) -> View {
     let nodes = admin.publisher.fleet().samples(METRICS_PATIENCE).await;
     let mut expiries = vec![Expiry { kind: "root", unix_seconds: admin.authority.root_not_after() }];
     expiries.extend(admin.authority.rotation().map(|rotation| match rotation {
@@ -25,9 +32,7 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Prob
     }));
     let active = admin.publisher.active();
     expiries.extend(active.map(|active| Expiry { kind: "issuer", unix_seconds: active.issuer.not_after }));
-    let page = admin.exporter.render(View { nodes, expiries, exports: admin.exports.status() });
-    let page = page.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response())
+    View { nodes, expiries, exports: admin.exports.status() }
 }
 
 /// The process runs.

@@ -28,6 +28,7 @@ pub(crate) use accounts::token_made;
 pub(crate) use audit::unmasking;
 pub(crate) use browser::{FORM_BYTES_MAX, set_cookie};
 pub(crate) use guard::{Source, Subject};
+pub(crate) use health::view;
 pub(crate) use listener::AdminListener;
 pub(crate) use problem::Problem;
 pub(crate) use router::{Admin, Pages, service};

@@ -8,6 +8,7 @@ use penstock_core::limits;
 use serde::{Deserialize, Serialize};
 
 use super::export::{self, ExportSettings, RawExport};
+use super::push::{MetricsPush, RawMetricsPush};
 
 /// The configuration file as written, TOML.
 #[derive(Debug, Deserialize, Serialize)]
@@ -55,6 +56,9 @@ pub struct RawConfig {
     /// Where audit events go beside the store. Default: nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub export: Vec<RawExport>,
+    /// A collector that is told the metrics. Default: none, `/metrics` is scraped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_push: Option<RawMetricsPush>,
 }
 
 /// The `[admin_tls]` table. Read at start: a renewed certificate takes effect with the next start.
@@ -173,6 +177,8 @@ pub struct Config {
     pub audit_bytes_max: Option<u64>,
     /// Where audit events go beside the store.
     pub exports: Vec<ExportSettings>,
+    /// A collector that is told the metrics.
+    pub metrics_push: Option<MetricsPush>,
 }
 
 /// Why a configuration is refused.
@@ -217,6 +223,9 @@ pub enum ConfigError {
     /// The same by age.
     #[error("audit_days_max: must be at least 1")]
     NoDays,
+    /// A collector that cannot be.
+    #[error("[metrics_push] {0}")]
+    MetricsPush(&'static str),
     /// An export that cannot be.
     #[error("[[export]] {name:?}: {reason}")]
     Export {
@@ -278,6 +287,7 @@ impl TryFrom<RawConfig> for Config {
             audit_days_max: raw.audit_days_max,
             audit_bytes_max: raw.audit_bytes_max,
             exports: export::check(raw.export)?,
+            metrics_push: raw.metrics_push.map(MetricsPush::try_from).transpose()?,
             state_directory: raw.state_directory,
         })
     }
@@ -332,6 +342,11 @@ mod tests {
         config("state_directory = '/x'\nlisten = '[::1]:7080'").unwrap();
         for (bound, told) in [("audit_days_max = 0", "audit_days_max"), ("audit_bytes_max = 1", "at least 16777216")] {
             assert!(config(&format!("state_directory = '/x'\n{bound}")).unwrap_err().contains(told));
+        }
+        for (push, told) in
+            [("url = 'otel'", "must begin with"), ("url = 'https://o'\ninterval_seconds = 1", "at least 5")]
+        {
+            assert!(config(&format!("state_directory = '/x'\n[metrics_push]\n{push}")).unwrap_err().contains(told));
         }
         let overlap = "state_directory = '/x'\n[ca]\nrotation_overlap_days = 4000";
         assert!(config(overlap).unwrap_err().contains("rotation_overlap_days"));

@@ -65,14 +65,49 @@ pub enum Destination {
     /// Syslog over a stream.
     Syslog(Peer),
     /// OTLP logs as JSON over HTTP.
-    Otlp {
-        /// The collector.
-        peer: Peer,
-        /// Path and query of the request.
-        path: String,
-        /// File of more headers.
+    Otlp(CollectorSettings),
+}
+
+/// A collector of OpenTelemetry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorSettings {
+    /// Where it listens.
+    pub peer: Peer,
+    /// Path and query of the request.
+    pub path: String,
+    /// File of more headers.
+    pub headers_file: Option<PathBuf>,
+}
+
+impl CollectorSettings {
+    /// As it is told to people.
+    pub fn label(&self) -> String {
+        format!("{}{}", self.peer.label(), self.path)
+    }
+
+    /// Reads `https://HOST[:PORT]/PATH`.
+    pub(super) fn read(
+        url: &str,
+        default_path: &str,
         headers_file: Option<PathBuf>,
-    },
+        ca_file: Option<PathBuf>,
+        allow_plaintext: bool,
+    ) -> Result<Self, &'static str> {
+        let (tls, rest) = match url.split_once("://") {
+            Some(("https", rest)) => (Some(ca_file), rest),
+            Some(("http", rest)) => (None, rest),
+            _ => return Err("url: must begin with https:// or http://"),
+        };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let default_port = if tls.is_some() { 443 } else { 80 };
+        let (host, port) = host_and_port(authority, Some(default_port)).ok_or("url: names no host")?;
+        let path = if path.is_empty() { default_path } else { path };
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("url: has a character that stands in no path");
+        }
+        let peer = peer(host, port, tls, allow_plaintext)?;
+        Ok(Self { peer, path: path.to_owned(), headers_file })
+    }
 }
 
 /// The other end of a stream.
@@ -144,20 +179,8 @@ fn destination(raw: RawExport) -> Result<Destination, &'static str> {
         }
         "otlp" => {
             let url = url.ok_or("url: says https://HOST[:PORT]/PATH")?;
-            let (tls, rest) = match url.split_once("://") {
-                Some(("https", rest)) => (Some(ca_file), rest),
-                Some(("http", rest)) => (None, rest),
-                _ => return Err("url: must begin with https:// or http://"),
-            };
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let default_port = if tls.is_some() { 443 } else { 80 };
-            let (host, port) = host_and_port(authority, Some(default_port)).ok_or("url: names no host")?;
-            let path = if path.is_empty() { "/v1/logs" } else { path };
-            if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err("url: has a character that stands in no path");
-            }
-            let peer = peer(host, port, tls, raw.allow_plaintext)?;
-            Ok(Destination::Otlp { peer, path: path.to_owned(), headers_file })
+            let read = CollectorSettings::read(&url, "/v1/logs", headers_file, ca_file, raw.allow_plaintext)?;
+            Ok(Destination::Otlp(read))
         }
         _ => Err("kind: must be \"file\", \"syslog\" or \"otlp\""),
     }
@@ -216,8 +239,8 @@ mod tests {
         assert_eq!((&read[1].destination, read[1].personal), (&Destination::Syslog(siem), true));
         let here = Peer { host: "::1".to_owned(), port: 4318, tls: None };
         assert_eq!(here.label(), "[::1]:4318");
-        let otlp = Destination::Otlp { peer: here, path: "/v1/logs".to_owned(), headers_file: None };
-        assert_eq!(read[2].destination, otlp);
+        let collector = CollectorSettings { peer: here, path: "/v1/logs".to_owned(), headers_file: None };
+        assert_eq!(read[2].destination, Destination::Otlp(collector));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! The daemon's configuration. `daemon` has the file as a whole, `export` its `[[export]]` tables.
+//! The daemon's configuration. `daemon` has the file as a whole, `export` its `[[export]]` tables, `push` `[metrics_push]`.
 //!
 //! Called by `main` and, to write a file, by `penstock up`.
 
 mod daemon;
 mod export;
+mod push;
 
 pub use daemon::{
     AdminTls, AuthoritySettings, Config, ConfigError, DEFAULT_LISTEN, OperatorFiles, RawAuthority, RawConfig, RawLink,
     check_socket_path,
 };
-pub use export::{Destination, ExportSettings, Peer, RawExport};
+pub use export::{CollectorSettings, Destination, ExportSettings, Peer, RawExport};
+pub use push::{MetricsPush, RawMetricsPush};

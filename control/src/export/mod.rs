@@ -6,11 +6,13 @@
 //! | `status` | what is told of an export |
 //! | `sink` | the kinds of sink, and how they fail |
 //! | `file`, `syslog`, `otlp` | one sink each |
+//! | `collector` | a collector of OpenTelemetry, over HTTP |
 //! | `stream` | TCP and TLS to a peer |
 //!
 //! The store is the spool: a sink that is away costs nothing but its own delay, and what retention removes meanwhile is
 //! counted as lost. Every event is delivered at least once. Called by `daemon` (start) and `admin` (status).
 
+mod collector;
 mod file;
 mod otlp;
 mod sink;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 use crate::config::ExportSettings;
 use crate::store::{AuditStore, ExportStore};
+pub(crate) use collector::Collector;
 use status::Shared;
 pub(crate) use status::Status;
 use worker::Worker;

@@ -1,110 +1,25 @@
-//! OTLP logs as JSON over HTTP (OpenTelemetry Protocol 1.5, section OTLP/HTTP): a request for each batch.
+//! OTLP logs as JSON (OpenTelemetry Protocol 1.5): a request for each batch.
 
-use std::fs;
-use std::future::pending;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use hyper_util::rt::TokioIo;
 use penstock_core::audit::Event;
 use serde_json::{Value, json};
 
+use super::collector::Collector;
 use super::sink::SinkError;
-use super::stream;
 use crate::audit::moment;
-use crate::config::Peer;
 
-/// A collector.
-pub(super) struct OtlpSink {
-    peer: Peer,
-    path: String,
-    headers_file: Option<PathBuf>,
-}
+/// Takes logs.
+pub(super) struct OtlpSink(Collector);
 
 impl OtlpSink {
-    pub(super) const fn new(peer: Peer, path: String, headers_file: Option<PathBuf>) -> Self {
-        Self { peer, path, headers_file }
+    pub(super) const fn new(collector: Collector) -> Self {
+        Self(collector)
     }
 
     /// Answers how many of the events the collector took and threw away.
     pub(super) async fn deliver(&self, events: &[Event]) -> Result<u64, SinkError> {
-        let request = self.request(events)?;
-        let stream = stream::connect(&self.peer).await?;
-        let (status, answer) = self.ask(stream, request).await.map_err(|source| self.fault(source))?;
-        match status {
-            200..=299 => Ok(rejected(&answer)),
-            // What the specification calls retryable, and what a proxy ahead of the collector may answer.
-            401 | 403 | 404 | 408 | 429 | 500..=599 => Err(SinkError::Busy { peer: self.peer.label(), status }),
-            _ => Err(SinkError::Refused { peer: self.peer.label(), status }),
-        }
+        let answer = self.0.post(&logs(events)).await?;
+        Ok(rejected(&answer))
     }
-
-    async fn ask(&self, stream: Box<dyn stream::Stream>, request: Request<Full<Bytes>>) -> io::Result<(u16, Bytes)> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        let asking = async {
-            let response = sender.send_request(request).await.map_err(io::Error::other)?;
-            let status = response.status().as_u16();
-            let body =
-                Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(io::Error::other)?;
-            Ok((status, body.to_bytes()))
-        };
-        // The connection may end with the answer, or ahead of it: either way `asking` knows.
-        let driving = async {
-            let _ = connection.await;
-            pending().await
-        };
-        tokio::select! {
-            answer = asking => answer,
-            never = driving => never,
-        }
-    }
-
-    fn request(&self, events: &[Event]) -> Result<Request<Full<Bytes>>, SinkError> {
-        let body = serde_json::to_vec(&logs(events)).unwrap_or_default();
-        let builder = Request::post(&self.path)
-            .header(HOST, self.peer.label())
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("penstock/", env!("CARGO_PKG_VERSION")));
-        let mut request =
-            builder.body(Full::new(Bytes::from(body))).map_err(|error| self.fault(io::Error::other(error)))?;
-        if let Some(path) = &self.headers_file {
-            let headers = read_headers(path).map_err(|source| SinkError::File { path: path.clone(), source })?;
-            request.headers_mut().extend(headers);
-        }
-        Ok(request)
-    }
-
-    fn fault(&self, source: io::Error) -> SinkError {
-        SinkError::Stream { peer: self.peer.label(), source }
-    }
-}
-
-/// `Name: value` a line. They hold credentials: read each time, and only while nobody else can.
-fn read_headers(path: &Path) -> io::Result<Vec<(HeaderName, HeaderValue)>> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(io::Error::other(format!(
-            "other users may read it (mode {mode:o}); run: chmod 600 {}",
-            path.display()
-        )));
-    }
-    let text = fs::read_to_string(path)?;
-    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    let read = |(line, number): (&str, u32)| {
-        let wrong = || io::Error::other(format!("line {number}: must be `Name: value`"));
-        let (name, value) = line.split_once(':').ok_or_else(wrong)?;
-        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        Ok((name, value))
-    };
-    lines.map(read).collect()
 }
 
 /// How many records the collector says it left out.
@@ -162,8 +77,6 @@ fn any_value(value: &Value) -> Value {
     }
 }
 
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,19 +107,5 @@ mod tests {
         assert_eq!(rejected(br#"{"partialSuccess":{"rejectedLogRecords":"3"}}"#), 3);
         assert_eq!(rejected(br#"{"partialSuccess":{"rejectedLogRecords":2}}"#), 2);
         assert_eq!((rejected(b"{}"), rejected(b"ok")), (0, 0));
-    }
-
-    #[test]
-    fn headers_are_read_from_a_file_of_ones_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("headers");
-        fs::write(&path, "Authorization: Bearer x:y\n\nX-Scope: a\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(read_headers(&path).unwrap_err().to_string().contains("chmod 600"));
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let headers = read_headers(&path).unwrap();
-        assert_eq!((headers[0].1.as_bytes(), headers[1].0.as_str()), (&b"Bearer x:y"[..], "x-scope"));
-        fs::write(&path, "A: b\nno header\n").unwrap();
-        assert!(read_headers(&path).unwrap_err().to_string().contains("line 2"));
     }
 }

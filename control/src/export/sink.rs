@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use penstock_core::audit::Event;
 
+use super::collector::Collector;
 use super::file::FileSink;
 use super::otlp::OtlpSink;
 use super::syslog::SyslogSink;
@@ -19,7 +20,7 @@ pub(super) enum Sink {
 
 /// Why a sink did not take events.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SinkError {
+pub(crate) enum SinkError {
     /// A file of ours or the sink's.
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
@@ -48,7 +49,7 @@ impl Sink {
     pub(super) fn new(destination: Destination) -> Self {
         match destination {
             Destination::File { path, rotate_bytes, keep } => Self::File(FileSink::new(path, rotate_bytes, keep)),
-            Destination::Otlp { peer, path, headers_file } => Self::Otlp(OtlpSink::new(peer, path, headers_file)),
+            Destination::Otlp(collector) => Self::Otlp(OtlpSink::new(Collector::new(collector))),
             Destination::Syslog(peer) => Self::Syslog(SyslogSink::new(peer)),
         }
     }

@@ -41,7 +41,7 @@ impl Shared {
         let (kind, to) = match &settings.destination {
             Destination::File { path, .. } => ("file", path.display().to_string()),
             Destination::Syslog(peer) => ("syslog", peer.label()),
-            Destination::Otlp { peer, path, .. } => ("otlp", format!("{}{path}", peer.label())),
+            Destination::Otlp(collector) => ("otlp", collector.label()),
         };
         let status = Status { name: settings.name.clone(), kind, to, masked: !settings.personal, ..Status::default() };
         Self(Mutex::new(status))

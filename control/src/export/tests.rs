@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Exports, Status};
-use crate::config::{Destination, ExportSettings, Peer};
+use crate::config::{CollectorSettings, Destination, ExportSettings, Peer};
 use crate::store::{AuditStore as _, IncomingEvent, ReadEvent, Retention, SqliteStore};
 
 const START: u64 = 1_795_000_000_000;
@@ -219,8 +219,10 @@ async fn a_collector_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
         (200, "{}"),
     ]);
     record(&store, 0..3).await;
-    let exports =
-        export(Destination::Otlp { peer: peer(address), path: "/v1/logs".to_owned(), headers_file: None }, &store);
+    let exports = export(
+        Destination::Otlp(CollectorSettings { peer: peer(address), path: "/v1/logs".to_owned(), headers_file: None }),
+        &store,
+    );
     let status = await_status(&exports, "the first batch", |status| status.events == 2).await;
     assert_eq!((status.failures, status.lost), (1, 1), "{status:?}");
     record(&store, 3..5).await;

@@ -62,10 +62,15 @@ impl Exporter {
         Ok(Self { registry, view })
     }
 
+    /// All families that have series.
+    pub(crate) fn gather(&self, view: View) -> Vec<proto::MetricFamily> {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
+        self.registry.gather()
+    }
+
     /// The page, in the text format of Prometheus.
     pub(crate) fn render(&self, view: View) -> Result<String, prometheus::Error> {
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
-        let families = self.registry.gather();
+        let families = self.gather(view);
         let mut page = TextEncoder::new().encode_to_string(&families)?;
         // The registry leaves out families without series. Their names are part of the contract all the same.
         for metric in CATALOGUE.iter().filter(|metric| !families.iter().any(|family| family.name() == metric.name)) {

@@ -133,6 +133,7 @@ impl Plan {
             audit_days_max: None,
             audit_bytes_max: None,
             export: Vec::new(),
+            metrics_push: None,
         };
         let of = |transparent| ListenerTable { transparent, keep_source: self.keep_source };
         let quic = !self.quic.is_empty();

@@ -1,0 +1,119 @@
+//! A collector of OpenTelemetry: JSON over HTTP/1.1, a connection for each request (OTLP 1.5, section OTLP/HTTP).
+
+use std::fs;
+use std::future::pending;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+
+use super::sink::SinkError;
+use super::stream;
+use crate::config::CollectorSettings;
+
+/// Where requests go.
+pub(crate) struct Collector(CollectorSettings);
+
+impl Collector {
+    pub(crate) const fn new(settings: CollectorSettings) -> Self {
+        Self(settings)
+    }
+
+    /// Hands over a message; its answer.
+    pub(crate) async fn post(&self, message: &Value) -> Result<Bytes, SinkError> {
+        let request = self.request(message)?;
+        let stream = stream::connect(&self.0.peer).await?;
+        let (status, answer) = ask(stream, request).await.map_err(|source| self.fault(source))?;
+        match status {
+            200..=299 => Ok(answer),
+            // What the specification calls retryable, and what a proxy ahead of the collector may answer.
+            401 | 403 | 404 | 408 | 429 | 500..=599 => Err(SinkError::Busy { peer: self.0.peer.label(), status }),
+            _ => Err(SinkError::Refused { peer: self.0.peer.label(), status }),
+        }
+    }
+
+    fn request(&self, message: &Value) -> Result<Request<Full<Bytes>>, SinkError> {
+        let builder = Request::post(&self.0.path)
+            .header(HOST, self.0.peer.label())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("penstock/", env!("CARGO_PKG_VERSION")));
+        let body = Full::new(Bytes::from(message.to_string()));
+        let mut request = builder.body(body).map_err(|error| self.fault(io::Error::other(error)))?;
+        if let Some(path) = &self.0.headers_file {
+            let headers = read_headers(path).map_err(|source| SinkError::File { path: path.clone(), source })?;
+            request.headers_mut().extend(headers);
+        }
+        Ok(request)
+    }
+
+    fn fault(&self, source: io::Error) -> SinkError {
+        SinkError::Stream { peer: self.0.peer.label(), source }
+    }
+}
+
+async fn ask(stream: Box<dyn stream::Stream>, request: Request<Full<Bytes>>) -> io::Result<(u16, Bytes)> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let asking = async {
+        let response = sender.send_request(request).await.map_err(io::Error::other)?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(io::Error::other)?;
+        Ok((status, body.to_bytes()))
+    };
+    // The connection may end with the answer, or ahead of it: either way `asking` knows.
+    let driving = async {
+        let _ = connection.await;
+        pending().await
+    };
+    tokio::select! {
+        answer = asking => answer,
+        never = driving => never,
+    }
+}
+
+/// `Name: value` a line. They hold credentials: read each time, and only while nobody else can.
+fn read_headers(path: &Path) -> io::Result<Vec<(HeaderName, HeaderValue)>> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let told = format!("other users may read it (mode {mode:o}); run: chmod 600 {}", path.display());
+        return Err(io::Error::other(told));
+    }
+    let text = fs::read_to_string(path)?;
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let read = |(line, number): (&str, u32)| {
+        let wrong = || io::Error::other(format!("line {number}: must be `Name: value`"));
+        let (name, value) = line.split_once(':').ok_or_else(wrong)?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    lines.map(read).collect()
+}
+
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_from_a_file_of_ones_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("headers");
+        fs::write(&path, "Authorization: Bearer x:y\n\nX-Scope: a\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read_headers(&path).unwrap_err().to_string().contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let headers = read_headers(&path).unwrap();
+        assert_eq!((headers[0].1.as_bytes(), headers[1].0.as_str()), (&b"Bearer x:y"[..], "x-scope"));
+        fs::write(&path, "A: b\nno header\n").unwrap();
+        assert!(read_headers(&path).unwrap_err().to_string().contains("line 2"));
+    }
+}
