@@ -3,6 +3,7 @@
 use penstock_core::audit::Event;
 use rusqlite::{Connection, params};
 
+use super::block::Blocks;
 use super::denial::{DenialCount, DenialQuery};
 use super::sign_in::SignIns;
 use super::{Answer, StoreError};
@@ -84,11 +85,16 @@ pub(super) fn insert(
     sign_ins: &mut SignIns,
 ) -> Result<usize, StoreError> {
     let mut recorded = 0;
+    let mut blocks = Blocks::default();
     for incoming in events {
         recorded += match &incoming.event {
             Ok(read) => {
                 let begins = sign_ins.begins(boot, &read.event);
-                insert_read(transaction, node, boot, incoming, read, begins)?
+                let inserted = insert_read(transaction, node, boot, incoming, read, begins)?;
+                if inserted > 0 {
+                    blocks.add(transaction.last_insert_rowid(), read.time_ms);
+                }
+                inserted
             }
             Err(reason) => transaction
                 .prepare_cached(
@@ -98,6 +104,7 @@ pub(super) fn insert(
                 .execute(params![node, boot, incoming.sequence, reason, incoming.json])?,
         };
     }
+    blocks.store(transaction)?;
     Ok(recorded)
 }
 

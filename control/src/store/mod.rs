@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod block;
 mod denial;
 mod export;
 mod policy;

@@ -153,11 +153,6 @@ CREATE TABLE audit_block (
 ) STRICT;
 INSERT INTO audit_block SELECT id >> 10, min(time_ms), max(time_ms) FROM audit_event GROUP BY id >> 10;
 DROP INDEX audit_event_time;
-CREATE TRIGGER audit_event_block AFTER INSERT ON audit_event BEGIN
-    INSERT INTO audit_block VALUES (NEW.id >> 10, NEW.time_ms, NEW.time_ms)
-    ON CONFLICT (block) DO UPDATE SET
-        time_min = min(time_min, excluded.time_min), time_max = max(time_max, excluded.time_max);
-END;
 ",
     "
 -- How far each export is: the last event that its sink has taken.
