@@ -64,3 +64,4 @@ mod transparent_script;
 mod transparent_tproxy;
 mod upgrade;
 mod web;
+mod web_tls;

@@ -70,7 +70,8 @@ pub(super) async fn review(
                 Some(compared) => (compared.draw()),
                 None => section class="card" { p { "There is no policy in force to compare with: this will be the first." } },
             }
-            (findings(&snapshot.findings(moment::now_ms())))
+            @let doubts = snapshot.findings(moment::now_ms());
+            @if !doubts.is_empty() { section class="card findings" { h2 { "Warnings" } (findings(&doubts)) } }
             form class="card" method="post" action="/policy/apply" {
                 (frame::csrf(&identity))
                 input type="hidden" name="text" value=(change.text);

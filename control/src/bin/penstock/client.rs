@@ -3,12 +3,17 @@
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde_json::Value;
 use ureq::http::Response;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::WithBody;
 use ureq::{Agent, Body, RequestBuilder};
 
@@ -21,6 +26,9 @@ pub(crate) struct DaemonArguments {
     /// File with the admin API's token; `penstock up` names it when it is ready.
     #[arg(long, value_name = "FILE", default_value = "/var/lib/penstock/admin.token")]
     pub(crate) token_file: PathBuf,
+    /// Trust this authority (PEM) for an https:// address, and none of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_ca: Option<PathBuf>,
 }
 
 /// A connection to the admin API.
@@ -65,16 +73,36 @@ impl DaemonArguments {
 
     /// Prepares a connection for what needs no token.
     pub(crate) fn open(&self) -> anyhow::Result<Client> {
-        anyhow::ensure!(self.admin.starts_with("http://"), "--admin: must be an address such as http://127.0.0.1:7080");
+        let is_tls = self.admin.starts_with("https://");
+        anyhow::ensure!(
+            is_tls || self.admin.starts_with("http://"),
+            "--admin: must be an address such as http://127.0.0.1:7080"
+        );
+        let tls = if is_tls { self.tls()? } else { TlsConfig::default() };
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // The environment may name this very appliance as proxy.
             .proxy(None)
             .timeout_connect(Some(CONNECT_PATIENCE))
             .timeout_global(Some(PATIENCE))
+            .tls_config(tls)
             .build()
             .into();
         Ok(Client { agent, base: self.admin.trim_end_matches('/').to_owned(), token: String::new() })
+    }
+
+    /// Whom to trust that the listener is the appliance's.
+    fn tls(&self) -> anyhow::Result<TlsConfig> {
+        let roots = match &self.admin_ca {
+            Some(file) => CertificateDer::pem_file_iter(file)
+                .and_then(Iterator::collect)
+                .with_context(|| format!("--admin-ca: {}", file.display()))?,
+            None => rustls_native_certs::load_native_certs().certs,
+        };
+        let roots: Vec<Certificate<'static>> =
+            roots.iter().map(|root: &CertificateDer<'_>| Certificate::from_der(root).to_owned()).collect();
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots));
+        Ok(tls.unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider())).build())
     }
 }
 

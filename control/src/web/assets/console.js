@@ -55,6 +55,13 @@ function charts() {
   const colour = (name) => style.getPropertyValue(name).trim();
   for (const place of document.querySelectorAll("[data-chart]")) {
     const { times, denied, wouldDeny } = JSON.parse(place.dataset.chart);
+    // As the tables have it: UTC, and hours to 24.
+    const two = (number) => String(number).padStart(2, "0");
+    const told = (time) => {
+      const at = new Date(time * 1000);
+      const day = `${two(at.getUTCMonth() + 1)}-${two(at.getUTCDate())}`;
+      return at.getUTCHours() + at.getUTCMinutes() === 0 ? day : `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+    };
     const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     const bars = uPlot.paths.bars({ size: [0.7, 40] });
     const series = (label, name) => ({ label, stroke: colour(name), fill: colour(name + "-soft"), paths: bars, points: { show: false } });
@@ -62,8 +69,9 @@ function charts() {
       width: place.clientWidth, height: 220,
       cursor: { y: false },
       scales: { y: { range: (_, __, most) => [0, Math.max(4, most * 1.1)] } },
-      axes: [axis, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], size: 50 }],
-      series: [{}, series("denied", "--bad"), series("would deny", "--warn")],
+      tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
+      axes: [{ ...axis, values: (_, times) => times.map(told) }, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], size: 50 }],
+      series: [{ label: "from", value: (_, time) => (time ? new Date(time * 1000).toISOString().slice(0, 16).replace("T", " ") : "") }, series("denied", "--bad"), series("would deny", "--warn")],
     };
     place.replaceChildren();
     // Nothing is drawn where there was nothing.
@@ -125,6 +133,9 @@ function live() {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  // On a phone the way around scrolls sideways: where one is should be seen.
+  const here = document.querySelector(".side nav [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 2;
   editor();
   charts();
   live();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use penstock_control::config::RawAuthority;
+use penstock_control::config::{AdminTls, RawAuthority};
 use penstock_control::lock::Lock;
 use penstock_core::sni::Sni;
 use tracing_subscriber::EnvFilter;
@@ -51,7 +51,13 @@ pub(crate) struct Arguments {
     /// Address of the admin API and the web UI; port 0 is any free port.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7080")]
     admin: SocketAddr,
-    /// Take another address than loopback for it, though passwords and tokens are readable on the way there.
+    /// Serve it by TLS with this certificate (PEM, with those above it).
+    #[arg(long, value_name = "FILE", requires = "admin_key")]
+    admin_certificate: Option<PathBuf>,
+    /// The private key of that certificate (PEM), readable by its owner alone.
+    #[arg(long, value_name = "FILE", requires = "admin_certificate")]
+    admin_key: Option<PathBuf>,
+    /// Take another address than loopback for it without TLS, though passwords and tokens are readable on the way there.
     #[arg(long)]
     allow_plaintext_admin: bool,
     /// Threads of the data plane; one per CPU unless given.
@@ -129,6 +135,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         quic_refuse: arguments.quic_refuse.clone(),
         admin: arguments.admin,
         allow_plaintext_admin: arguments.allow_plaintext_admin,
+        admin_tls: match (&arguments.admin_certificate, &arguments.admin_key) {
+            (Some(certificate), Some(key)) => {
+                Some(AdminTls { certificate: absolute(certificate)?, key: absolute(key)? })
+            }
+            _ => None,
+        },
         shards: arguments.shards,
         log: arguments.log.clone(),
         state,

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use penstock_control::config::{RawAuthority, RawConfig, RawLink};
+use penstock_control::config::{AdminTls, RawAuthority, RawConfig, RawLink};
 use serde::Serialize;
 use serde_json::json;
 
@@ -25,6 +25,7 @@ pub(super) struct Plan {
     pub(super) quic_refuse: String,
     pub(super) admin: SocketAddr,
     pub(super) allow_plaintext_admin: bool,
+    pub(super) admin_tls: Option<AdminTls>,
     pub(super) shards: Option<u16>,
     pub(super) upstream_ca: Vec<PathBuf>,
     pub(super) hosts: BTreeMap<String, SocketAddr>,
@@ -106,6 +107,12 @@ impl Plan {
         self.state.join("dataplane.toml")
     }
 
+    /// The address of the admin listener as a URL.
+    pub(super) fn admin_url(&self, address: SocketAddr) -> String {
+        let scheme = if self.admin_tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+
     pub(super) fn token_file(&self) -> PathBuf {
         self.state.join("admin.token")
     }
@@ -126,7 +133,7 @@ impl Plan {
             admin_token_file: Some(self.token_file()),
             link: RawLink { socket: Some(socket.clone()) },
             allow_plaintext_admin: self.allow_plaintext_admin,
-            admin_tls: None,
+            admin_tls: self.admin_tls.clone(),
             ca: self.authority.clone(),
             acknowledge_deadline_ms: None,
             audit_events_max: None,

@@ -91,7 +91,7 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
     let pids = Pids { control: control.pid(), dataplane: dataplane.pid() };
     plan.write_pids(pids)?;
     tokio::select! {
-        ready = ready::wait(reachable(plan.admin)) => ready?,
+        ready = ready::wait(plan.admin_url(reachable(plan.admin))) => ready?,
         name = control.ended() => anyhow::bail!("{name} ended before the appliance was ready"),
         name = dataplane.ended() => anyhow::bail!("{name} ended before the appliance was ready"),
     }
@@ -99,7 +99,7 @@ async fn start(plan: &mut Plan, control: &mut Slot, dataplane: &mut Slot) -> any
         ready: true,
         proxy: plan.listen,
         transparent: announced,
-        admin: format!("http://{}", plan.admin),
+        admin: plan.admin_url(plan.admin),
         ca: plan.root_file(),
         admin_token_file: plan.token_file(),
         pids,
