@@ -184,6 +184,7 @@ impl Daemon {
             result = link => result?,
             result = &mut api => return result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ended),
             () = renew(&publisher, &store) => {}
+            () = drive(&publisher) => {}
             () = service::keep_alive() => {}
         }
         service::stopping();
@@ -270,6 +271,21 @@ async fn renew(publisher: &Publisher, store: &SqliteStore) {
     }
 }
 
+/// Drives rollouts on, for ever; sleeps while there is none.
+async fn drive(publisher: &Publisher) {
+    let mut rollouts = publisher.subscribe_rollout();
+    loop {
+        match publisher.drive().await {
+            Ok(true) => tokio::time::sleep(ROLLOUT_LOOK).await,
+            Ok(false) => drop(rollouts.changed().await),
+            Err(error) => {
+                tracing::error!(%error, "the rollout cannot go on; it is tried again");
+                tokio::time::sleep(RENEWAL_CHECK).await;
+            }
+        }
+    }
+}
+
 async fn tend(publisher: &Publisher) {
     if let Err(error) = publisher.tend().await {
         tracing::error!(%error, "root, issuer or ticket keys could not be renewed; what was in force stays");
@@ -280,6 +296,8 @@ async fn tend(publisher: &Publisher) {
 const STREAMS_MAX: usize = 32;
 /// Time that requests under way get at the end.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the nodes of a rollout are looked at.
+const ROLLOUT_LOOK: Duration = Duration::from_secs(1);
 /// How often the ages of root, issuer, ticket keys and audit events are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 

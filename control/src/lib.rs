@@ -8,6 +8,8 @@
 mod access;
 mod admin;
 pub mod audit;
+#[doc(hidden)]
+pub mod bench_support;
 pub mod ca;
 pub mod config;
 pub mod daemon;

@@ -181,6 +181,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     }
     let settings = link::Settings {
         node: config.node.clone(),
+        labels: config.labels.clone(),
         socket: config.link.socket.clone(),
         state_directory: config.state_directory.clone(),
         proxy: address,

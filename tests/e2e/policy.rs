@@ -1,12 +1,14 @@
 //! Policy: applied as a whole or not at all, in force for new flows at once, and never mixed within a request.
 
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use penstock_core::audit::timestamp;
 use penstock_tests::appliance::{Appliance, Setup};
 use penstock_tests::client::{self, Client};
-use penstock_tests::place;
 use penstock_tests::tunnel::{self, PILOT};
 use penstock_tests::upstream::{Upstream, no_expectations};
+use penstock_tests::{place, wait};
 
 const ENTRA: &str = "login.microsoftonline.com";
 const HEADER: &str = "Restrict-Access-To-Tenants";
@@ -79,6 +81,29 @@ fn a_bad_policy_keeps_the_old_one_in_force() {
     }
     // The tripwire has seen the example's headers on each.
     assert_eq!(upstream.requests().len(), 5);
+}
+
+/// Nothing is published when it ends: the data plane knows the time.
+#[test]
+fn an_exception_ends_by_the_clock_of_the_data_plane() {
+    let upstream = Upstream::plan().expecting(no_expectations).start();
+    let appliance = Appliance::before(&upstream);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(15);
+    let until = timestamp(u64::try_from(now.as_millis()).unwrap());
+    let exception = format!(
+        "\n[[exception]]\nwho = [\"127.0.0.1\"]\nwhy = \"a case\"\nuntil = {until}\nrestrictions = [\"entra\"]\n"
+    );
+    let epoch = appliance.admin().apply(&(example() + &exception));
+    // The origin's own certificate, and no header.
+    assert_eq!(appliance.passed_client(ENTRA, &upstream.ca()).get(ENTRA, "/").status, 200);
+    assert_eq!(upstream.await_requests(1)[0].values(HEADER).count(), 0);
+    let events = appliance.admin().await_events("", 1);
+    assert_eq!((&events[0]["code"], &events[0]["status"]), (&"exception".into(), &"allowed".into()), "{events:?}");
+
+    let mut inspected = wait::until("the end of the exception", || appliance.try_client(ENTRA).ok());
+    assert_eq!(inspected.get(ENTRA, "/").status, 200);
+    assert_eq!(upstream.await_requests(2)[1].values(HEADER).count(), 1);
+    assert_eq!(appliance.admin().metrics().sum("penstock_policy_epoch", &["shard=\"0\""]), epoch as f64);
 }
 
 #[test]

@@ -31,6 +31,7 @@ const CONTROL: &[(&str, &[&str])] = &[
     ("access", &["audit", "store"]),
     ("admin", &["access", "audit", "ca", "export", "metrics", "publish", "store"]),
     ("audit", &["store"]),
+    ("bench_support", &["store"]),
     ("ca", &[]),
     ("doctor", &["audit"]),
     ("export", &["audit", "store"]),

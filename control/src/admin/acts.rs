@@ -26,6 +26,8 @@ const ACTS: &[(&str, &str, Act)] = &[
     ("/api/v1/policy/forecast", "POST", Act::TryPolicy),
     ("/api/v1/policy/history", "GET", Act::ReadState),
     ("/api/v1/policy/rollback", "POST", Act::ChangePolicy),
+    ("/api/v1/policy/rollout", "GET", Act::ReadState),
+    ("/api/v1/policy/rollout", "POST", Act::ChangePolicy),
     ("/api/v1/report", "GET", Act::ReadEvents),
     ("/api/v1/report/denials", "GET", Act::ReadEvents),
     ("/api/v1/session", "DELETE", Act::SignOut),

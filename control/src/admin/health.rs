@@ -44,7 +44,7 @@ pub(super) async fn alive() -> Json<serde_json::Value> {
 pub(super) async fn ready(State(admin): State<Admin>) -> Result<Json<serde_json::Value>, Problem> {
     let not_ready = |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
     let active = admin.publisher.active().ok_or_else(|| not_ready("no policy is in force"))?;
-    if !admin.publisher.fleet().serves(active.epoch()) {
+    if !admin.publisher.is_served() {
         return Err(not_ready("no data plane has the active policy yet"));
     }
     Ok(Json(json!({ "status": "ready", "epoch": active.epoch() })))

@@ -18,6 +18,7 @@ mod policy;
 mod problem;
 mod report;
 mod revision;
+mod rollout;
 mod router;
 mod session;
 mod tls;

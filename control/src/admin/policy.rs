@@ -14,12 +14,15 @@ use tokio::task::spawn_blocking;
 
 use super::guard::Subject;
 use super::problem::Problem;
+use super::rollout;
 use super::router::Admin;
 use crate::access::Identity;
 use crate::audit::moment;
 use crate::difference::{Difference, difference};
 use crate::explain::{Question, QuestionError};
-use crate::publish::{Acknowledgement, Proposal, Published, check as check_policy};
+use crate::publish::{
+    Acknowledgement, FAULTS_PERCENT_DEFAULT, Plan, Proposal, Published, SOAK_SECONDS_DEFAULT, check as check_policy,
+};
 use crate::store::RevisionSource;
 
 #[derive(Deserialize)]
@@ -36,6 +39,12 @@ pub(super) struct PublishQuery {
     comment: Option<String>,
     /// What diagnostics call the document.
     file: Option<String>,
+    /// `canary,25%`: in waves, by label or percentage; everybody comes last. All at once unless given.
+    waves: Option<String>,
+    /// Time for which a wave is watched.
+    soak_seconds: Option<u64>,
+    /// Faults in a hundred flows at which it halts.
+    faults_percent_max: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +109,7 @@ pub(super) async fn publish(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    let plan = plan(&query)?;
     let proposal = Proposal {
         text: document(&headers, &body)?,
         file: query.file.unwrap_or_else(|| DOCUMENT_NAME.to_owned()),
@@ -108,7 +118,24 @@ pub(super) async fn publish(
         source: RevisionSource::Api,
         expected: expected_epoch(&headers)?,
     };
-    Ok(published(admin.publisher.publish(proposal).await?))
+    let Some(plan) = plan else { return Ok(published(admin.publisher.publish(proposal).await?)) };
+    let rollout = admin.publisher.roll_out(proposal, plan).await?;
+    let subject = Extension(Subject(format!("epoch {} begins its way", rollout.state.epoch)));
+    Ok((StatusCode::ACCEPTED, subject, Json(rollout::view(&admin, Some(&rollout)))).into_response())
+}
+
+/// The waves that the query asks for.
+fn plan(query: &PublishQuery) -> Result<Option<Plan>, Problem> {
+    let Some(waves) = &query.waves else {
+        return match query.soak_seconds.is_some() || query.faults_percent_max.is_some() {
+            true => Err(Problem::bad_request("soak_seconds and faults_percent_max go with waves")),
+            false => Ok(None),
+        };
+    };
+    let soak_seconds = query.soak_seconds.unwrap_or(SOAK_SECONDS_DEFAULT);
+    let faults_percent_max = query.faults_percent_max.unwrap_or(FAULTS_PERCENT_DEFAULT);
+    let plan = Plan::parse(waves, soak_seconds, faults_percent_max);
+    plan.map(Some).map_err(|error| Problem::bad_request(format!("waves: {error}")))
 }
 
 /// 200 once every data plane that is known has it; 202 when it is stored and sent, and some have not: they are named.

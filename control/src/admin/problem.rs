@@ -78,7 +78,11 @@ impl From<PublishError> for Problem {
                 Self { diagnostics, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
             }
             PublishError::EpochMoved { .. } => Self::new(StatusCode::PRECONDITION_FAILED, detail),
-            PublishError::NoSuchEpoch(_) | PublishError::NothingBefore => Self::not_found(detail),
+            PublishError::NoSuchEpoch(_)
+            | PublishError::NoRollout
+            | PublishError::NothingBefore
+            | PublishError::NothingInForce => Self::not_found(detail),
+            PublishError::RolloutRunning(_) => Self::new(StatusCode::CONFLICT, detail),
             PublishError::Store(error) => error.into(),
             // The document is well-formed, but no issuer can be constrained to its hosts.
             PublishError::Ca(CaError::Mint(_)) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail),

@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, watch};
 use super::listener::Peer;
 use super::problem::{self, Problem};
 use super::{
-    Token, accounts, audit, authority, catalogue, fleet, forecast, guard, health, policy, report, revision, session,
-    trail,
+    Token, accounts, audit, authority, catalogue, fleet, forecast, guard, health, policy, report, revision, rollout,
+    session, trail,
 };
 use crate::access::{Gate, Trail};
 use crate::ca::Authority;
@@ -83,6 +83,7 @@ fn router(admin: Admin, pages: Router<Admin>) -> Router {
         .route("/policy/exceptions", get(policy::exceptions))
         .route("/policy/history", get(revision::history))
         .route("/policy/rollback", post(revision::roll_back))
+        .route("/policy/rollout", get(rollout::show).post(rollout::act))
         .route("/nodes", get(fleet::nodes))
         .route("/catalogue", get(catalogue::list))
         .route("/catalogue/{id}", get(catalogue::show))

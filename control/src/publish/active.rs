@@ -9,6 +9,7 @@ use crate::ca::IssuerBundle;
 use crate::store::Revision;
 
 /// One published revision with its compiled form and the issuer that goes with it.
+#[derive(Clone)]
 pub(crate) struct Active {
     pub(crate) revision: Arc<Revision>,
     pub(crate) snapshot: Arc<Snapshot>,

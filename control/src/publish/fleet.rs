@@ -62,6 +62,7 @@ pub(crate) struct NodeView {
     pub(crate) version: String,
     pub(crate) shards: u32,
     pub(crate) proxy: String,
+    pub(crate) labels: Vec<String>,
     /// Epoch in force there, as far as it has said.
     pub(crate) epoch: u64,
     pub(crate) issuer: String,
@@ -165,15 +166,34 @@ impl Fleet {
             .any(|node| node.attached && node.installed.as_ref().is_some_and(|(installed, _)| *installed == epoch))
     }
 
+    /// The labels of every node that is attached.
+    pub(super) fn attached(&self) -> BTreeMap<String, Vec<String>> {
+        let nodes = self.lock();
+        let last = nodes.iter().filter_map(|(name, sessions)| Some((name, sessions.last()?)));
+        last.filter(|(_, node)| node.attached).map(|(name, node)| (name.clone(), node.hello.labels.clone())).collect()
+    }
+
+    /// Nodes that refused the epoch are to be asked again.
+    pub(super) fn forget_refusals(&self, epoch: u64) {
+        for node in self.lock().values_mut().flatten() {
+            node.refused.take_if(|(refused, _)| *refused == epoch);
+        }
+    }
+
+    /// What every node did with `active` so far.
+    pub(crate) fn answers(&self, active: &Active) -> BTreeMap<String, Acknowledgement> {
+        let answer = |(name, sessions): (&String, &Vec<Node>)| {
+            sessions.last().map(|node| (name.clone(), node.acknowledgement(active)))
+        };
+        self.lock().iter().filter_map(answer).collect()
+    }
+
     /// Waits until every attached node has answered to `active`, or the deadline; tells what each did.
     pub(crate) async fn acknowledged(&self, active: &Active, deadline: Instant) -> BTreeMap<String, Acknowledgement> {
         let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
-            let answer = |(name, sessions): (&String, &Vec<Node>)| {
-                sessions.last().map(|node| (name.clone(), node.acknowledgement(active)))
-            };
-            let answers: BTreeMap<_, _> = self.lock().iter().filter_map(answer).collect();
+            let answers = self.answers(active);
             let all = answers.values().all(|answer| *answer != Acknowledgement::Late);
             if all || !matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
                 return answers;
@@ -248,6 +268,7 @@ impl Node {
             version: self.hello.version.clone(),
             shards: self.hello.shards,
             proxy: self.hello.proxy.clone(),
+            labels: self.hello.labels.clone(),
             epoch,
             issuer,
             refused: self.refused.clone().map(|(epoch, reason)| RefusedView { epoch, reason }),

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use penstock_core::policy::{Diagnostic, Snapshot, compile};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::Instant;
 
+use super::rollout::{Rollout, RolloutState};
 use super::tickets::{TicketKeys, TicketSchedule};
 use super::{Acknowledgement, Active, Fleet};
 use crate::audit::moment;
@@ -25,6 +26,8 @@ pub(crate) struct Publisher {
     fleet: Arc<Fleet>,
     acknowledge_deadline: Duration,
     active: watch::Sender<Option<Arc<Active>>>,
+    /// A policy on its way through the fleet.
+    rollout: watch::Sender<Option<Arc<Rollout>>>,
     tickets: TicketSchedule,
     clock: Clock,
     /// Held by the change that is being made.
@@ -62,6 +65,12 @@ pub(crate) enum PublishError {
     EpochMoved { active: u64, expected: u64 },
     #[error("there is no epoch {0}")]
     NoSuchEpoch(u64),
+    #[error("epoch {0} is on its way through the fleet: let it come to its end, or roll it back")]
+    RolloutRunning(u64),
+    #[error("no rollout is under way")]
+    NoRollout,
+    #[error("no policy is in force")]
+    NothingInForce,
     #[error("there is no other policy before the active one")]
     NothingBefore,
     #[error(transparent)]
@@ -91,6 +100,7 @@ impl Publisher {
             fleet: Arc::new(Fleet::new()),
             acknowledge_deadline,
             active: watch::Sender::new(None),
+            rollout: watch::Sender::new(None),
             tickets: TicketSchedule::new(),
             clock,
             turn: Mutex::new(()),
@@ -109,6 +119,54 @@ impl Publisher {
         self.active.subscribe()
     }
 
+    pub(crate) fn rollout(&self) -> Option<Arc<Rollout>> {
+        self.rollout.borrow().clone()
+    }
+
+    pub(crate) fn subscribe_rollout(&self) -> watch::Receiver<Option<Arc<Rollout>>> {
+        self.rollout.subscribe()
+    }
+
+    /// Puts a rollout's state in the place of the last one. Sessions are told when other nodes are concerned.
+    pub(super) fn remember(&self, rollout: Rollout) -> Arc<Rollout> {
+        let rollout = Arc::new(rollout);
+        self.rollout.send_if_modified(|kept| {
+            let is_same = kept.as_ref().is_some_and(|kept| kept.state == rollout.state);
+            *kept = Some(Arc::clone(&rollout));
+            !is_same
+        });
+        rollout
+    }
+
+    /// The candidate takes the place of what was in force.
+    pub(super) fn put_candidate_in_force(&self, candidate: &Arc<Active>) {
+        self.active.send_replace(Some(Arc::clone(candidate)));
+        self.rollout.send_replace(None);
+    }
+
+    /// A data plane has what is in force, or what is on its way there.
+    pub(crate) fn is_served(&self) -> bool {
+        let epochs = [self.active().map(|active| active.epoch()), self.rollout().map(|rollout| rollout.state.epoch)];
+        epochs.into_iter().flatten().any(|epoch| self.fleet.serves(epoch))
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn PolicyStore> {
+        &self.store
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    pub(super) const fn acknowledge_deadline(&self) -> Duration {
+        self.acknowledge_deadline
+    }
+
+    /// Held while something is changed.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     pub(super) fn ticket_keys(&self) -> watch::Receiver<Arc<TicketKeys>> {
         self.tickets.subscribe()
     }
@@ -117,10 +175,19 @@ impl Publisher {
     pub(crate) async fn resume(&self) -> Result<(), PublishError> {
         let _turn = self.turn.lock().await;
         let Some(revision) = self.store.latest().await? else { return Ok(()) };
-        let snapshot =
-            check(format!("epoch-{}.toml", revision.epoch), revision.text.clone(), Some(revision.epoch)).await?;
-        self.put_in_force(revision, snapshot)?;
-        Ok(())
+        let stored = self.store.rollout().await?;
+        let Some(state) = stored.as_deref().and_then(RolloutState::read) else {
+            return self.put_in_force(revision).await;
+        };
+        let stable = self.store.revision(state.stable_epoch).await?;
+        // One that was ended while its end could not be written is over.
+        let Some(stable) = stable.filter(|_| state.epoch == revision.epoch) else {
+            self.store.save_rollout(None).await?;
+            return self.put_in_force(revision).await;
+        };
+        self.put_in_force(stable).await?;
+        let candidate = self.compiled(revision).await?;
+        self.resume_halted(state, candidate).await
     }
 
     /// Publishes the document unless it is what was last published from a file: an operator's later change by the API
@@ -139,9 +206,13 @@ impl Publisher {
     /// Publishes, and waits for the fleet.
     pub(crate) async fn publish(&self, proposal: Proposal) -> Result<Published, PublishError> {
         let active = self.store_and_send(proposal).await?;
-        let deadline = Instant::now() + self.acknowledge_deadline;
-        let nodes = self.fleet.acknowledged(&active, deadline).await;
+        let nodes = self.settled(&active).await;
         Ok(Published { active, nodes })
+    }
+
+    /// What nodes did with it, once all have answered or the deadline is over.
+    pub(super) async fn settled(&self, active: &Active) -> BTreeMap<String, Acknowledgement> {
+        self.fleet.acknowledged(active, Instant::now() + self.acknowledge_deadline).await
     }
 
     /// Publishes the text of an earlier epoch again, under a new one; without an epoch, the newest text before the active one
@@ -174,7 +245,9 @@ impl Publisher {
     /// A node that holds a larger epoch than the active one saw a store that is gone: epochs never go backwards, so the
     /// active policy is published again above it.
     pub(super) async fn outrank(&self, node: &str, held: u64) -> Result<(), PublishError> {
-        let Some(active) = self.active().filter(|active| active.epoch() < held) else { return Ok(()) };
+        let on_its_way = self.rollout().map(|rollout| rollout.state.epoch);
+        let is_behind = |active: &Arc<Active>| active.epoch().max(on_its_way.unwrap_or(0)) < held;
+        let Some(active) = self.active().filter(is_behind) else { return Ok(()) };
         tracing::warn!(node, held, active = active.epoch(), "a node holds a later epoch: publishing above it");
         let proposal = Proposal {
             text: active.revision.text.clone(),
@@ -209,17 +282,20 @@ impl Publisher {
     async fn renew_issuer(&self, now_unix: i64) -> Result<(), PublishError> {
         let _turn = self.turn.lock().await;
         let is_due = |active: &Arc<Active>| !self.is_current(&active.issuer, now_unix);
-        let Some(active) = self.active().filter(is_due) else { return Ok(()) };
-        let issuer = self.issue(&active.hosts)?;
-        let renewed = Active {
-            revision: Arc::clone(&active.revision),
-            snapshot: Arc::clone(&active.snapshot),
-            issuer,
-            hosts: active.hosts.clone(),
-        };
-        tracing::info!(issuer = renewed.issuer_serial(), "issuer renewed");
-        self.active.send_replace(Some(Arc::new(renewed)));
+        if let Some(active) = self.active().filter(is_due) {
+            self.active.send_replace(Some(self.renewed(&active)?));
+        }
+        if let Some(rollout) = self.rollout().filter(|rollout| is_due(&rollout.candidate)) {
+            let candidate = self.renewed(&rollout.candidate)?;
+            self.rollout.send_replace(Some(Arc::new(Rollout { candidate, ..Rollout::clone(&rollout) })));
+        }
         Ok(())
+    }
+
+    fn renewed(&self, active: &Active) -> Result<Arc<Active>, PublishError> {
+        let renewed = Active { issuer: self.issue(&active.hosts)?, ..active.clone() };
+        tracing::info!(issuer = renewed.issuer_serial(), "issuer renewed");
+        Ok(Arc::new(renewed))
     }
 
     /// Not in the second half of its life (a node that is cut off from control then still has the other half), not made by a
@@ -230,6 +306,20 @@ impl Publisher {
 
     async fn store_and_send(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
         let _turn = self.turn.lock().await;
+        let active = self.store_revision(proposal).await?;
+        self.active.send_replace(Some(Arc::clone(&active)));
+        Ok(active)
+    }
+
+    /// Checks and stores under a new epoch, and gives it to nobody yet. The caller has the turn.
+    pub(super) async fn store_revision(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
+        if let Some(rollout) = self.rollout() {
+            return Err(PublishError::RolloutRunning(rollout.state.epoch));
+        }
+        self.store_next(proposal).await
+    }
+
+    pub(super) async fn store_next(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
         let newest = self.store.latest().await?.map_or(0, |revision| revision.epoch);
         if let Some(expected) = proposal.expected.filter(|expected| *expected != newest) {
             return Err(PublishError::EpochMoved { active: newest, expected });
@@ -248,15 +338,20 @@ impl Publisher {
         let active = self.prepare(revision, snapshot)?;
         self.store.append(Revision::clone(&active.revision)).await?;
         tracing::info!(epoch, author = active.revision.author, "policy published");
-        self.active.send_replace(Some(Arc::clone(&active)));
         Ok(active)
     }
 
-    fn put_in_force(&self, revision: Revision, snapshot: Snapshot) -> Result<(), PublishError> {
-        let active = self.prepare(revision, snapshot)?;
+    async fn put_in_force(&self, revision: Revision) -> Result<(), PublishError> {
+        let active = self.compiled(revision).await?;
         tracing::info!(epoch = active.epoch(), "policy in force");
         self.active.send_replace(Some(active));
         Ok(())
+    }
+
+    async fn compiled(&self, revision: Revision) -> Result<Arc<Active>, PublishError> {
+        let file = format!("epoch-{}.toml", revision.epoch);
+        let snapshot = check(file, revision.text.clone(), Some(revision.epoch)).await?;
+        self.prepare(revision, snapshot)
     }
 
     fn prepare(&self, revision: Revision, snapshot: Snapshot) -> Result<Arc<Active>, PublishError> {

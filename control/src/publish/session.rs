@@ -6,7 +6,7 @@ use std::time::Duration;
 use penstock_link::from_node::Message as In;
 use penstock_link::to_node::Message as Out;
 use penstock_link::{FromNode, Hello, MetricsRequest, ToNode};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
@@ -55,6 +55,8 @@ async fn converse(
     publisher.outrank(seat.node(), held_epoch).await.map_err(|error| Status::internal(error.to_string()))?;
     let mut active = publisher.subscribe();
     active.mark_changed();
+    let mut rollouts = publisher.subscribe_rollout();
+    let mut sent: Option<Arc<Active>> = None;
     let mut tickets = publisher.ticket_keys();
     tickets.mark_changed();
     loop {
@@ -67,7 +69,13 @@ async fn converse(
                 if changed.is_err() {
                     return Ok(());
                 }
-                send_state(&mut active, &sealing_key, outbound).await?;
+                send_state(publisher, &seat, &sealing_key, &mut sent, outbound).await?;
+            },
+            changed = rollouts.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                send_state(publisher, &seat, &sealing_key, &mut sent, outbound).await?;
             },
             changed = tickets.changed() => {
                 if changed.is_err() {
@@ -117,15 +125,23 @@ fn receive(seat: &Seat, message: FromNode) -> Result<(), Status> {
     Ok(())
 }
 
+/// Sends what the node should have, unless it was sent that last.
 async fn send_state(
-    active: &mut watch::Receiver<Option<Arc<Active>>>,
+    publisher: &Publisher,
+    seat: &Seat,
     sealing_key: &[u8],
+    sent: &mut Option<Arc<Active>>,
     outbound: &mpsc::Sender<Result<ToNode, Status>>,
 ) -> Result<(), Status> {
-    let Some(active) = active.borrow_and_update().clone() else { return Ok(()) };
-    let state = active.state(sealing_key);
+    let Some(due) = publisher.state_for(seat.node()) else { return Ok(()) };
+    if sent.as_ref().is_some_and(|sent| Arc::ptr_eq(sent, &due)) {
+        return Ok(());
+    }
+    let state = due.state(sealing_key);
     let state = state.ok_or_else(|| Status::invalid_argument("no key can be sealed for the node's signer"))?;
-    send(outbound, Out::State(state)).await
+    send(outbound, Out::State(state)).await?;
+    *sent = Some(due);
+    Ok(())
 }
 
 async fn send(outbound: &mpsc::Sender<Result<ToNode, Status>>, message: Out) -> Result<(), Status> {

@@ -48,6 +48,10 @@ pub(crate) trait PolicyStore: Send + Sync {
     fn latest_from(&self, source: RevisionSource) -> Answer<'_, Option<Revision>>;
     /// One revision.
     fn revision(&self, epoch: u64) -> Answer<'_, Option<Revision>>;
+    /// The state of the rollout that is under way, as it was saved.
+    fn rollout(&self) -> Answer<'_, Option<String>>;
+    /// Saves it, or forgets it.
+    fn save_rollout(&self, state: Option<String>) -> Answer<'_, ()>;
     /// Revisions below `before` (or all), newest first.
     fn history(&self, before: Option<u64>, count_max: usize) -> Answer<'_, Vec<Revision>>;
 }
@@ -83,6 +87,19 @@ pub(super) fn insert(connection: &Connection, revision: &Revision) -> Result<(),
     let Revision { epoch, text, digest, author, comment, source, time_ms } = revision;
     let insert = format!("INSERT INTO policy_revision ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)");
     connection.execute(&insert, params![epoch, text, digest, author, comment, source.label(), time_ms])?;
+    Ok(())
+}
+
+pub(super) fn select_rollout(connection: &Connection) -> Result<Option<String>, StoreError> {
+    Ok(connection.query_row("SELECT state FROM policy_rollout", [], |row| row.get(0)).optional()?)
+}
+
+/// There is one at most.
+pub(super) fn replace_rollout(connection: &Connection, state: Option<&str>) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM policy_rollout", [])?;
+    if let Some(state) = state {
+        connection.execute("INSERT INTO policy_rollout (state) VALUES (?)", [state])?;
+    }
     Ok(())
 }
 

@@ -161,6 +161,10 @@ CREATE TABLE audit_export (
     event INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- The rollout in waves that is under way, as JSON.
+CREATE TABLE policy_rollout (state TEXT NOT NULL) STRICT;
+",
 ];
 
 #[cfg(test)]

@@ -99,6 +99,14 @@ impl PolicyStore for SqliteStore {
         self.read(move |connection| policy::select_one(connection, epoch))
     }
 
+    fn rollout(&self) -> Answer<'_, Option<String>> {
+        self.read(policy::select_rollout)
+    }
+
+    fn save_rollout(&self, state: Option<String>) -> Answer<'_, ()> {
+        self.change(move |connection| policy::replace_rollout(connection, state.as_deref()))
+    }
+
     fn history(&self, before: Option<u64>, count_max: usize) -> Answer<'_, Vec<Revision>> {
         self.read(move |connection| policy::select_before(connection, before, count_max))
     }

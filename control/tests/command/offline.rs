@@ -91,6 +91,19 @@ fn a_good_policy_is_said_to_be_good() {
 }
 
 #[test]
+fn a_migration_prints_the_policy_and_what_is_left_to_do() {
+    let id = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
+    let output = penstock(&["policy", "migrate", "--to", "v2", "--policy-id", id, &example()]);
+    ends_with(&output, 0);
+    assert!(stdout(&output).contains(&format!("policy_id = \"{id}\"")), "{}", stdout(&output));
+    assert!(stderr(&output).contains("\n2. Permit contoso.com"), "{}", stderr(&output));
+    let (_directory, path) = written(stdout(&output));
+    ends_with(&penstock(&["policy", "check", path.to_str().unwrap()]), 0);
+    ends_with(&penstock(&["policy", "migrate", "--to", "v2", "--policy-id", "my-policy", &example()]), 1);
+    ends_with(&penstock(&["policy", "migrate", "--to", "v3", "--policy-id", id, &example()]), 2);
+}
+
+#[test]
 fn diagnostics_name_file_line_and_column() {
     let text =
         "[[restriction]]\nname = \"entra\"\nconnector = \"microsoft-entrance\"\n\n[deny]\nhost = [\"a.example\"]\n";
@@ -140,7 +153,9 @@ fn help_has_examples_and_misuse_ends_with_2() {
         vec!["policy", "forecast"],
         vec!["policy", "history"],
         vec!["report"],
+        vec!["policy", "migrate"],
         vec!["policy", "rollback"],
+        vec!["policy", "rollout"],
         vec!["catalogue", "list"],
         vec!["catalogue", "show"],
         vec!["ca", "show"],

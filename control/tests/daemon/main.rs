@@ -12,5 +12,6 @@ mod metrics;
 mod node;
 mod policy;
 mod report;
+mod rollout;
 mod service;
 mod web;

@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -202,6 +203,12 @@ impl<'doc> Section<'doc> {
     /// Where the value of `key` stands; where the section does when there is none.
     pub(super) fn at_of(&self, key: &str) -> usize {
         self.find(key).map_or(self.at, |value| value.span().start)
+    }
+
+    /// Where a key and its value stand.
+    pub(super) fn span(&self, key: &str) -> Option<(Range<usize>, Range<usize>)> {
+        let (found, value) = self.table.iter().find(|(known, _)| known.get_ref().as_ref() == key)?;
+        Some((found.span(), value.span()))
     }
 
     pub(super) fn has(&self, key: &str) -> bool {

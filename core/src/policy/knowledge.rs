@@ -136,5 +136,5 @@ fn warn_of_both_versions(plan: &Plan<'_>, findings: &mut Findings) {
             format!("profile {first:?} sends Microsoft's first version and {second_name:?} the second: which tenants a user may enter depends on the assignment"),
         )
         .code(FindingCode::EntraVersionsMixed)
-        .help("finish the migration: penstock policy migrate --to v2 FILE");
+        .help("finish the migration: penstock policy migrate --to v2 --policy-id GUID FILE");
 }

@@ -16,6 +16,7 @@
 //! | `pac` | the script that tells browsers what goes through the proxy |
 //! | `header_edit` | what is done to requests |
 //! | `explain` | a decision as it is shown |
+//! | `migrate` | a document changed from Microsoft's first version to the second |
 //! | `destination` | addresses that are never dialled |
 
 mod assemble;
@@ -37,6 +38,7 @@ mod index;
 mod inner;
 mod knowledge;
 mod lint;
+mod migrate;
 mod named;
 mod pac;
 mod pattern;
@@ -58,5 +60,6 @@ pub use evasion::{AddressMode, EchMode};
 pub use exception::ShownException;
 pub use explain::{Explanation, explain};
 pub use header_edit::{ConnectorIds, HeaderEdit, SetHeader};
+pub use migrate::{Migration, migrate_entra};
 pub use snapshot::Snapshot;
 pub use verdict::{Mode, Reason, Verdict};

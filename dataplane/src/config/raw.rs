@@ -12,6 +12,8 @@ use super::faults::Faults;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub(super) node: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) labels: Vec<Spanned<String>>,
     pub(super) shards: Option<Spanned<u64>>,
     pub(super) io_engine: Option<Spanned<String>>,
     pub(super) state_directory: Spanned<String>,

@@ -24,6 +24,8 @@ use super::raw::{RawAuth, RawConfig, RawDeadlines, RawListen, RawUpstream};
 pub(crate) struct Config {
     /// Name of this data plane in audit events and on the link. Default: the machine's host name.
     pub(crate) node: String,
+    /// Words by which a rollout in waves names this node among others. Default: none.
+    pub(crate) labels: Vec<String>,
     /// Shards, each a pinned thread with its own ring. Default: one per CPU that the process may use. Costs about 30 MiB
     /// each when its tables are full.
     pub(crate) shards: NonZeroU16,
@@ -162,6 +164,7 @@ impl Config {
         let shards = source.shards(raw.shards)?;
         Ok(Self {
             node: source.node(raw.node)?,
+            labels: source.labels(raw.labels)?,
             shards,
             io_engine: source.io_engine(raw.io_engine)?,
             state_directory: source.path("state_directory", &raw.state_directory)?,
@@ -219,6 +222,17 @@ impl Source<'_> {
             return Ok(node.into_inner());
         }
         self.refuse(&node, format!("`node` must be 1 to {NODE_BYTES_MAX} letters, digits, `-`, `_` or `.`"))
+    }
+
+    fn labels(&self, labels: Vec<Spanned<String>>) -> Result<Vec<String>, ConfigError> {
+        if let Some(label) = labels.get(LABELS_MAX) {
+            return self.refuse(label, format!("a node has at most {LABELS_MAX} labels"));
+        }
+        let check = |label: Spanned<String>| match is_node_name(label.get_ref()) {
+            true => Ok(label.into_inner()),
+            false => self.refuse(&label, "a label is letters, digits, `-`, `_` or `.`"),
+        };
+        labels.into_iter().map(check).collect()
     }
 
     fn shards(&self, shards: Option<Spanned<u64>>) -> Result<NonZeroU16, ConfigError> {
@@ -351,6 +365,8 @@ fn is_node_name(name: &str) -> bool {
     (1..=NODE_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
 }
 
+/// Labels of one node.
+const LABELS_MAX: usize = 16;
 /// Longest node name.
 const NODE_BYTES_MAX: usize = 253;
 /// Most shards of one process.
@@ -417,6 +433,9 @@ mod tests {
         );
         assert!(refused(&format!("{SHORTEST}[deadlines]\nidle_ms = 0\n")).starts_with("dataplane.toml:5:11: error: "));
         assert!(refused(&format!("{SHORTEST}sharts = 1\n")).contains("unknown field `sharts`"));
+        let labels = format!("labels = [\"canary\", \"site-7\"]\n{SHORTEST}");
+        assert_eq!(Config::parse("dataplane.toml", &labels).unwrap().labels, ["canary", "site-7"]);
+        assert!(refused(&format!("labels = [\"a b\"]\n{SHORTEST}")).starts_with("dataplane.toml:1:11: error: a label"));
         assert!(refused(&format!("node = \"a b\"\n{SHORTEST}")).starts_with("dataplane.toml:1:8: error: `node` must"));
         assert!(
             refused(&format!("{SHORTEST}[auth]\nusers_file = \"u\"\nrealm = 'a\"b'\n"))

@@ -31,6 +31,7 @@ use crate::tls::{TicketKey, TicketKeyring};
 /// What every session of a node shares.
 pub(super) struct Node {
     pub(super) name: String,
+    pub(super) labels: Vec<String>,
     pub(super) socket: PathBuf,
     /// The proxy listener, as bound.
     pub(super) proxy: SocketAddr,
@@ -95,6 +96,7 @@ impl Node {
             issuer: in_force.issuer,
             proxy: self.proxy.to_string(),
             sealing_key,
+            labels: self.labels.clone(),
         }))
     }
 }

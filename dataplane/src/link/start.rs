@@ -26,6 +26,8 @@ use crate::tls::TicketKeyring;
 pub(crate) struct Settings {
     /// Name of this data plane.
     pub(crate) node: String,
+    /// Words by which rollouts name it.
+    pub(crate) labels: Vec<String>,
     /// Control's socket.
     pub(crate) socket: PathBuf,
     /// Where the last-known-good copy is kept.
@@ -70,7 +72,8 @@ impl Link {
 /// Starts the link on the background runtime: installs the last-known-good copy, then dials control until it answers,
 /// and again whenever it goes away.
 pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
-    let Settings { node, socket, state_directory, proxy, mailboxes, shards, cells, spool, tickets, signer } = settings;
+    let Settings { node, labels, socket, state_directory, proxy, mailboxes, shards, cells, spool, tickets, signer } =
+        settings;
     let (installer, in_force) =
         Installer::new(mailboxes, Kept::new(&state_directory), signer.clone(), Arc::clone(&cells));
     let (requests, requested) = mpsc::channel(REQUESTS_MAX);
@@ -80,8 +83,19 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
     let delivery = Delivery::new(node.clone(), spool, Arc::clone(&cells), connected);
     let watched = in_force.clone();
     runtime.spawn(tend(Arc::clone(&tickets)));
-    let node =
-        Node { name: node, socket, proxy, shards, cells, in_force, installer: requests, connection, tickets, signer };
+    let node = Node {
+        name: node,
+        labels,
+        socket,
+        proxy,
+        shards,
+        cells,
+        in_force,
+        installer: requests,
+        connection,
+        tickets,
+        signer,
+    };
     Link { task: runtime.spawn(vital(run(node, installer, requested, delivery))), in_force: watched }
 }
 

@@ -68,6 +68,7 @@ impl Place {
         let signer = signer::start(background.handle(), place, Arc::clone(&cells));
         let settings = Settings {
             node: "gate-1".to_owned(),
+            labels: vec!["canary".to_owned()],
             socket: self.socket(),
             state_directory: self.state(),
             proxy: "127.0.0.1:8080".parse().unwrap(),

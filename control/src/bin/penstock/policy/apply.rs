@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::document;
+use super::{document, rollout};
 use crate::client::{DaemonArguments, Reply, diagnostic_line};
 use crate::output;
 
@@ -24,6 +24,15 @@ pub(crate) struct Arguments {
     /// Refuse when the epoch in force is another one: somebody else published meanwhile.
     #[arg(long, value_name = "EPOCH")]
     expect: Option<u64>,
+    /// Give it to the fleet in waves: labels of nodes, or percentages, separated by commas. Everybody comes last.
+    #[arg(long, value_name = "LIST")]
+    waves: Option<String>,
+    /// Time for which a wave is watched, in seconds.
+    #[arg(long, value_name = "SECONDS", requires = "waves")]
+    soak: Option<u64>,
+    /// Faults in a hundred flows of the nodes that have it, at which it halts.
+    #[arg(long, value_name = "PERCENT", requires = "waves")]
+    faults_max: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -35,6 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   penstock policy apply policy.toml --comment 'Fabrikam joins'
   penstock policy apply policy.toml --expect 7 --json
+  penstock policy apply policy.toml --waves canary,25% --soak 900 --faults-max 2
 
 Ends with 1 when the policy is refused (the old one stays in force), and when a data plane has not put it in force yet.";
 
@@ -44,9 +54,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return document::report_refusal(&document, arguments.json);
     }
     let client = arguments.daemon.connect()?;
-    let query =
-        [("author", arguments.author.clone()), ("comment", arguments.comment.clone()), ("file", document.file.clone())];
-    report(&client.put_policy(&document.text, &query, arguments.expect)?, arguments.json)
+    let mut query = vec![
+        ("author", arguments.author.clone()),
+        ("comment", arguments.comment.clone()),
+        ("file", document.file.clone()),
+    ];
+    query.extend(arguments.waves.clone().map(|waves| ("waves", waves)));
+    query.extend(arguments.soak.map(|seconds| ("soak_seconds", seconds.to_string())));
+    query.extend(arguments.faults_max.map(|percent| ("faults_percent_max", percent.to_string())));
+    let reply = client.put_policy(&document.text, &query, arguments.expect)?;
+    if arguments.waves.is_some() {
+        rollout::show(&reply.json()?, arguments.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    report(&reply, arguments.json)
 }
 
 /// Tells what the fleet did with a published policy.

@@ -6,8 +6,10 @@ mod diff;
 pub(crate) mod document;
 mod forecast;
 mod history;
+mod migrate;
 mod replay;
 mod rollback;
+mod rollout;
 
 use std::process::ExitCode;
 
@@ -25,8 +27,12 @@ pub(crate) enum Command {
     Forecast(forecast::Arguments),
     /// Show what was published when, and by whom.
     History(history::Arguments),
+    /// Change a policy from Microsoft's first version of tenant restrictions to the second, without a daemon.
+    Migrate(migrate::Arguments),
     /// Publish an earlier policy again.
     Rollback(rollback::Arguments),
+    /// Show how a policy comes through the fleet in waves; halt it, resume it, roll it back.
+    Rollout(rollout::Arguments),
     /// Tell what a policy would do with the flows of a capture, without a daemon.
     Test(replay::Arguments),
 }
@@ -38,7 +44,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Diff(arguments) => diff::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::History(arguments) => history::run(arguments),
+        Command::Migrate(arguments) => migrate::run(arguments),
         Command::Rollback(arguments) => rollback::run(arguments),
+        Command::Rollout(arguments) => rollout::run(arguments),
         Command::Test(arguments) => replay::run(arguments),
     }
 }
