@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic and say what it saw")]
 
 mod inspected;
+mod orders;
 mod peer;
 mod sweep;
 mod world;

@@ -135,13 +135,8 @@ fn plan(dice: &mut Dice, bed: &Bed) -> Plan {
     Plan { denied, head_bytes, client_bytes, origin_bytes, fates }
 }
 
+/// With a signer that signs at once.
 pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, policy: &str) -> Rc<Shard> {
-    let text = format!(
-        "node = \"node\"\nstate_directory = \"unused\"\nlisten.proxy = \"127.0.0.1:0\"\nlink.socket = \"unused\"\n\
-         [upstream]\nnative_roots = false\n[upstream.hosts]\n\"*\" = \"{upstream}\"\n\
-         [deadlines]\nidle_ms = 600000\nhalf_close_ms = 600000\n"
-    );
-    let lookups = Lookups::start(&tokio::runtime::Handle::current(), &["127.0.0.1:9".parse().expect("address")]);
     let (signer, mut asked) = SignerHandle::played();
     drop(tokio::task::spawn_local(async move {
         while let Some(ask) = asked.recv().await {
@@ -149,6 +144,22 @@ pub(super) fn shard(bed: &Bed, upstream: SocketAddr, cells: &Arc<ShardCells>, po
             let _waiting = reply.send(bed::sign(&request, bed::now()).map_err(Refusal::from));
         }
     }));
+    shard_with(bed, upstream, cells, policy, signer)
+}
+
+pub(super) fn shard_with(
+    bed: &Bed,
+    upstream: SocketAddr,
+    cells: &Arc<ShardCells>,
+    policy: &str,
+    signer: SignerHandle,
+) -> Rc<Shard> {
+    let text = format!(
+        "node = \"node\"\nstate_directory = \"unused\"\nlisten.proxy = \"127.0.0.1:0\"\nlink.socket = \"unused\"\n\
+         [upstream]\nnative_roots = false\n[upstream.hosts]\n\"*\" = \"{upstream}\"\n\
+         [deadlines]\nidle_ms = 600000\nhalf_close_ms = 600000\n"
+    );
+    let lookups = Lookups::start(&tokio::runtime::Handle::current(), &["127.0.0.1:9".parse().expect("address")]);
     let seed = ShardSeed {
         index: 0,
         config: Arc::new(Config::parse("dataplane.toml", &text).expect("configuration")),

@@ -186,7 +186,7 @@ pub(super) fn downstream(shard: &Shard, leaf: &Arc<Leaf>, client: &Arc<ClientCon
     Pair::new(shard.downstream(leaf, Some(Alpn::Http11), shard.engines).expect("engine"), client, step)
 }
 
-pub(super) fn sni(name: &str) -> Sni {
+pub(crate) fn sni(name: &str) -> Sni {
     Sni::parse(name.as_bytes()).expect("host name")
 }
 
