@@ -59,7 +59,7 @@ fn issuer_scalar(state: &Path) -> [u8; 32] {
 }
 
 fn holds(bytes: &[u8], needle: &[u8]) -> bool {
-    bytes.windows(needle.len()).any(|window| window[0] == needle[0] && window == needle)
+    memchr::memmem::find(bytes, needle).is_some()
 }
 
 /// The scalar as files and libraries write it: from either end, and as text.
@@ -149,6 +149,15 @@ fn h104_the_issuers_key_is_not_with_the_data_plane() {
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
     }
+    let status = place::read(format!("/proc/{signer}/status"));
+    let has = |what: &str, value: &str| {
+        status
+            .lines()
+            .any(|line| line.strip_prefix(what).is_some_and(|rest| rest.trim().trim_start_matches('0') == value))
+    };
+    // Nothing, or CAP_IPC_LOCK, without which it could not lock memory under a limit.
+    assert!((has("CapEff:", "") || has("CapEff:", "4000")) && has("CapInh:", ""), "{status}");
+    assert!(!rustix::process::geteuid().is_root() || !has("VmLck:", " kB"), "its memory may be swapped: {status}");
     let forms = forms(&scalar);
     let log = appliance.log().into_bytes();
     assert!(forms.iter().all(|form| !holds(&log, form)), "the key is in the log");

@@ -11,6 +11,7 @@ use penstock_core::limits::SIGNER_MESSAGE_BYTES_MAX;
 use penstock_core::signer::{Answer, Request};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use rustix::thread::clear_ambient_capability_set;
 use socket2::SockRef;
 use tokio::net::UnixDatagram;
 
@@ -50,6 +51,8 @@ impl Child {
         socket.set_send_buffer_size(SIGNER_MESSAGE_BYTES_MAX)?;
         let process = match place {
             Place::Process { state_directory, log } => {
+                // What this thread, and so the signer, would be given of the unit's capabilities when a program is started.
+                clear_ambient_capability_set()?;
                 let mut command = Command::new("/proc/self/exe");
                 command.arg0("penstock-dataplane").arg("--signer").arg(state_directory).args(["--log", log]);
                 for variable in ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {

@@ -12,7 +12,7 @@ use penstock_core::signer::{Answer, Request};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{Resource, Signal, getrlimit, set_parent_process_death_signal};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
 
 use super::holder::Holder;
 use super::identity;
@@ -24,8 +24,8 @@ pub(crate) fn run(state_directory: &Path) -> anyhow::Result<()> {
     // The end of the data plane shows as the end of the socket too, but not to a signer that has been stopped.
     set_parent_process_death_signal(Some(Signal::KILL)).context("the signer would outlive its data plane")?;
     rustix::thread::set_name(c"penstock-signer").context("the signer cannot be named")?;
-    lock_memory();
     let holder = Holder::new(identity::load(state_directory)?);
+    keep_to_itself();
     serve(io::stdin().as_fd(), holder).context("the signer's socket failed")
 }
 
@@ -56,16 +56,27 @@ fn say(socket: BorrowedFd<'_>, answer: &Answer) -> io::Result<()> {
     }
 }
 
-/// Keeps keys out of swap where the system allows it for all that the process will ever have; half of it would end in
-/// memory that cannot be had.
-fn lock_memory() {
+/// Keeps keys out of swap where the system allows it for all that the process will ever have: to be allowed less would end in
+/// memory that cannot be had. Gives up every capability but the one that this may stand on.
+fn keep_to_itself() {
     let is_unlimited = getrlimit(Resource::Memlock).current.is_none();
-    let is_privileged = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
-    let flags = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(MCL_ONFAULT);
-    let locked =
-        if is_unlimited || is_privileged { mlockall(flags).map_err(io::Error::from) } else { Err(LIMITED.into()) };
-    if let Err(error) = locked {
-        tracing::info!(%error, "the issuer's key is not kept out of swap: that wants LimitMEMLOCK=infinity");
+    let held = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let kept = if is_unlimited { CapabilitySet::empty() } else { held & CapabilitySet::IPC_LOCK };
+    if is_unlimited || !kept.is_empty() {
+        let flags =
+            MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(MCL_ONFAULT);
+        if let Err(error) = mlockall(flags) {
+            tracing::warn!(%error, "the issuer's key is not kept out of swap");
+        }
+    } else {
+        tracing::info!("the issuer's key is not kept out of swap: that wants LimitMEMLOCK=infinity");
+    }
+    if held != kept {
+        let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+        let given_up = set_no_new_privs(true).and_then(|()| set_capabilities(None, sets));
+        if let Err(error) = given_up {
+            tracing::warn!(%error, "the signer keeps capabilities that it does not need");
+        }
     }
 }
 
@@ -76,4 +87,3 @@ fn unix_now() -> i64 {
 
 /// Only pages that are used, of mappings that are large.
 const MCL_ONFAULT: i32 = 4;
-const LIMITED: io::ErrorKind = io::ErrorKind::PermissionDenied;
