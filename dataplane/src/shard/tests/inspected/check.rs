@@ -32,7 +32,7 @@ pub(in super::super) struct Ended {
 
 impl Ended {
     /// What was seen, to be counted over a sweep.
-    pub(in super::super) fn marks(&self) -> [(&'static str, bool); 8] {
+    pub(in super::super) fn marks(&self) -> [(&'static str, bool); 9] {
         let any = |holds: &dyn Fn(&Visited, &Outcome<Answering>) -> bool| {
             self.visits.iter().any(|visit| visit.origin.as_ref().is_some_and(|origin| holds(visit, origin)))
         };
@@ -51,6 +51,13 @@ impl Ended {
             (
                 "answers over HTTP/2",
                 any(&|visit, _| visit.plan.version == Version::Two && visit.client.speech.answers.whole_count() > 0),
+            ),
+            (
+                "answers until the close cut short",
+                any(&|visit, _| {
+                    let last = visit.client.speech.answers.messages.get(visit.plan.answers.len() - 1);
+                    visit.plan.cut_bytes.is_some() && last.is_some_and(|last| !last.body.is_empty())
+                }),
             ),
             ("drains", any(&|visit, _| visit.plan.drain.is_some())),
         ]

@@ -1,6 +1,6 @@
 //! What a seed plans for one visit.
 
-use super::message::{Planned, Version};
+use super::message::{Framing, Planned, Version};
 use super::secure::Fate;
 use super::{HOST, IMPOSTOR};
 use crate::ring::chaos::Dice;
@@ -21,6 +21,8 @@ pub(super) struct Visit {
     pub(super) is_early: bool,
     /// The last request is for another host than the connection.
     pub(super) is_misdirected: bool,
+    /// The last answer, which ends with the connection, does so after this much of its body, without `close_notify`.
+    pub(super) cut_bytes: Option<usize>,
     pub(super) origin: Manner,
     /// The product was here before and knows what an honest origin chooses.
     pub(super) is_remembered: bool,
@@ -56,6 +58,7 @@ impl Visit {
             is_eager: dice.percent(50),
             is_early: false,
             is_misdirected: false,
+            cut_bytes: None,
             origin: Manner::Honest,
             is_remembered: number > 1,
             fates: [Fate::Finish; 2],
@@ -91,7 +94,16 @@ impl Visit {
                 let last = self.requests.len() - 1;
                 self.requests[last] = Planned::request(last, IMPOSTOR, self.version, dice);
             }
+            78..88 if self.version == Version::One => self.cut_last_answer(dice),
             _ => {}
+        }
+    }
+
+    fn cut_last_answer(&mut self, dice: &mut Dice) {
+        if let Some(answer) = self.answers.last_mut() {
+            let bytes = 1 + dice.below(40_000);
+            (answer.framing, answer.body) = (Framing::Close, dice.bytes(bytes));
+            self.cut_bytes = Some(dice.below(bytes));
         }
     }
 
@@ -103,6 +115,10 @@ impl Visit {
             // Told apart from what is remembered, and the client is sent away to come back.
             Manner::Silent => !self.is_remembered,
         };
-        self.fates == [Fate::Finish; 2] && self.drain.is_none() && !self.is_misdirected && is_answered
+        self.fates == [Fate::Finish; 2]
+            && self.drain.is_none()
+            && !self.is_misdirected
+            && self.cut_bytes.is_none()
+            && is_answered
     }
 }

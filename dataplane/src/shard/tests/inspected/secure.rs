@@ -21,6 +21,10 @@ pub(super) trait Speech {
     fn say(&mut self) -> Option<Vec<u8>>;
     /// Nothing more will be said.
     fn is_over(&self) -> bool;
+    /// The end of what is said is told as one.
+    fn says_goodbye(&self) -> bool {
+        true
+    }
 }
 
 /// What becomes of a peer; the numbers count bytes that it wrote and read, TLS and all.
@@ -181,7 +185,9 @@ impl<S: Speech> Peer<S> {
     fn say_close(&mut self) {
         if !self.said_close {
             self.said_close = true;
-            self.tls.send_close_notify();
+            if self.speech.says_goodbye() {
+                self.tls.send_close_notify();
+            }
         }
     }
 

@@ -82,8 +82,15 @@ impl Speech for Answering {
         if let (Some(answer), Some(request)) = (self.visit.answers.get(self.answered), request) {
             self.answered += 1;
             words.extend(encode(answer, self.visit.version, request.stream, &mut self.dice));
+            if let Some(cut_bytes) = self.visit.cut_bytes.filter(|_| self.answered == self.visit.answers.len()) {
+                words.truncate(words.len() - answer.body.len() + cut_bytes);
+            }
         }
         (!words.is_empty()).then_some(words)
+    }
+
+    fn says_goodbye(&self) -> bool {
+        self.visit.cut_bytes.is_none()
     }
 
     fn is_over(&self) -> bool {
