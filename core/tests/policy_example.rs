@@ -176,3 +176,18 @@ fn the_snapshot_tells_what_the_daemons_ask() {
         warnings[1]
     );
 }
+
+/// They ask each device for its certificate, which the appliance cannot show.
+#[test]
+fn h044_hosts_that_ask_for_a_devices_certificate_are_never_inspected() {
+    let hosts = [
+        "device.login.microsoftonline.com",
+        "certauth.login.microsoftonline.com",
+        "enterpriseregistration.windows.net",
+    ];
+    let snapshot = example();
+    for host in hosts {
+        let explanation = explained(&snapshot, host, "127.0.0.1");
+        assert_eq!((explanation.verdict, explanation.reason), ("pass", "excluded"), "{host}");
+    }
+}
