@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use clap::Parser;
+use penstock_core::sni::Sni;
 use tokio::sync::oneshot;
 
 use crate::auth::{Directory, Workers};
@@ -21,12 +22,12 @@ use crate::ingress::{self, Listeners, udp};
 use crate::link::{self, Background};
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::notify::Notifier;
-use crate::resolve::{ConnectorAddresses, Lookups};
+use crate::resolve::{ConnectorAddresses, Lookups, Resolver};
 use crate::ring::{self, Inherited, IoEngine, Manager};
 use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
 use crate::shard::{self, OpenFlows, PinnedClients, Pressure, Pulse, Seed, ShardSeed, Worn};
 use crate::signer::{Place, SignerHandle};
-use crate::tls::{RootsWatch, TlsShared};
+use crate::tls::{RootsWatch, TlsShared, UpstreamRoots};
 use crate::{audit, boot, signer, supervise, watchdog};
 
 /// Penstock's data plane: splices what passes, inspects the sign-in hosts.
@@ -36,7 +37,8 @@ pub struct Arguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", required_unless_present_any = ["probe", "signer"])]
     config: Option<PathBuf>,
-    /// Check what this host offers (io_uring, limits), print it and exit: 0 when all is well, 1 when not
+    /// Check what this host offers (io_uring, limits), with --config also what that asks for (capabilities, rules, routes, disk,
+    /// control, DNS), print it and exit: 0 when all is well, 1 when not
     #[arg(long)]
     probe: bool,
     /// With --probe: print JSON
@@ -68,7 +70,7 @@ Examples:
   penstock-dataplane --config /etc/penstock/dataplane.toml
   penstock-dataplane --config /etc/penstock/dataplane.toml --supervise
   penstock-dataplane --config /etc/penstock/dataplane.toml --check
-  penstock-dataplane --probe --json
+  penstock-dataplane --probe --config /etc/penstock/dataplane.toml --json
 
 It prints one line of JSON when it listens: {\"listening\":\"127.0.0.1:8080\",\"transparent\":[],\"shards\":2,\"pid\":1}
 SIGTERM and SIGINT drain: no new connections, open ones may finish until the drain deadline.";
@@ -76,7 +78,7 @@ SIGTERM and SIGINT drain: no new connections, open ones may finish until the dra
 /// Runs the daemon. 0: done; 1: something is wrong, and standard error says what.
 pub fn main(arguments: &Arguments) -> ExitCode {
     if arguments.probe {
-        return probe(arguments.json);
+        return probe(arguments.config.as_deref(), arguments.json);
     }
     tracing_subscriber::fmt()
         .with_env_filter(arguments.log.clone())
@@ -107,8 +109,15 @@ fn fail(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn probe(json: bool) -> ExitCode {
-    let report = boot::probe(ring::probe);
+fn probe(file: Option<&Path>, json: bool) -> ExitCode {
+    let report = match file.map(|file| (file, Config::load(file))) {
+        None => boot::probe(ring::probe),
+        Some((file, Ok(config))) => {
+            let answers = answers(&config);
+            boot::probe_for(ring::probe, file, &config, answers)
+        }
+        Some((_, Err(error))) => return fail(&error.to_string()),
+    };
     let mut out = std::io::stdout().lock();
     if json {
         let _ = writeln!(out, "{}", serde_json::to_string(&report).unwrap_or_default());
@@ -118,6 +127,26 @@ fn probe(json: bool) -> ExitCode {
         }
     }
     if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What DNS, the trust store and the kept state say.
+fn answers(config: &Config) -> boot::Answers {
+    let name: Option<Sni> = Sni::parse(boot::NAME_ASKED.as_bytes()).ok();
+    let is_asked = config.upstream.proxy.is_none();
+    let name = name.filter(|name| is_asked && config.upstream.hosts.find(name).is_none());
+    let addresses = name.map(|name| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let resolver = Resolver::new(Lookups::start(runtime.handle(), &config.upstream.name_servers));
+        let found = runtime.block_on(resolver.resolve(&name));
+        found.map(|addresses| addresses.len()).map_err(|kind| kind.to_string())
+    });
+    let roots = UpstreamRoots::load(config.upstream.native_roots, &config.upstream.ca_files);
+    boot::Answers {
+        addresses,
+        roots: roots.map(|roots| roots.count()).map_err(|error| error.to_string()),
+        issuer: link::kept_issuer(&config.state_directory),
+    }
 }
 
 /// A supervisor holds the state directory for its data planes, of which there may be several at a time.

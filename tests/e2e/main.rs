@@ -14,6 +14,7 @@ mod daemons;
 mod deny;
 mod deploy_package;
 mod direct;
+mod doctor;
 mod engines;
 mod evasion_address;
 mod evasion_ech;

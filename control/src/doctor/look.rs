@@ -1,9 +1,10 @@
-//! The looks at clock, CA, roots and paths.
+//! The looks at versions, clock, CA, roots, paths and disk.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use penstock_core::audit::timestamp;
 use rustls_pki_types::CertificateDer;
@@ -118,6 +119,49 @@ pub(super) fn socket_path(state: &Path) -> Check {
     }
 }
 
+/// All three programs are of one version, or they may not understand each other.
+pub(super) fn versions() -> Check {
+    let own = env!("CARGO_PKG_VERSION");
+    let of = |name: &str| {
+        let path = std::env::current_exe().ok()?.with_file_name(name);
+        let output = Command::new(path).arg("--version").output().ok()?;
+        String::from_utf8(output.stdout).ok()?.split_whitespace().last().map(str::to_owned)
+    };
+    let found = ["penstock-control", "penstock-dataplane"].map(|name| (name, of(name)));
+    match found.iter().find(|(_, version)| version.as_deref() != Some(own)) {
+        None => Check::good("versions", own),
+        Some((name, version)) => {
+            let version = version.as_deref().unwrap_or("missing");
+            let fix = format!("apt-get install --reinstall ./penstock_{own}_$(dpkg --print-architecture).deb");
+            Check::failed("versions", format!("this is {own}, {name} is {version}"), fix)
+        }
+    }
+}
+
+/// Policies, audit and keys are written there.
+pub(super) fn disk(state: &Path) -> Check {
+    let there = state.ancestors().find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."));
+    let (folder, fix) = (state.display(), format!("df -h {}; journalctl --vacuum-size=200M", there.display()));
+    match rustix::fs::statvfs(there) {
+        Err(error) => Check::warning("state disk", format!("{folder}: {error}"), "sudo penstock doctor"),
+        Ok(disk) => {
+            let mib = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
+            let found = format!("{mib} MiB free at {folder}");
+            if mib < STATE_MIB_MIN {
+                Check::failed("state disk", found, fix)
+            } else if mib < STATE_MIB_WISHED {
+                Check::warning("state disk", found, fix)
+            } else {
+                Check::good("state disk", found)
+            }
+        }
+    }
+}
+
+/// Room for a policy and a day's events of a small site.
+const STATE_MIB_MIN: u64 = 64;
+/// Room for millions of events.
+const STATE_MIB_WISHED: u64 = 1_024;
 /// No clock is right that says it is before this program was written: 2026-01-01.
 const BUILT_AFTER_MS: u64 = 1_767_225_600_000;
 /// Made by systemd-timesyncd when it has heard from a server.

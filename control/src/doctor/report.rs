@@ -60,25 +60,37 @@ impl Check {
     }
 }
 
-/// Looks at everything. Starts a process and reads files: not for a reactor.
-pub fn examine(state: &Path, upstream_ca: &[PathBuf]) -> Report {
-    let mut checks = probe().unwrap_or_else(|error| {
-        let fix = "install penstock-dataplane beside penstock";
+/// Looks at everything; with the data plane's configuration also at what that asks of the host. Starts processes and reads
+/// files: not for a reactor.
+pub fn examine(state: &Path, upstream_ca: &[PathBuf], config: Option<&Path>) -> Report {
+    let mut checks = probe(config).unwrap_or_else(|error| {
+        let check = |config: &Path| format!("penstock-dataplane --config {} --check", config.display());
+        let fix = config.map_or_else(|| "install penstock-dataplane beside penstock".to_owned(), check);
         vec![Check::failed("data plane", error, fix)]
     });
+    checks.push(look::versions());
     checks.push(look::clock());
     checks.push(look::authority(state));
-    checks.push(look::upstream_roots(upstream_ca));
+    // With a configuration the data plane has said what it trusts.
+    if config.is_none() || !upstream_ca.is_empty() {
+        checks.push(look::upstream_roots(upstream_ca));
+    }
     checks.push(look::socket_path(state));
+    checks.push(look::disk(state));
     Report { ok: checks.iter().all(|check| check.state != State::Failed), checks }
 }
 
 /// Asks the data plane's own program.
-fn probe() -> Result<Vec<Check>, String> {
+fn probe(config: Option<&Path>) -> Result<Vec<Check>, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let path = own.with_file_name("penstock-dataplane");
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let run = Command::new(&path).args(["--probe", "--json"]).output().map_err(|error| told(&error))?;
+    let mut command = Command::new(&path);
+    command.args(["--probe", "--json"]);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    let run = command.output().map_err(|error| told(&error))?;
     let probe: Result<Probe, _> = serde_json::from_slice(&run.stdout);
     let said = String::from_utf8_lossy(&run.stderr);
     probe.map(|probe| probe.checks).map_err(|error| format!("{} --probe: {error}: {}", path.display(), said.trim()))

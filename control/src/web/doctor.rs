@@ -12,7 +12,7 @@ use crate::doctor::{State as Health, examine};
 pub(super) async fn page(State(admin): State<Admin>, identity: Identity) -> Response {
     let state = admin.state_directory.clone();
     // It starts a process and reads files.
-    let report = tokio::task::spawn_blocking(move || examine(&state, &[])).await.ok();
+    let report = tokio::task::spawn_blocking(move || examine(&state, &[], None)).await.ok();
     frame::page(
         &identity,
         "/doctor",

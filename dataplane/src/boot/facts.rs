@@ -50,7 +50,8 @@ impl Facts {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
+/// The first number of a file under `/proc/sys`.
+pub(super) fn number(name: &str) -> Option<u64> {
     numbers(name).and_then(|numbers| numbers.first().copied())
 }
 
@@ -60,13 +61,16 @@ fn numbers(name: &str) -> Option<Vec<u64>> {
     content.split_whitespace().map(|word| word.parse().ok()).collect()
 }
 
-/// Reads the effective capabilities of `/proc/self/status`.
 fn is_privileged(status: &str) -> bool {
     const CAP_SYS_ADMIN: u64 = 1 << 21;
     const CAP_SYS_RESOURCE: u64 = 1 << 24;
+    capabilities(status) & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE) != 0
+}
+
+/// The effective capabilities of `/proc/PID/status`.
+pub(super) fn capabilities(status: &str) -> u64 {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
-    bits & (CAP_SYS_ADMIN | CAP_SYS_RESOURCE) != 0
+    effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -53,6 +53,13 @@ impl fmt::Display for Check {
 }
 
 impl Report {
+    /// With more findings.
+    pub(super) fn and(mut self, checks: Vec<Check>) -> Self {
+        self.checks.extend(checks);
+        self.ok = self.checks.iter().all(|check| check.state != State::Failed);
+        self
+    }
+
     /// Tells the operator's log what is not good.
     pub(crate) fn log(&self) {
         for check in &self.checks {
@@ -75,15 +82,15 @@ pub(super) fn judge(facts: &Facts) -> Report {
     Report { kernel: facts.kernel.clone(), ok, checks }
 }
 
-fn good(name: &'static str, found: impl Into<String>) -> Check {
+pub(super) fn good(name: &'static str, found: impl Into<String>) -> Check {
     Check { name, state: State::Good, found: found.into(), fix: None }
 }
 
-fn warning(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
+pub(super) fn warning(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
     Check { name, state: State::Warning, found: found.into(), fix: Some(fix.into()) }
 }
 
-fn failed(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
+pub(super) fn failed(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
     Check { name, state: State::Failed, found: found.into(), fix: Some(fix.into()) }
 }
 

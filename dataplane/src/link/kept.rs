@@ -92,6 +92,12 @@ impl Kept {
     }
 }
 
+/// Start and end of the kept issuer, as Unix seconds; `None` when none is kept. The error says why it cannot be read. Blocks.
+pub(crate) fn kept_issuer(state_directory: &Path) -> Result<Option<(i64, i64)>, String> {
+    let kept = Kept::new(state_directory).load().map_err(|error| error.to_string())?;
+    Ok(kept.and_then(|kept| kept.0.issuer.as_ref().map(|issuer| (issuer.not_before, issuer.not_after))))
+}
+
 /// Why a copy that is there cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeptError {

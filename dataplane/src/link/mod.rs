@@ -22,6 +22,7 @@ mod start;
 mod tests;
 
 pub(crate) use background::Background;
+pub(crate) use kept::kept_issuer;
 #[cfg(test)]
 pub(crate) use start::Link;
 pub(crate) use start::{Settings, start};

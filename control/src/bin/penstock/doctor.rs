@@ -14,6 +14,10 @@ pub(crate) struct Arguments {
     /// The appliance's state folder.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/penstock")]
     state: PathBuf,
+    /// The data plane's configuration: what it asks of this host is looked at [default: /etc/penstock/dataplane.toml, where
+    /// that is there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Roots in this PEM file are trusted for origins too; may be repeated.
     #[arg(long, value_name = "FILE")]
     upstream_ca: Vec<PathBuf>,
@@ -25,12 +29,15 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   penstock doctor
-  penstock doctor --state ./state --json
+  penstock doctor --config /etc/penstock/dataplane.toml --json
+  penstock doctor --state ./state --config ./state/dataplane.toml
 
 Ends with 1 when something would keep the appliance from working.";
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let report = examine(&arguments.state, &arguments.upstream_ca);
+    let installed = || Some(PathBuf::from(INSTALLED)).filter(|path| path.exists());
+    let config = arguments.config.clone().or_else(installed);
+    let report = examine(&arguments.state, &arguments.upstream_ca, config.as_deref());
     if arguments.json {
         output::json(&report)?;
     } else {
@@ -53,3 +60,6 @@ fn show(report: &Report) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Where the package puts the data plane's configuration.
+const INSTALLED: &str = "/etc/penstock/dataplane.toml";
