@@ -186,8 +186,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     for ((((index, listeners), datagrams), audit), cells) in
         (0..).zip(per_shard).zip(datagrams).zip(rings).zip(&shard_cells)
     {
-        let (sender, mailbox) = Mailbox::channel();
-        let pulse = Arc::new(Pulse::default());
+        let ((sender, mailbox), pulse) = (Mailbox::channel(), Arc::new(Pulse::default()));
         pulses.push(Arc::clone(&pulse));
         let shard = ShardSeed {
             index,
