@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
     /// Tables of the data plane's configuration (TOML) beside those that these arguments make.
     #[arg(long, value_name = "FILE")]
     dataplane_config: Option<PathBuf>,
-    /// The same of control's, such as [[export]].
+    /// The same of control's, such as its exports.
     #[arg(long, value_name = "FILE")]
     control_config: Option<PathBuf>,
     /// Sign with this authority of your own (PEM, a root or a sub-CA) in the place of a root that Penstock makes.
