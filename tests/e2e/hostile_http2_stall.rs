@@ -115,27 +115,13 @@ fn h083_a_stalled_connection_costs_less_than_a_mebibyte() {
     };
     // What is made once: certificates, caches, the first of each buffer.
     let _first = open(2);
-    let before = settled_memory(&appliance);
+    let before = appliance.settled_memory();
     let count = if place::quick() { 5 } else { 15 };
     let _stalled = open(count);
-    let after = settled_memory(&appliance);
+    let after = appliance.settled_memory();
     let each = after.saturating_sub(before) / (3 * count);
     println!("{each} bytes for each stalled connection");
     assert!(each < MIB, "{each} bytes for each stalled connection");
-}
-
-/// Resident bytes of the data plane, once they no longer grow.
-fn settled_memory(appliance: &Appliance) -> usize {
-    let mut last = 0;
-    wait::until("the data plane's memory to settle", || {
-        thread::sleep(Duration::from_millis(500));
-        let status = place::read(format!("/proc/{}/status", appliance.running("dataplane")?));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let bytes = line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024;
-        let is_settled = bytes <= last;
-        last = bytes;
-        is_settled.then_some(bytes)
-    })
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use rustls::ClientConfig;
@@ -281,6 +283,20 @@ impl Appliance {
     pub fn running(&self, daemon: &str) -> Option<u32> {
         let pids: Value = serde_json::from_str(&place::read(self.state().join("penstock.pids"))).ok()?;
         pids[daemon].as_u64().and_then(|pid| pid.try_into().ok())
+    }
+
+    /// Resident bytes of the data plane, once they no longer grow.
+    pub fn settled_memory(&self) -> usize {
+        let mut last = 0;
+        wait::until("the data plane's memory to settle", || {
+            thread::sleep(Duration::from_millis(500));
+            let status = place::read(format!("/proc/{}/status", self.running("dataplane")?));
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            let bytes = line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? * 1024;
+            let is_settled = bytes <= last;
+            last = bytes;
+            is_settled.then_some(bytes)
+        })
     }
 
     /// `penstock up` has no argument for deadlines: they are written into the file that it starts the data plane from, and

@@ -125,7 +125,7 @@ async fn run_explicit(flow: &Flow, ticket: Ticket) -> Closed {
                 return own::serve(flow, &request).await;
             }
             ProxyRequest::Plain(request) => {
-                if let Next::Closed(closed) = plain::serve(flow, request, &mut received, &mut visit).await {
+                if let Next::Closed(closed) = Box::pin(plain::serve(flow, request, &mut received, &mut visit)).await {
                     return closed;
                 }
             }
@@ -193,11 +193,14 @@ pub(super) async fn follow(flow: &Flow, upstream: &Socket, decided: Decided, rec
     let decision = learn(flow, decision, &received);
     match decision.verdict {
         Verdict::Deny if decision.reason == Reason::EchRejected => {
-            ech::reject(flow, &decision, upstream, received).await
+            Box::pin(ech::reject(flow, &decision, upstream, received)).await
         }
         Verdict::Deny => deny::alert(flow, &decision, alert).await,
-        Verdict::Inspect => inspect::inspect(flow, &decision, upstream, received).await,
-        Verdict::Pass => pass::pass(flow, &decision, upstream, opening(flow, &decision, received, hello_bytes)).await,
+        Verdict::Inspect => Box::pin(inspect::inspect(flow, &decision, upstream, received)).await,
+        Verdict::Pass => {
+            let opening = opening(flow, &decision, received, hello_bytes);
+            Box::pin(pass::pass(flow, &decision, upstream, opening)).await
+        }
     }
 }
 

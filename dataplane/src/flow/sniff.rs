@@ -114,7 +114,10 @@ async fn receive<'a>(
     let downstream = &*flow.control.downstream;
     let mut patience = Some(CLIENT_FIRST);
     loop {
-        received.reserve(READ_BYTES);
+        // A hello that comes byte by byte stays in the room that its first byte was given.
+        if received.capacity() - received.len() < READ_BYTES / 2 {
+            received.reserve(READ_BYTES);
+        }
         match downstream.try_recv_spare(received) {
             Ok(0) => return Ok(Received::End),
             Ok(_) => return Ok(Received::Client),
