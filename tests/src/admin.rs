@@ -134,6 +134,11 @@ impl Metrics {
         self.samples.iter().filter(|(series, _)| has(series)).map(|(_, value)| value).sum()
     }
 
+    /// Value of the one series that is written like that, labels and all.
+    pub fn value(&self, series: &str) -> Option<f64> {
+        self.samples.get(series).copied()
+    }
+
     /// The series of `name`, as written.
     pub fn series(&self, name: &str) -> Vec<&str> {
         let of = |series: &&str| series.split('{').next() == Some(name);
