@@ -28,7 +28,7 @@ use crate::lock::{Lock, LockError};
 use crate::metrics::{self, Exporter};
 use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
 use crate::service;
-use crate::store::{Retention, SqliteStore, StoreError};
+use crate::store::{AuditStore, Retention, StoreError, Stores};
 use crate::web;
 
 /// A daemon that has everything it needs and listens.
@@ -37,7 +37,7 @@ pub struct Daemon {
     /// Told when what never ends by itself is to end.
     stop: watch::Sender<bool>,
     first_password: Option<Zeroizing<String>>,
-    store: SqliteStore,
+    events: Arc<dyn AuditStore>,
     listener: AdminListener,
     address: SocketAddr,
     link: UnixListener,
@@ -111,10 +111,10 @@ impl Daemon {
         let lock = Lock::take(&state.join("control.lock"))?;
         let authority = Arc::new(Authority::open(state, &config.authority, now_unix())?);
         let token = Token::open_or_create(&config.admin_token_file)?;
-        let store = SqliteStore::open(&state.join("control.db"), retention(&config), moment::now_ms)?;
+        let stores = Stores::open(&state.join("control.db"), retention(&config), moment::now_ms)?;
         let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
-        let revisions = Arc::new(store.clone());
-        let publisher = Arc::new(Publisher::new(revisions, Arc::clone(&authority), deadline, now_unix));
+        let publisher =
+            Arc::new(Publisher::new(Arc::clone(&stores.policy), Arc::clone(&authority), deadline, now_unix));
         resume(&publisher).await?;
         // Ticket keys for the first node; a renewal that fails is told and tried again.
         tend(&publisher).await;
@@ -128,19 +128,19 @@ impl Daemon {
             None => publish::bind(&config.link_socket)?,
         };
         let (listener, address) = listen(&config).await?;
-        let gate = Gate::new(Arc::new(store.clone()));
+        let gate = Gate::new(stores.access);
         let first_password = gate.first_password().await.map_err(|error| DaemonError::FirstUser(error.to_string()))?;
         let (stop, stopping) = watch::channel(false);
         let admin = Admin {
             publisher,
-            revisions: Arc::new(store.clone()),
-            events: Arc::new(store.clone()),
+            revisions: stores.policy,
+            events: stores.events.clone(),
             exporter: Arc::new(Exporter::new()?),
-            exports: Exports::start(config.exports, &store),
+            exports: Exports::start(config.exports, &stores.events),
             authority,
             gate: Arc::new(gate),
-            trail: Trail::new(Arc::new(store.clone())),
-            trail_store: Arc::new(store.clone()),
+            trail: Trail::new(Arc::clone(&stores.trail)),
+            trail_store: stores.trail,
             token,
             is_secure: config.admin_tls.is_some(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -151,7 +151,17 @@ impl Daemon {
             let admin = admin.clone();
             tokio::spawn(metrics::push(settings, async move || admin.exporter.gather(admin::view(&admin).await)));
         }
-        Ok(Self { admin, stop, first_password, store, listener, address, link, link_socket, _lock: lock })
+        Ok(Self {
+            admin,
+            stop,
+            first_password,
+            events: stores.events,
+            listener,
+            address,
+            link,
+            link_socket,
+            _lock: lock,
+        })
     }
 
     /// The password of the user `admin`, where this start made that user. It is told here and never again.
@@ -168,8 +178,8 @@ impl Daemon {
     /// let go, since they keep what they have.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), DaemonError> {
         let publisher = Arc::clone(&self.admin.publisher);
-        let store = self.store.clone();
-        let link = publish::serve(self.link, Arc::clone(&publisher), Arc::new(self.store));
+        let events = Arc::clone(&self.events);
+        let link = publish::serve(self.link, Arc::clone(&publisher), self.events);
         let (drain, draining) = oneshot::channel::<()>();
         let pages = Pages { guarded: web::pages(), open: web::open_pages(), dress: web::dress };
         let api = axum::serve(self.listener, admin::service(self.admin, pages))
@@ -183,7 +193,7 @@ impl Daemon {
             () = stop => {}
             result = link => result?,
             result = &mut api => return result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ended),
-            () = renew(&publisher, &store) => {}
+            () = renew(&publisher, events.as_ref()) => {}
             () = drive(&publisher) => {}
             () = service::keep_alive() => {}
         }
@@ -263,11 +273,11 @@ fn other_fault(error: PublishError) -> DaemonError {
 }
 
 /// Watches over the life of everything that ends, for ever.
-async fn renew(publisher: &Publisher, store: &SqliteStore) {
+async fn renew(publisher: &Publisher, events: &dyn AuditStore) {
     loop {
         tokio::time::sleep(RENEWAL_CHECK).await;
         tend(publisher).await;
-        store.tend();
+        events.tend();
     }
 }
 

@@ -119,7 +119,9 @@ impl From<StoreError> for Problem {
         tracing::error!(%error, "the store failed");
         // The log has the cause; paths and SQL are nothing for the network.
         match error {
-            StoreError::EpochTaken { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            StoreError::EpochTaken { .. } | StoreError::RolloutMoved => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
             _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store failed; the log of penstock-control says why"),
         }
     }

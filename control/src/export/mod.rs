@@ -24,7 +24,7 @@ mod worker;
 use std::sync::Arc;
 
 use crate::config::ExportSettings;
-use crate::store::{AuditStore, ExportStore};
+use crate::store::ExportStore;
 pub(crate) use collector::Collector;
 use status::Shared;
 pub(crate) use status::Status;
@@ -38,15 +38,12 @@ pub(crate) struct Exports {
 
 impl Exports {
     /// Starts a task for each of `settings`.
-    pub(crate) fn start<S>(settings: Vec<ExportSettings>, store: &S) -> Self
-    where
-        S: AuditStore + ExportStore + Clone + 'static,
-    {
+    pub(crate) fn start(settings: Vec<ExportSettings>, store: &Arc<dyn ExportStore>) -> Self {
         let mut shared = Vec::new();
         for one in settings {
             let told = Arc::new(Shared::new(&one));
             shared.push(Arc::clone(&told));
-            tokio::spawn(Worker::new(one, store.clone(), told).run());
+            tokio::spawn(Worker::new(one, Arc::clone(store), told).run());
         }
         Self { shared: Arc::new(shared) }
     }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{Exports, Status};
 use crate::config::{CollectorSettings, Destination, ExportSettings, Peer};
-use crate::store::{AuditStore as _, IncomingEvent, ReadEvent, Retention, SqliteStore};
+use crate::store::{AuditStore as _, ExportStore, IncomingEvent, ReadEvent, Retention, SqliteStore};
 
 const START: u64 = 1_795_000_000_000;
 
@@ -42,7 +42,8 @@ async fn record(store: &SqliteStore, numbers: std::ops::Range<u64>) {
 
 fn export(destination: Destination, store: &SqliteStore) -> Exports {
     let settings = ExportSettings { name: "one".to_owned(), personal: false, destination };
-    Exports::start(vec![settings], store)
+    let store: Arc<dyn ExportStore> = Arc::new(store.clone());
+    Exports::start(vec![settings], &store)
 }
 
 fn file(path: &Path, rotate_bytes: u64, keep: u32) -> Destination {

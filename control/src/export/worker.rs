@@ -9,14 +9,14 @@ use super::sink::{Sink, SinkError};
 use super::status::Shared;
 use crate::audit::mask;
 use crate::config::ExportSettings;
-use crate::store::{AuditStore, EventQuery, ExportStore, Order, Progress, StoreError};
+use crate::store::{EventQuery, ExportStore, Order, Progress, StoreError};
 
 /// Reads, delivers, remembers.
-pub(super) struct Worker<S> {
+pub(super) struct Worker {
     name: String,
     personal: bool,
     sink: Sink,
-    store: S,
+    store: Arc<dyn ExportStore>,
     told: Arc<Shared>,
 }
 
@@ -29,8 +29,8 @@ enum TurnError {
     Store(#[from] StoreError),
 }
 
-impl<S: AuditStore + ExportStore> Worker<S> {
-    pub(super) fn new(settings: ExportSettings, store: S, told: Arc<Shared>) -> Self {
+impl Worker {
+    pub(super) fn new(settings: ExportSettings, store: Arc<dyn ExportStore>, told: Arc<Shared>) -> Self {
         let ExportSettings { name, personal, destination } = settings;
         Self { name, personal, sink: Sink::new(destination), store, told }
     }

@@ -17,7 +17,7 @@ use super::tickets::{TicketKeys, TicketSchedule};
 use super::{Acknowledgement, Active, Fleet};
 use crate::audit::moment;
 use crate::ca::{Authority, CaError, IssuerBundle, RotationStep};
-use crate::store::{PolicyStore, Revision, RevisionSource, StoreError};
+use crate::store::{Addition, PolicyStore, Revision, RevisionSource, StoreError};
 
 /// Owner of the policy in force.
 pub(crate) struct Publisher {
@@ -174,20 +174,20 @@ impl Publisher {
     /// Puts the newest stored revision in force, at start.
     pub(crate) async fn resume(&self) -> Result<(), PublishError> {
         let _turn = self.turn.lock().await;
-        let Some(revision) = self.store.latest().await? else { return Ok(()) };
-        let stored = self.store.rollout().await?;
-        let Some(state) = stored.as_deref().and_then(RolloutState::read) else {
+        let head = self.store.head().await?;
+        let Some(revision) = head.newest else { return Ok(()) };
+        let Some(state) = head.rollout.as_deref().and_then(RolloutState::read) else {
             return self.put_in_force(revision).await;
         };
         let stable = self.store.revision(state.stable_epoch).await?;
-        // One that was ended while its end could not be written is over.
+        // Written by an earlier version, whose end could not be written with it.
         let Some(stable) = stable.filter(|_| state.epoch == revision.epoch) else {
-            self.store.save_rollout(None).await?;
+            self.store.save_rollout(head.rollout, None).await?;
             return self.put_in_force(revision).await;
         };
         self.put_in_force(stable).await?;
         let candidate = self.compiled(revision).await?;
-        self.resume_halted(state, candidate).await
+        self.resume_halted(head.rollout, state, candidate).await
     }
 
     /// Publishes the document unless it is what was last published from a file: an operator's later change by the API
@@ -306,21 +306,31 @@ impl Publisher {
 
     async fn store_and_send(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
         let _turn = self.turn.lock().await;
-        let active = self.store_revision(proposal).await?;
+        let active = self.store_revision(proposal, |_| None).await?;
         self.active.send_replace(Some(Arc::clone(&active)));
         Ok(active)
     }
 
-    /// Checks and stores under a new epoch, and gives it to nobody yet. The caller has the turn.
-    pub(super) async fn store_revision(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
+    /// Checks and stores under a new epoch with the state of the rollout that this begins, and gives it to nobody yet. The
+    /// caller has the turn.
+    pub(super) async fn store_revision(
+        &self,
+        proposal: Proposal,
+        rollout: impl Fn(u64) -> Option<String>,
+    ) -> Result<Arc<Active>, PublishError> {
         if let Some(rollout) = self.rollout() {
             return Err(PublishError::RolloutRunning(rollout.state.epoch));
         }
-        self.store_next(proposal).await
+        self.store_next(proposal, rollout).await
     }
 
-    pub(super) async fn store_next(&self, proposal: Proposal) -> Result<Arc<Active>, PublishError> {
-        let newest = self.store.latest().await?.map_or(0, |revision| revision.epoch);
+    /// The same while another rollout is under way, which ends with it.
+    pub(super) async fn store_next(
+        &self,
+        proposal: Proposal,
+        rollout: impl Fn(u64) -> Option<String>,
+    ) -> Result<Arc<Active>, PublishError> {
+        let newest = self.store.head().await?.newest.map_or(0, |revision| revision.epoch);
         if let Some(expected) = proposal.expected.filter(|expected| *expected != newest) {
             return Err(PublishError::EpochMoved { active: newest, expected });
         }
@@ -336,7 +346,8 @@ impl Publisher {
             time_ms: moment::now_ms(),
         };
         let active = self.prepare(revision, snapshot)?;
-        self.store.append(Revision::clone(&active.revision)).await?;
+        let revision = Revision::clone(&active.revision);
+        self.store.append(Addition { revision, newest, rollout: rollout(epoch) }).await?;
         tracing::info!(epoch, author = active.revision.author, "policy published");
         Ok(active)
     }

@@ -21,6 +21,8 @@ use super::{Acknowledgement, Active};
 pub(crate) struct Rollout {
     pub(crate) candidate: Arc<Active>,
     pub(crate) state: RolloutState,
+    /// The state as it is in the store.
+    pub(super) stored: Option<String>,
     /// When the wave began, and when all of its nodes had the candidate; Unix seconds.
     pub(super) began: i64,
     pub(super) installed: Option<i64>,
@@ -61,24 +63,28 @@ impl RolloutState {
     pub(super) fn read(stored: &str) -> Option<Self> {
         serde_json::from_str(stored).ok()
     }
+
+    pub(super) fn write(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Adds the nodes of the current wave.
+    pub(super) fn release(&mut self, nodes: &BTreeMap<String, Vec<String>>) {
+        let members = self.plan.members(self.wave, nodes);
+        let is_empty = members.is_empty();
+        self.released.extend(members);
+        if is_empty {
+            let wave = self.plan.waves().get(self.wave);
+            let wave = wave.map(ToString::to_string).unwrap_or_default();
+            self.halted = Some(format!("no node that is attached belongs to the wave {wave}"));
+        }
+    }
 }
 
 impl Rollout {
     /// Whether a node gets the candidate.
     pub(crate) fn covers(&self, node: &str) -> bool {
         self.state.released.contains(node) || self.state.plan.is_last(self.state.wave)
-    }
-
-    /// Adds the nodes of the current wave.
-    pub(super) fn release(&mut self, nodes: &BTreeMap<String, Vec<String>>) {
-        let members = self.state.plan.members(self.state.wave, nodes);
-        let is_empty = members.is_empty();
-        self.state.released.extend(members);
-        if is_empty {
-            let wave = self.state.plan.waves().get(self.state.wave);
-            let wave = wave.map(ToString::to_string).unwrap_or_default();
-            self.state.halted = Some(format!("no node that is attached belongs to the wave {wave}"));
-        }
     }
 
     /// Counts from here on.

@@ -20,22 +20,26 @@ impl Publisher {
         let _turn = self.turn().await;
         let stable = self.active().ok_or(PublishError::NothingInForce)?;
         let author = proposal.author.clone();
-        let candidate = self.store_revision(proposal).await?;
-        let epoch = candidate.epoch();
-        let state = RolloutState {
-            plan,
-            epoch,
-            stable_epoch: stable.epoch(),
-            author,
-            wave: 0,
-            released: BTreeSet::new(),
-            halted: None,
+        let nodes = self.fleet().attached();
+        let begun = |epoch| {
+            let mut state = RolloutState {
+                plan: plan.clone(),
+                epoch,
+                stable_epoch: stable.epoch(),
+                author: author.clone(),
+                wave: 0,
+                released: BTreeSet::new(),
+                halted: None,
+            };
+            state.release(&nodes);
+            state
         };
-        let mut rollout = Rollout { candidate, state, began: 0, installed: None, before: BTreeMap::new() };
-        rollout.begin(self.now(), counted);
-        rollout.release(&self.fleet().attached());
-        tracing::info!(epoch, nodes = ?rollout.state.released, "a policy goes out in waves");
-        self.keep(rollout).await
+        let candidate = self.store_revision(proposal, |epoch| Some(begun(epoch).write())).await?;
+        let epoch = candidate.epoch();
+        let state = begun(epoch);
+        let stored = Some(state.write());
+        tracing::info!(epoch, nodes = ?state.released, "a policy goes out in waves");
+        Ok(self.remember(Rollout { candidate, state, stored, began: self.now(), installed: None, before: counted }))
     }
 
     /// Looks at a rollout that is under way, and takes it one step further if it is time. Answers whether there is one.
@@ -64,7 +68,7 @@ impl Publisher {
             }
             Step::Complete => {
                 tracing::info!(epoch = next.state.epoch, "the rollout is complete");
-                self.store().save_rollout(None).await?;
+                self.store().save_rollout(next.stored, None).await?;
                 self.put_candidate_in_force(&next.candidate);
                 return Ok(false);
             }
@@ -75,7 +79,7 @@ impl Publisher {
             Step::NextWave => {
                 next.state.wave += 1;
                 next.begin(now, counted);
-                next.release(&self.fleet().attached());
+                next.state.release(&self.fleet().attached());
                 tracing::info!(epoch = next.state.epoch, wave = next.state.wave + 1, "the rollout's next wave");
             }
         }
@@ -100,7 +104,7 @@ impl Publisher {
         rollout.candidate = Arc::new(Active::clone(&rollout.candidate));
         self.fleet().forget_refusals(rollout.state.epoch);
         rollout.begin(self.now(), counted);
-        rollout.release(&self.fleet().attached());
+        rollout.state.release(&self.fleet().attached());
         self.keep(rollout).await
     }
 
@@ -118,9 +122,7 @@ impl Publisher {
             source: RevisionSource::Rollback,
             expected: None,
         };
-        // First the new epoch and then the end of the old one: no node ever hears of a smaller epoch.
-        let restored = self.store_next(proposal).await?;
-        self.store().save_rollout(None).await?;
+        let restored = self.store_next(proposal, |_| None).await?;
         self.put_candidate_in_force(&restored);
         drop(turn);
         let nodes = self.settled(&restored).await;
@@ -130,12 +132,13 @@ impl Publisher {
     /// A rollout that a restart has interrupted, halted.
     pub(super) async fn resume_halted(
         &self,
+        stored: Option<String>,
         mut state: RolloutState,
         candidate: Arc<Active>,
     ) -> Result<(), PublishError> {
         let why = state.halted.take().unwrap_or_else(|| "control was started again".to_owned());
         state.halted = Some(why);
-        let rollout = Rollout { candidate, state, began: self.now(), installed: None, before: BTreeMap::new() };
+        let rollout = Rollout { candidate, state, stored, began: self.now(), installed: None, before: BTreeMap::new() };
         self.keep(rollout).await.map(drop)
     }
 
@@ -145,9 +148,10 @@ impl Publisher {
         rollout.map(|rollout| Arc::clone(&rollout.candidate)).or_else(|| self.active())
     }
 
-    async fn keep(&self, rollout: Rollout) -> Result<Arc<Rollout>, PublishError> {
-        let stored = serde_json::to_string(&rollout.state).unwrap_or_default();
-        self.store().save_rollout(Some(stored)).await?;
+    async fn keep(&self, mut rollout: Rollout) -> Result<Arc<Rollout>, PublishError> {
+        let written = Some(rollout.state.write());
+        self.store().save_rollout(rollout.stored, written.clone()).await?;
+        rollout.stored = written;
         Ok(self.remember(rollout))
     }
 

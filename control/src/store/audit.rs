@@ -66,6 +66,19 @@ pub(crate) struct EventPage {
     pub(crate) more: bool,
 }
 
+impl EventPage {
+    /// Adds an event as it was stored.
+    pub(super) fn push(&mut self, id: u64, json: &str) {
+        // What `record` stored was read once, so it can be read again unless it was altered by hand.
+        match serde_json::from_str::<Event>(json) {
+            Ok(event) => self.events.push(event),
+            Err(error) => tracing::warn!(%error, "an event in the store cannot be read"),
+        }
+        self.last = Some(id);
+        self.first = self.first.or(self.last);
+    }
+}
+
 /// Keeps audit events.
 pub(crate) trait AuditStore: Send + Sync {
     /// Commits a batch durably; events that are there already are left as they are. Answers how many were new.
@@ -74,6 +87,8 @@ pub(crate) trait AuditStore: Send + Sync {
     fn events(&self, query: EventQuery) -> Answer<'_, EventPage>;
     /// Refused sign-ins, counted.
     fn denials(&self, query: DenialQuery) -> Answer<'_, Vec<DenialCount>>;
+    /// Removes what has become too old. Answers at once; it is done when there is nothing else to do.
+    fn tend(&self);
 }
 
 /// Writer's side of [`AuditStore::record`].

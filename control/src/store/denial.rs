@@ -43,7 +43,7 @@ pub(crate) struct DenialCount {
 }
 
 impl DenialKey {
-    const fn expression(self) -> &'static str {
+    pub(super) const fn expression(self) -> &'static str {
         match self {
             Self::Application => "application",
             Self::Connector => "connector",
@@ -51,11 +51,11 @@ impl DenialKey {
             Self::Hour => "time_ms / 3600000 * 3600000",
             Self::Source => "source",
             Self::TargetTenant => "target_tenant",
-            Self::User => "user",
+            Self::User => "\"user\"",
         }
     }
 
-    const fn order(self) -> &'static str {
+    pub(super) const fn order(self) -> &'static str {
         match self {
             Self::Day | Self::Hour => "1",
             _ => "denied + would_deny DESC, 1",

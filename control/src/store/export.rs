@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{Answer, StoreError};
+use super::{Answer, AuditStore, StoreError};
 
 /// Where an export stands among the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub(crate) struct Progress {
     pub(crate) newest: Option<u64>,
 }
 
-/// Remembers how far exports are.
-pub(crate) trait ExportStore: Send + Sync {
+/// Remembers how far exports of its events are.
+pub(crate) trait ExportStore: AuditStore {
     fn progress(&self, name: String) -> Answer<'_, Progress>;
     /// The sink has taken everything up to that event. Never goes back.
     fn advance(&self, name: String, event: u64) -> Answer<'_, ()>;

@@ -18,17 +18,34 @@ mod trail;
 mod writer;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub(crate) use access::{AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 pub(crate) use audit::{AuditStore, EventPage, EventQuery, IncomingEvent, Order, ReadEvent};
 pub(crate) use denial::{DenialCount, DenialKey, DenialQuery};
 pub(crate) use export::{ExportStore, Progress};
-pub(crate) use policy::{PolicyStore, Revision, RevisionSource};
+pub(crate) use policy::{Addition, PolicyStore, Revision, RevisionSource};
 pub(crate) use retention::Retention;
 pub(crate) use sqlite::{Clock, SqliteStore};
 pub(crate) use trail::{TrailEntry, TrailQuery, TrailStore};
+
+/// Each kind of thing with the store that keeps it.
+pub(crate) struct Stores {
+    pub(crate) policy: Arc<dyn PolicyStore>,
+    pub(crate) events: Arc<dyn ExportStore>,
+    pub(crate) access: Arc<dyn AccessStore>,
+    pub(crate) trail: Arc<dyn TrailStore>,
+}
+
+impl Stores {
+    /// Opens the database in the state directory.
+    pub(crate) fn open(path: &Path, retention: Retention, clock: Clock) -> Result<Self, StoreError> {
+        let sqlite = Arc::new(SqliteStore::open(path, retention, clock)?);
+        Ok(Self { policy: sqlite.clone(), events: sqlite.clone(), access: sqlite.clone(), trail: sqlite })
+    }
+}
 
 /// What a store's method answers, as an object-safe future.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -62,6 +79,9 @@ pub enum StoreError {
         /// The newest in the store.
         newest: u64,
     },
+    /// Another step of the rollout was taken in between.
+    #[error("the rollout has moved on: look again, and repeat")]
+    RolloutMoved,
     /// The transaction failed as a whole; the log says why.
     #[error("the store could not commit")]
     NotCommitted,

@@ -38,20 +38,37 @@ pub(crate) enum RevisionSource {
     Rollback,
 }
 
+/// A revision that is to become the newest.
+#[derive(Clone, Debug)]
+pub(crate) struct Addition {
+    pub(crate) revision: Revision,
+    /// The epoch that is the newest until then; 0 where there is none.
+    pub(crate) newest: u64,
+    /// State of the rollout that is under way from then on.
+    pub(crate) rollout: Option<String>,
+}
+
+/// What is to be in force, seen at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The newest revision.
+    pub(crate) newest: Option<Revision>,
+    /// The state of the rollout that is under way, as it was saved.
+    pub(crate) rollout: Option<String>,
+}
+
 /// Keeps policy revisions.
 pub(crate) trait PolicyStore: Send + Sync {
-    /// Appends a revision durably, unless its epoch is not above every other.
-    fn append(&self, revision: Revision) -> Answer<'_, ()>;
-    /// The newest revision.
-    fn latest(&self) -> Answer<'_, Option<Revision>>;
+    /// Appends a revision durably, and saves the state of the rollout with it or forgets the last one: both or neither.
+    /// Refused when another epoch than was said is the newest, and when the revision's own is not above it.
+    fn append(&self, addition: Addition) -> Answer<'_, ()>;
+    fn head(&self) -> Answer<'_, Head>;
     /// The newest revision from one source.
     fn latest_from(&self, source: RevisionSource) -> Answer<'_, Option<Revision>>;
     /// One revision.
     fn revision(&self, epoch: u64) -> Answer<'_, Option<Revision>>;
-    /// The state of the rollout that is under way, as it was saved.
-    fn rollout(&self) -> Answer<'_, Option<String>>;
-    /// Saves it, or forgets it.
-    fn save_rollout(&self, state: Option<String>) -> Answer<'_, ()>;
+    /// Puts a state of the rollout in the place of `before`, or forgets it. Refused when another one is there.
+    fn save_rollout(&self, before: Option<String>, state: Option<String>) -> Answer<'_, ()>;
     /// Revisions below `before` (or all), newest first.
     fn history(&self, before: Option<u64>, count_max: usize) -> Answer<'_, Vec<Revision>>;
 }
@@ -77,35 +94,48 @@ impl RevisionSource {
 }
 
 /// Writer's side of [`PolicyStore::append`].
-pub(super) fn insert(connection: &Connection, revision: &Revision) -> Result<(), StoreError> {
-    let newest: Option<u64> = connection.query_row("SELECT max(epoch) FROM policy_revision", [], |row| row.get(0))?;
-    if let Some(newest) = newest
-        && revision.epoch <= newest
-    {
-        return Err(StoreError::EpochTaken { epoch: revision.epoch, newest });
+pub(super) fn insert(connection: &Connection, addition: &Addition) -> Result<(), StoreError> {
+    let select = "SELECT coalesce(max(epoch), 0) FROM policy_revision";
+    let newest: u64 = connection.query_row(select, [], |row| row.get(0))?;
+    let Revision { epoch, text, digest, author, comment, source, time_ms } = &addition.revision;
+    if newest != addition.newest || *epoch <= newest {
+        return Err(StoreError::EpochTaken { epoch: *epoch, newest });
     }
-    let Revision { epoch, text, digest, author, comment, source, time_ms } = revision;
     let insert = format!("INSERT INTO policy_revision ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)");
     connection.execute(&insert, params![epoch, text, digest, author, comment, source.label(), time_ms])?;
-    Ok(())
+    write_rollout(connection, addition.rollout.as_deref())
 }
 
-pub(super) fn select_rollout(connection: &Connection) -> Result<Option<String>, StoreError> {
-    Ok(connection.query_row("SELECT state FROM policy_rollout", [], |row| row.get(0)).optional()?)
+/// One statement, so that both are of one moment.
+pub(super) fn select_head(connection: &Connection) -> Result<Head, StoreError> {
+    let query = format!(
+        "SELECT {COLUMNS}, (SELECT state FROM policy_rollout) FROM policy_revision ORDER BY epoch DESC LIMIT 1"
+    );
+    let read = |row: &Row<'_>| Ok(Head { newest: Some(read(row)?), rollout: row.get(7)? });
+    Ok(connection.prepare_cached(&query)?.query_row([], read).optional()?.unwrap_or_default())
+}
+
+/// Writer's side of [`PolicyStore::save_rollout`].
+pub(super) fn replace_rollout(
+    connection: &Connection,
+    before: Option<&str>,
+    state: Option<&str>,
+) -> Result<(), StoreError> {
+    let select = "SELECT state FROM policy_rollout";
+    let saved: Option<String> = connection.query_row(select, [], |row| row.get(0)).optional()?;
+    if saved.as_deref() != before {
+        return Err(StoreError::RolloutMoved);
+    }
+    write_rollout(connection, state)
 }
 
 /// There is one at most.
-pub(super) fn replace_rollout(connection: &Connection, state: Option<&str>) -> Result<(), StoreError> {
+fn write_rollout(connection: &Connection, state: Option<&str>) -> Result<(), StoreError> {
     connection.execute("DELETE FROM policy_rollout", [])?;
     if let Some(state) = state {
         connection.execute("INSERT INTO policy_rollout (state) VALUES (?)", [state])?;
     }
     Ok(())
-}
-
-pub(super) fn select_latest(connection: &Connection) -> Result<Option<Revision>, StoreError> {
-    let query = format!("SELECT {COLUMNS} FROM policy_revision ORDER BY epoch DESC LIMIT 1");
-    Ok(connection.prepare_cached(&query)?.query_row([], read).optional()?)
 }
 
 pub(super) fn select_latest_from(

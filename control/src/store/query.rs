@@ -5,7 +5,6 @@
 //! events, found by counting no more than a few thousand entries of each. Ids are found first, and events read for those
 //! alone that are given.
 
-use penstock_core::audit::Event;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -31,14 +30,7 @@ pub(super) fn run(connection: &Connection, query: &EventQuery) -> Result<EventPa
             page.more = true;
             break;
         }
-        let json: String = row.get(1)?;
-        // What `record` stored was read once, so it can be read again unless the file was altered by hand.
-        match serde_json::from_str::<Event>(&json) {
-            Ok(event) => page.events.push(event),
-            Err(error) => tracing::warn!(%error, "an event in the store cannot be read"),
-        }
-        page.last = Some(row.get(0)?);
-        page.first = page.first.or(page.last);
+        page.push(row.get(0)?, row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
     }
     Ok(page)
 }

@@ -16,6 +16,8 @@ const REMEMBERED_MAX: usize = 65_536;
 pub(super) struct SignIns {
     seen: HashSet<u64>,
     order: VecDeque<u64>,
+    /// The last ones, seen in a transaction that may still fail.
+    unsettled: usize,
 }
 
 impl SignIns {
@@ -33,11 +35,35 @@ impl SignIns {
             return false;
         }
         self.order.push_back(key);
+        self.unsettled += 1;
         if self.order.len() > REMEMBERED_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.seen.remove(&oldest);
         }
         true
+    }
+
+    /// How many were seen since the last transaction.
+    pub(super) const fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
+    /// Forgets the last ones down to so many: their events were not recorded, and come again.
+    pub(super) fn undo(&mut self, unsettled: usize) {
+        while self.unsettled > unsettled {
+            self.unsettled -= 1;
+            if let Some(key) = self.order.pop_back() {
+                self.seen.remove(&key);
+            }
+        }
+    }
+
+    /// The transaction is over: what was seen in it stays, or never was.
+    pub(super) fn settle(&mut self, is_committed: bool) {
+        if !is_committed {
+            self.undo(0);
+        }
+        self.unsettled = 0;
     }
 }

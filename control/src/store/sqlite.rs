@@ -13,7 +13,7 @@ use super::access::{self, AccessStore, SessionRecord, TokenRecord, UserChange, U
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
 use super::denial::{self, DenialCount, DenialQuery};
 use super::export::{self, ExportStore, Progress};
-use super::policy::{self, PolicyStore, Revision, RevisionSource};
+use super::policy::{self, Addition, Head, PolicyStore, Revision, RevisionSource};
 use super::trail::{self, TrailEntry, TrailQuery, TrailStore};
 use super::writer::{self, Command, Writer};
 use super::{Answer, Retention, StoreError, query, schema};
@@ -48,12 +48,6 @@ impl SqliteStore {
         Ok(Self { commands, readers: Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() }) })
     }
 
-    /// Removes what has become too old. Answers at once; the writer does it when it has nothing else to do.
-    pub(crate) fn tend(&self) {
-        // A full queue means that the writer is awake anyway.
-        drop(self.commands.try_send(Command::Tend));
-    }
-
     async fn write<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
@@ -83,12 +77,12 @@ impl SqliteStore {
 }
 
 impl PolicyStore for SqliteStore {
-    fn append(&self, revision: Revision) -> Answer<'_, ()> {
-        Box::pin(self.write(|reply| Command::AppendRevision { revision: Box::new(revision), reply }))
+    fn append(&self, addition: Addition) -> Answer<'_, ()> {
+        self.change(move |connection| policy::insert(connection, &addition))
     }
 
-    fn latest(&self) -> Answer<'_, Option<Revision>> {
-        self.read(policy::select_latest)
+    fn head(&self) -> Answer<'_, Head> {
+        self.read(policy::select_head)
     }
 
     fn latest_from(&self, source: RevisionSource) -> Answer<'_, Option<Revision>> {
@@ -99,12 +93,8 @@ impl PolicyStore for SqliteStore {
         self.read(move |connection| policy::select_one(connection, epoch))
     }
 
-    fn rollout(&self) -> Answer<'_, Option<String>> {
-        self.read(policy::select_rollout)
-    }
-
-    fn save_rollout(&self, state: Option<String>) -> Answer<'_, ()> {
-        self.change(move |connection| policy::replace_rollout(connection, state.as_deref()))
+    fn save_rollout(&self, before: Option<String>, state: Option<String>) -> Answer<'_, ()> {
+        self.change(move |connection| policy::replace_rollout(connection, before.as_deref(), state.as_deref()))
     }
 
     fn history(&self, before: Option<u64>, count_max: usize) -> Answer<'_, Vec<Revision>> {
@@ -123,6 +113,11 @@ impl AuditStore for SqliteStore {
 
     fn denials(&self, query: DenialQuery) -> Answer<'_, Vec<DenialCount>> {
         self.read(move |connection| denial::count(connection, &query))
+    }
+
+    fn tend(&self) {
+        // A full queue means that the writer is awake anyway.
+        drop(self.commands.try_send(Command::Tend));
     }
 }
 

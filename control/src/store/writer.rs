@@ -7,18 +7,13 @@ use rusqlite::{Connection, Savepoint, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::audit::{self, IncomingEvent};
-use super::policy::{self, Revision};
 use super::retention::SLICE_EVENTS;
 use super::sign_in::SignIns;
 use super::{Clock, Retention, StoreError};
 
 /// What the writer is asked to do, and where to answer.
 pub(super) enum Command {
-    AppendRevision {
-        revision: Box<Revision>,
-        reply: Reply<()>,
-    },
-    /// A small change of another kind, made by [`change`].
+    /// A small change, made by [`change`].
     Change(Change),
     RecordEvents {
         node: String,
@@ -40,7 +35,6 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 enum Pending {
     Changed(Settle),
     None,
-    Revision(Reply<()>, Result<(), StoreError>),
     Recorded(Reply<usize>, Result<usize, StoreError>),
 }
 
@@ -104,6 +98,7 @@ impl Writer {
             }
             transaction.commit()
         });
+        self.sign_ins.settle(outcome.is_ok());
         self.unchecked_events = pending.iter().fold(self.unchecked_events, Pending::count_recorded);
         // When the transaction could not even begin, the commands are still there: dropping them drops their reply
         // channels, which the callers read as a stopped store.
@@ -143,12 +138,13 @@ impl Writer {
 fn apply(transaction: &mut Transaction<'_>, command: Command, sign_ins: &mut SignIns) -> Pending {
     match command {
         Command::Tend => Pending::None,
-        Command::AppendRevision { revision, reply } => {
-            Pending::Revision(reply, alone(transaction, |savepoint| policy::insert(savepoint, &revision)))
-        }
         Command::Change(change) => Pending::Changed(change(transaction)),
         Command::RecordEvents { node, boot, events, reply } => {
+            let seen = sign_ins.unsettled();
             let recorded = alone(transaction, |savepoint| audit::insert(savepoint, &node, &boot, &events, sign_ins));
+            if recorded.is_err() {
+                sign_ins.undo(seen);
+            }
             Pending::Recorded(reply, recorded)
         }
     }
@@ -194,7 +190,6 @@ impl Pending {
         match self {
             Self::Changed(settle) => settle(committed),
             Self::None => {}
-            Self::Revision(reply, result) => settle(reply, result, committed),
             Self::Recorded(reply, result) => settle(reply, result, committed),
         }
     }

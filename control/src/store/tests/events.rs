@@ -1,22 +1,11 @@
-//! The store of audit events against a list of the same events, filtered by hand; and what is kept of them.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! What every store of audit events must do, against a list of the same events, filtered by hand.
 
 use penstock_core::audit::{Event, timestamp};
-use tempfile::TempDir;
 
-use super::{
-    AuditStore as _, DenialCount, DenialKey, DenialQuery, EventQuery, IncomingEvent, Order, ReadEvent, Retention,
-    SqliteStore,
-};
+use super::super::{DenialCount, DenialKey, DenialQuery, EventQuery, ExportStore, IncomingEvent, Order, ReadEvent};
 
-const START: u64 = 1_795_000_000_000;
-const HOUR: u64 = 3_600_000;
-const ALL: Retention = Retention { events_max: 1_000_000, age_ms_max: None, bytes_max: None };
-
-fn store(folder: &TempDir, retention: Retention, clock: fn() -> u64) -> SqliteStore {
-    SqliteStore::open(&folder.path().join("control.db"), retention, clock).unwrap()
-}
+pub(super) const START: u64 = 1_795_000_000_000;
+pub(super) const HOUR: u64 = 3_600_000;
 
 /// A number that looks random and is the same in every run.
 fn dice(seed: u64, sides: u64) -> u64 {
@@ -24,7 +13,7 @@ fn dice(seed: u64, sides: u64) -> u64 {
     (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) % sides
 }
 
-fn event(number: u64) -> Event {
+pub(super) fn event(number: u64) -> Event {
     let word = |kind: u64, sides: u64, name: &str| {
         let side = dice(number * 8 + kind, sides);
         (side > 0).then(|| format!("{name}{side}"))
@@ -47,19 +36,29 @@ fn event(number: u64) -> Event {
     }
 }
 
-fn time_ms(event: &Event) -> u64 {
+pub(super) fn time_ms(event: &Event) -> u64 {
     penstock_core::moment::parse(&event.time).unwrap()
 }
 
-async fn record(store: &SqliteStore, numbers: std::ops::Range<u64>) -> Vec<Event> {
+fn incoming(sequence: u64, event: &Event) -> IncomingEvent {
+    let json = serde_json::to_string(event).unwrap();
+    IncomingEvent { sequence, json, event: Ok(ReadEvent { event: event.clone(), time_ms: time_ms(event) }) }
+}
+
+/// Answers the events, and how many of them were new.
+async fn send(store: &dyn ExportStore, boot: &str, numbers: std::ops::Range<u64>) -> (Vec<Event>, usize) {
     let events: Vec<Event> = numbers.clone().map(event).collect();
-    let incoming = numbers.zip(&events).map(|(sequence, event)| IncomingEvent {
-        sequence,
-        json: serde_json::to_string(event).unwrap(),
-        event: Ok(ReadEvent { event: event.clone(), time_ms: time_ms(event) }),
-    });
-    store.record("node".to_owned(), "boot".to_owned(), incoming.collect()).await.unwrap();
-    events
+    let batch = numbers.zip(&events).map(|(sequence, event)| incoming(sequence, event)).collect();
+    let recorded = store.record("node".to_owned(), boot.to_owned(), batch).await.unwrap();
+    (events, recorded)
+}
+
+pub(super) async fn record(store: &dyn ExportStore, numbers: std::ops::Range<u64>) -> Vec<Event> {
+    send(store, "boot", numbers).await.0
+}
+
+pub(super) async fn kept(store: &dyn ExportStore) -> Vec<Event> {
+    store.events(EventQuery { count_max: 100_000, ..EventQuery::default() }).await.unwrap().events
 }
 
 fn field<'event>(event: &'event Event, name: &str) -> Option<&'event str> {
@@ -74,11 +73,8 @@ fn field<'event>(event: &'event Event, name: &str) -> Option<&'event str> {
 }
 
 /// Every query finds what filtering by hand finds, in the same order, page by page.
-#[tokio::test]
-async fn queries_find_what_filtering_by_hand_finds() {
-    let folder = TempDir::new().unwrap();
-    let store = store(&folder, ALL, || START);
-    let events = record(&store, 0..5_000).await;
+pub(super) async fn queries_find_what_filtering_by_hand_finds(store: &dyn ExportStore) {
+    let events = record(store, 0..5_000).await;
     let names = ["user", "status", "target_tenant", "source", "application"];
     let value = |name: &str, seed: u64| match name {
         "status" => ["denied", "would_deny", "allowed"][usize::try_from(dice(seed, 3)).unwrap()].to_owned(),
@@ -129,10 +125,7 @@ async fn queries_find_what_filtering_by_hand_finds() {
 }
 
 /// Two requests of one flow to one tenant are one sign-in; another tenant or outcome is another.
-#[tokio::test]
-async fn a_sign_in_is_its_first_request() {
-    let folder = TempDir::new().unwrap();
-    let store = store(&folder, ALL, || START);
+pub(super) async fn a_sign_in_is_its_first_request(store: &dyn ExportStore) {
     let base = Event {
         flow: "1-1-0".to_owned(),
         connector: Some("microsoft-entra".to_owned()),
@@ -156,12 +149,8 @@ async fn a_sign_in_is_its_first_request() {
         changed(|event| "1-2-0".clone_into(&mut event.flow)),
         changed(|event| (event.connector, event.target_tenant) = (None, None)),
     ];
-    let incoming = (1..).zip(&events).map(|(sequence, event)| IncomingEvent {
-        sequence,
-        json: serde_json::to_string(event).unwrap(),
-        event: Ok(ReadEvent { event: event.clone(), time_ms: START }),
-    });
-    store.record("node".to_owned(), "boot".to_owned(), incoming.collect()).await.unwrap();
+    let batch = (1..).zip(&events).map(|(sequence, event)| incoming(sequence, event)).collect();
+    store.record("node".to_owned(), "boot".to_owned(), batch).await.unwrap();
     let query = EventQuery { sign_ins: true, count_max: 100, order: Order::OldestFirst, ..EventQuery::default() };
     let found = store.events(query).await.unwrap().events;
     assert_eq!(found, [0, 2, 4, 6].map(|place: usize| events[place].clone()));
@@ -169,11 +158,8 @@ async fn a_sign_in_is_its_first_request() {
     assert_eq!(store.events(all).await.unwrap().events.len(), events.len());
 }
 
-#[tokio::test]
-async fn refusals_are_counted_by_what_they_have_in_common() {
-    let folder = TempDir::new().unwrap();
-    let store = store(&folder, ALL, || START);
-    let events = record(&store, 0..4_000).await;
+pub(super) async fn refusals_are_counted_by_what_they_have_in_common(store: &dyn ExportStore) {
+    let events = record(store, 0..4_000).await;
     let (since_ms, until_ms) = (START + 500 * 60_000, START + 3_500 * 60_000);
     let mut seen = std::collections::HashSet::new();
     let refused: Vec<&Event> = events
@@ -203,51 +189,74 @@ async fn refusals_are_counted_by_what_they_have_in_common() {
     assert_eq!(store.denials(none).await.unwrap(), []);
 }
 
-async fn kept(store: &SqliteStore) -> Vec<Event> {
-    store.events(EventQuery { count_max: 100_000, ..EventQuery::default() }).await.unwrap().events
+/// A node sends again what it was not told to be committed; a batch may overlap the last one in any way.
+pub(super) async fn a_repeated_event_is_recorded_once(store: &dyn ExportStore) {
+    assert_eq!(send(store, "boot", 0..50).await.1, 50);
+    for (again, new) in [(0..50, 0), (40..60, 10), (70..80, 10), (55..75, 10), (0..80, 0)] {
+        assert_eq!(send(store, "boot", again.clone()).await.1, new, "{again:?}");
+    }
+    // The same numbers of another life of the spool are other events.
+    assert_eq!(send(store, "other", 0..50).await.1, 50);
+    let unread = IncomingEvent { sequence: 90, json: "{".to_owned(), event: Err("no JSON".to_owned()) };
+    for new in [1, 0] {
+        let batch = vec![unread.clone(), incoming(91, &event(91))];
+        assert_eq!(store.record("node".to_owned(), "boot".to_owned(), batch).await.unwrap(), 2 * new);
+    }
+    assert_eq!(kept(store).await.len(), 131);
 }
 
-/// Removal is the writer's own affair: it is waited for.
-async fn settles(store: &SqliteStore, what: &str, is_settled: impl Fn(&[Event]) -> bool) {
-    for _ in 0..3_000 {
-        if is_settled(&kept(store).await) {
-            return;
+/// Whatever a client put into its request is no reason to keep a node's batch waiting for ever.
+pub(super) async fn hostile_text_is_recorded(store: &dyn ExportStore) {
+    let texts = ["a\0b", "\u{feff}\u{202e}", "'; DROP TABLE audit_event; --", "\\N\t\r\n", "\u{10ffff}"];
+    let hostile = |text: &str| {
+        let text = Some(text.to_owned());
+        let (user, path) = (text.clone(), text.clone());
+        Event { user, path, client: text, source: String::new(), ..event(1) }
+    };
+    let batch = (0..).zip(texts).map(|(sequence, text)| incoming(sequence, &hostile(text))).collect();
+    assert_eq!(store.record("node".to_owned(), "boot".to_owned(), batch).await.unwrap(), texts.len());
+    for text in texts {
+        let equals = vec![("user", vec![text.to_owned()])];
+        let query = EventQuery { equals, count_max: 10, ..EventQuery::default() };
+        assert_eq!(store.events(query).await.unwrap().events, [hostile(text)]);
+    }
+}
+
+/// What is asked for in pages is nobody else's: each cursor goes on behind the last event, also while others are recorded.
+pub(super) async fn followers_miss_nothing_that_many_record_at_once(store: &dyn ExportStore) {
+    let recording = async {
+        let (boots, rounds) = (["a", "b", "c", "d"], [0..30, 30..60, 60..90]);
+        for round in rounds {
+            let [a, b, c, d] = boots.map(|boot| send(store, boot, round.clone()));
+            let _ = tokio::join!(a, b, c, d);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("{what}: {} events are kept", kept(store).await.len());
+    };
+    let following = async {
+        let mut query = EventQuery { order: Order::OldestFirst, count_max: 7, ..EventQuery::default() };
+        let mut count = 0;
+        while count < 360 {
+            let page = store.events(query.clone()).await.unwrap();
+            assert!(page.first.is_none_or(|first| query.cursor.is_none_or(|cursor| cursor < first)));
+            count += page.events.len();
+            query.cursor = page.last.or(query.cursor);
+            tokio::task::yield_now().await;
+        }
+        count
+    };
+    let ((), count) = tokio::join!(recording, following);
+    assert_eq!(count, 360);
 }
 
-#[tokio::test]
-async fn events_go_when_they_are_too_old() {
-    static NOW: AtomicU64 = AtomicU64::new(START);
-    let folder = TempDir::new().unwrap();
-    let day = Retention { age_ms_max: Some(24 * HOUR), ..ALL };
-    let store = store(&folder, day, || NOW.load(Ordering::Relaxed));
-    let events = record(&store, 0..5_000).await;
-    NOW.store(START + 3_000 * 60_000, Ordering::Relaxed);
-    store.tend();
-    let end = START + 3_000 * 60_000 - 24 * HOUR;
-    // One that came hours late may stay for as long as those who came with it.
-    settles(&store, "too old", |kept| kept.iter().filter(|event| time_ms(event) < end).count() < 60).await;
-    let young = events.iter().filter(|event| time_ms(event) >= end).count();
-    assert_eq!(kept(&store).await.iter().filter(|event| time_ms(event) >= end).count(), young);
-    NOW.store(START + 10_000 * 60_000, Ordering::Relaxed);
-    store.tend();
-    settles(&store, "all too old", <[Event]>::is_empty).await;
-}
-
-#[tokio::test]
-async fn events_go_when_they_take_too_much_room() {
-    let folder = TempDir::new().unwrap();
-    let small = Retention { bytes_max: Some(2_000_000), ..ALL };
-    let store = store(&folder, small, || START);
-    for round in 0..20 {
-        record(&store, round * 1_000..(round + 1) * 1_000).await;
+pub(super) async fn an_exports_place_never_goes_back(store: &dyn ExportStore) {
+    let name = || "siem".to_owned();
+    assert_eq!(store.progress(name()).await.unwrap(), super::super::Progress::default());
+    record(store, 0..10).await;
+    let progress = store.progress(name()).await.unwrap();
+    let (oldest, newest) = (progress.oldest.unwrap(), progress.newest.unwrap());
+    assert_eq!((progress.taken, newest - oldest), (None, 9));
+    for (event, taken) in [(oldest + 3, oldest + 3), (oldest, oldest + 3), (newest, newest)] {
+        store.advance(name(), event).await.unwrap();
+        assert_eq!(store.progress(name()).await.unwrap().taken, Some(taken));
     }
-    store.tend();
-    settles(&store, "too large", |kept| (500..5_000).contains(&kept.len())).await;
-    assert_eq!(kept(&store).await[0], event(19_999), "the newest stay");
-    let bytes = std::fs::metadata(folder.path().join("control.db")).unwrap().len();
-    assert!(bytes < 8_000_000, "{bytes} bytes on disk");
+    assert_eq!(store.progress("other".to_owned()).await.unwrap().taken, None);
 }

@@ -1,0 +1,45 @@
+//! One suite over every store: `events` and `policy` say what a store must do, the others run that on one store each.
+
+mod events;
+mod policy;
+mod sqlite;
+
+/// A test of each function over a store that `$bed` makes, with what it lives in.
+macro_rules! suite {
+    ($module:ident, $bed:ident: $($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let (_home, store) = $bed();
+                super::$module::$name(store.as_ref()).await;
+            }
+        )*
+    };
+}
+
+macro_rules! events_suite {
+    ($bed:ident) => {
+        super::suite!(events, $bed:
+            a_repeated_event_is_recorded_once
+            a_sign_in_is_its_first_request
+            an_exports_place_never_goes_back
+            followers_miss_nothing_that_many_record_at_once
+            hostile_text_is_recorded
+            queries_find_what_filtering_by_hand_finds
+            refusals_are_counted_by_what_they_have_in_common
+        );
+    };
+}
+
+macro_rules! policy_suite {
+    ($bed:ident) => {
+        super::suite!(policy, $bed:
+            a_rollout_is_saved_by_who_saw_the_last_step
+            a_long_document_comes_back_whole
+            history_goes_back_in_pages
+            of_many_who_publish_at_once_one_wins
+        );
+    };
+}
+
+use {events_suite, policy_suite, suite};
