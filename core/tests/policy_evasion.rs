@@ -145,6 +145,38 @@ fn h030_an_innocent_name_at_an_inspected_address_is_told_or_refused() {
 }
 
 #[test]
+fn h034_a_name_of_an_inspected_hosts_site_at_its_address_gets_no_connection_to_share() {
+    let ask = |snapshot: &Snapshot, source: IpAddr, change: &dyn Fn(&mut FlowFacts<'_>)| {
+        let (name, host) = (sni("www.claude.ai"), sni("claude.ai"));
+        let hosts = std::slice::from_ref(&host);
+        let mut facts = FlowFacts { sni: Some(&name), destination_hosts: hosts, ..FlowFacts::of(source) };
+        change(&mut facts);
+        verdict(&snapshot.decide(&facts))
+    };
+    let snapshot = |more: &str| {
+        let text = POLICY.replace("organization_ids", "only_hosts = [\"claude.ai\"]\norganization_ids") + more;
+        compile("policy.toml", &text, None, 7).unwrap_or_else(|found| panic!("{found:?}"))
+    };
+    let default = snapshot("");
+    assert_eq!(ask(&default, STAFF, &|_| {}), (Verdict::Deny, Reason::SharedConnection));
+    assert_eq!(ask(&default, PILOT, &|_| {}), (Verdict::Pass, Reason::WouldDeny));
+    // Neither a client of HTTP/1.1 nor one that asked the proxy for the name shares connections.
+    let told = (Verdict::Pass, Reason::ConnectorAddress);
+    assert_eq!(ask(&default, STAFF, &|facts| facts.multiplexed = false), told);
+    assert_eq!(ask(&default, STAFF, &|facts| facts.authority = facts.sni), told);
+    assert_eq!(ask(&default, STAFF, &|facts| facts.destination_hosts = &[]), (Verdict::Pass, Reason::NotListed));
+    let mode = |mode: &str| snapshot(&format!("[evasion]\nconnector_addresses = \"{mode}\"\n"));
+    assert_eq!(ask(&mode("report"), STAFF, &|_| {}), (Verdict::Pass, Reason::SharedConnection));
+    assert_eq!(ask(&mode("pass"), STAFF, &|_| {}), (Verdict::Pass, Reason::NotListed));
+    assert_eq!(ask(&mode("deny"), STAFF, &|_| {}), (Verdict::Deny, Reason::ConnectorAddress));
+    // What is excluded passes all the same, and is told.
+    let exclusion = "[exclude]\nnever_inspect = [\"www.claude.ai\"]\n";
+    assert_eq!(ask(&snapshot(exclusion), STAFF, &|_| {}), (Verdict::Pass, Reason::SharedConnection));
+    let off = snapshot(&format!("{exclusion}[evasion]\nconnector_addresses = \"pass\"\n"));
+    assert_eq!(ask(&off, STAFF, &|_| {}), (Verdict::Pass, Reason::Excluded));
+}
+
+#[test]
 fn a_bypass_is_for_named_machines_clients_and_hosts_alone() {
     let policy = format!(
         "[[bypass]]\nsources = [\"127.0.0.1\"]\nja4 = [\"{JA4}\"]\nhosts = [\"claude.ai\"]\nfor = \"30m\"\n\

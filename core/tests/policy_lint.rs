@@ -258,3 +258,34 @@ fn consumer_tenants_are_pointed_out() {
     only(&entra("f8cdef31-a31e-4b4a-93e4-5f571e91255a"), FindingCode::TenantOfConsumers);
     none(&entra("contoso.com"), FindingCode::TenantOfConsumers);
 }
+
+#[test]
+fn h034_a_host_that_passes_beside_inspected_ones_of_its_site() {
+    let base = document(&[CLAUDE, GOOGLE], "\"claude\", \"google\"");
+    let excluding = |rule: &str| format!("{base}[exclude]\nnever_inspect = [\"{rule}\"]\n");
+    let text = excluding("status.claude.ai");
+    let finding = only(&text, FindingCode::CoalescingPossible);
+    assert_eq!(finding.severity, Severity::Warning);
+    assert!(line(&text, &finding).contains("status.claude.ai") && finding.column == 18, "{finding}");
+    assert!(finding.message.contains("\"claude.ai\" of restriction \"claude\""), "{finding}");
+    assert!(finding.help.unwrap().starts_with("remove the exclusion"));
+    // The connector does not cover this one by itself: only the operator can have it inspected.
+    let help = only(&excluding("mail.google.com"), FindingCode::CoalescingPossible).help.unwrap();
+    assert!(help.contains("extra_hosts = [\"mail.google.com\"] in restriction \"google\""), "{help}");
+    only(&excluding("mail-*.google.com"), FindingCode::CoalescingPossible);
+    // Another site, a neighbour below a public suffix, a whole host that is told of as such, a profile that only reports.
+    none(&excluding("www.contoso.com"), FindingCode::CoalescingPossible);
+    none(&excluding("claude.co.uk"), FindingCode::CoalescingPossible);
+    none(&excluding("*.claude.ai"), FindingCode::CoalescingPossible);
+    none(&text.replace("\"enforce\"", "\"report-only\""), FindingCode::CoalescingPossible);
+
+    let mode = |mode: &str| format!("{base}[evasion]\nconnector_addresses = \"{mode}\"\n");
+    for word in ["report", "pass"] {
+        let finding = only(&mode(word), FindingCode::CoalescingPossible);
+        assert!(line(&mode(word), &finding).starts_with("connector_addresses"), "{finding}");
+        assert!(finding.help.unwrap().contains("\"separate\""));
+    }
+    none(&mode("deny"), FindingCode::CoalescingPossible);
+    none(&mode("separate"), FindingCode::CoalescingPossible);
+    none(&base, FindingCode::CoalescingPossible);
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use penstock_tests::appliance::{Appliance, Setup};
+use penstock_tests::chromium::trust;
 use penstock_tests::network::{Network, Place};
 use penstock_tests::place;
 use penstock_tests::saas::Saas;
@@ -56,14 +57,14 @@ fn gnutls_believes_the_chain() {
 /// Chromium with the root in a database of its own: no flag that turns checking off.
 #[test]
 fn chromium_believes_the_chain() {
-    let (Some(chromium), Some(certutil)) = (place::program("chromium"), place::program("certutil")) else { return };
+    let (Some(chromium), Some(_)) = (place::program("chromium"), place::program("certutil")) else { return };
     let saas = Saas::start();
     let appliance = Setup::default().saas(&saas).start();
     let home = TempDir::new().unwrap();
     let url = format!("https://{ENTRA}/contoso.com/v2.0/.well-known/openid-configuration");
     let page = browse(Command::new(&chromium), home.path(), Some(&appliance), &url, &["--dump-dom"]);
     assert!(!page.contains("jwks_uri"), "an unknown root must not be believed: {page}");
-    import_root(&certutil, home.path(), &appliance.root());
+    trust(home.path(), &appliance.root());
     let page = browse(Command::new(&chromium), home.path(), Some(&appliance), &url, &["--dump-dom"]);
     assert!(page.contains("jwks_uri"), "{page}\n{}", appliance.log());
 }
@@ -75,32 +76,16 @@ pub(crate) fn browse_trusting(appliance: &Appliance, url: &str) -> Option<String
 
 /// The same, with what the browser is to do there.
 pub(crate) fn browse_trusting_with(appliance: &Appliance, url: &str, arguments: &[&str]) -> Option<String> {
-    let (chromium, certutil) = (place::program("chromium")?, place::program("certutil")?);
-    let home = TempDir::new().unwrap();
-    import_root(&certutil, home.path(), &appliance.root());
+    let (chromium, home) = (place::program("chromium")?, TempDir::new().unwrap());
+    trust(home.path(), &appliance.root())?;
     Some(browse(Command::new(chromium), home.path(), Some(appliance), url, arguments))
 }
 
 /// The same for one inside a network that knows of no proxy.
 pub(crate) fn browse_inside(network: &Network, root: &Path, url: &str) -> Option<String> {
-    let (chromium, certutil) = (place::program("chromium")?, place::program("certutil")?);
-    let home = TempDir::new().unwrap();
-    import_root(&certutil, home.path(), root);
+    let (chromium, home) = (place::program("chromium")?, TempDir::new().unwrap());
+    trust(home.path(), root)?;
     Some(browse(network.command(Place::Inside, chromium), home.path(), None, url, &["--dump-dom"]))
-}
-
-/// Makes the database that Chromium reads below a home directory, with the root as an authority for web sites.
-fn import_root(certutil: &Path, home: &Path, root: &Path) {
-    let database = home.join(".pki/nssdb");
-    fs::create_dir_all(&database).unwrap();
-    let name = format!("sql:{}", database.display());
-    for arguments in [
-        vec!["-N", "--empty-password"],
-        vec!["-A", "-t", "C,,", "-n", "Penstock test root", "-i", root.to_str().unwrap()],
-    ] {
-        let output = Command::new(certutil).args(["-d", &name]).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-    }
 }
 
 fn browse(mut command: Command, home: &Path, proxy: Option<&Appliance>, url: &str, arguments: &[&str]) -> String {

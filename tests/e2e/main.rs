@@ -17,6 +17,7 @@ mod direct;
 mod doctor;
 mod engines;
 mod evasion_address;
+mod evasion_coalescing;
 mod evasion_ech;
 mod evasion_pinned;
 mod evasion_retry;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_RSA_SHA256, date_time_ymd,
+    KeyUsagePurpose, PKCS_RSA_SHA256, SanType, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -40,6 +40,8 @@ pub enum Shown {
     SuffixWildcard,
     /// Signed by itself.
     SelfSigned,
+    /// Good for the name and for these.
+    Shared(&'static [&'static str]),
     /// An extension that is critical and unknown to everybody.
     UnknownCritical,
     /// Signed by an authority that the appliance does not know.
@@ -101,6 +103,11 @@ impl TestAuthority {
             Shown::Expired => params.not_after = date_time_ymd(2024, 1, 1),
             Shown::NotForServers => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
             Shown::NotYetValid => params.not_before = date_time_ymd(2090, 1, 1),
+            Shown::Shared(others) => {
+                let beside = others.iter().filter(|other| **other != name);
+                let names = beside.map(|&other| SanType::DnsName(other.try_into().unwrap()));
+                params.subject_alt_names.extend(names);
+            }
             Shown::SuffixWildcard => params = leaf_params("*.com"),
             Shown::UnknownCritical => {
                 let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55_555, 1], vec![5, 0]);
@@ -124,7 +131,7 @@ impl TestAuthority {
                 vec![params.signed_by(key, &stranger.root).unwrap().der().clone(), stranger.root_der]
             }
             Shown::IntermediateMissing => vec![params.signed_by(key, &self.intermediate).unwrap().der().clone()],
-            Shown::Good => {
+            Shown::Good | Shown::Shared(_) => {
                 vec![params.signed_by(key, &self.intermediate).unwrap().der().clone(), self.intermediate_der.clone()]
             }
             Shown::Cycle => {

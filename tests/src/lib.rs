@@ -9,6 +9,7 @@
 //! | [`admin`] | the admin listener: policy, events, metrics |
 //! | [`appliance`] | one `penstock up` in a temporary directory |
 //! | [`certificate`] | certificates of the tests' own authority, good and bad |
+//! | [`chromium`] | a browser |
 //! | [`client`] | a TLS client through the appliance, speaking HTTP/1.1 as told |
 //! | [`forwarder`] | a plain port into the appliance, for clients that cannot speak CONNECT |
 //! | [`haproxy`] | HAProxy in front of the appliance |
@@ -39,6 +40,7 @@
 pub mod admin;
 pub mod appliance;
 pub mod certificate;
+pub mod chromium;
 pub mod client;
 pub mod forwarder;
 pub mod haproxy;

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::certificate::{Shown, TestAuthority};
 use crate::http::{self, Progress, Request};
+use crate::network::{Network, Place};
 use crate::streams;
 use crate::tripwire::{self, Expected};
 use crate::wait;
@@ -236,6 +237,16 @@ impl Plan {
 
     /// Starts it on a free port.
     pub fn start(self) -> Upstream {
+        self.start_on(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Starts it on port 443 of every outside address.
+    pub fn start_outside(self, network: &Network) -> Upstream {
+        // The threads that serve are of the place that the listener's is.
+        network.enter(Place::Outside, || self.start_on(TcpListener::bind("[::]:443").unwrap()))
+    }
+
+    fn start_on(self, listener: TcpListener) -> Upstream {
         let authority = Arc::new(TestAuthority::new("Penstock tests' upstream"));
         let directory = TempDir::new().unwrap();
         std::fs::write(directory.path().join("upstream-ca.pem"), authority.root_pem()).unwrap();
@@ -243,7 +254,7 @@ impl Plan {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let behaviour = Arc::new(Mutex::new(Behaviour { plan: Arc::new(self), config }));
         let (in_force, record) = (Arc::clone(&behaviour), Arc::clone(&seen));
-        let address = listen(move |stream| {
+        let address = listen_on(listener, move |stream| {
             // A connection that never says a word is no visit: the appliance dials before it has read the ClientHello.
             if !matches!(stream.peek(&mut [0]), Ok(1..)) {
                 return;
@@ -303,7 +314,10 @@ pub fn no_expectations(_host: &str) -> Option<&'static [Expected]> {
 
 /// Accepts connections on a free loopback port and serves each on a thread of its own.
 pub fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listen_on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
+}
+
+fn listen_on(listener: TcpListener, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);
     thread::spawn(move || {

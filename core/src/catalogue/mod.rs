@@ -22,4 +22,4 @@ pub use denial::{DenialCode, DenialScanner};
 pub use header_name::StripNames;
 pub use id::ConnectorId;
 pub use invented::{invented_header, reserved_domain};
-pub use suffix::is_public_suffix;
+pub use suffix::{is_public_suffix, site};

@@ -1,4 +1,10 @@
-//! Public suffixes: names below which anybody may register, so that no rule or tenant may end at one.
+//! Public suffixes: names below which anybody may register, so that no rule or tenant may end at one, and the sites right
+//! below them.
+
+/// The registered domain of `name`, lower-case, with its public suffix: what browsers call a site. `None` for a public suffix.
+pub fn site(name: &str) -> Option<&str> {
+    psl::domain_str(name)
+}
 
 /// Whether `name`, lower-case, is a known public suffix. A name that no list knows is none: inside names such as `corp`
 /// are the operator's own.

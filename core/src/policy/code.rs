@@ -9,6 +9,8 @@ labelled! {
     pub enum FindingCode {
         /// An assignment that an earlier one never lets anybody reach.
         AssignmentShadowed = "assignment-shadowed",
+        /// A host passes over whose connections browsers may send requests for an inspected host of its site.
+        CoalescingPossible = "coalescing-possible",
         /// Legal, and probably not what was meant, in a way that has no word of its own.
         Doubtful = "doubtful",
         /// The two versions of Microsoft's restrictions, side by side.

@@ -13,6 +13,7 @@ use super::header_edit::ConnectorIds;
 use super::index::HostMarks;
 use super::snapshot::Profile;
 use super::{Engines, HeaderEdit, Mode, Reason, Snapshot, Verdict};
+use crate::catalogue;
 use crate::sni::Sni;
 
 /// What is known about a flow when it is decided.
@@ -39,6 +40,8 @@ pub struct FlowFacts<'facts> {
     pub tls: bool,
     /// Whether that offers Encrypted ClientHello, or seems to: GREASE looks the same (RFC 9849 section 6.2).
     pub ech: bool,
+    /// Whether the client may speak HTTP/2 or HTTP/3, whose connections browsers share among hosts of one address.
+    pub multiplexed: bool,
     /// Unix time in milliseconds. Without it no `[[exception]]` counts.
     pub unix_ms: Option<u64>,
 }
@@ -57,6 +60,7 @@ impl FlowFacts<'_> {
             destination_hosts: &[],
             tls: true,
             ech: false,
+            multiplexed: true,
             unix_ms: None,
         }
     }
@@ -180,21 +184,18 @@ impl Snapshot {
     ) -> Decision {
         if excluded {
             let lifted = facts.sni.is_some_and(|name| marks.excluded && !self.hosts.find(name.as_str()).excluded);
-            let reason = if lifted { Reason::Exception } else { Reason::Excluded };
+            let watches = self.evasion.connector_addresses.value != AddressMode::Pass;
+            let reason = if lifted {
+                Reason::Exception
+            } else if watches && self.shares_connection(facts, profile) {
+                Reason::SharedConnection
+            } else {
+                Reason::Excluded
+            };
             return self.outcome(Verdict::Pass, reason, Some(profile));
         }
         let Some(edit) = profile.edit_for(marks) else {
-            return match self.evasion.connector_addresses {
-                AddressMode::Deny if self.is_connector_address(facts, profile) => {
-                    self.refusal(Reason::ConnectorAddress, profile)
-                }
-                AddressMode::Report if self.is_connector_address(facts, profile) => {
-                    self.outcome(Verdict::Pass, Reason::ConnectorAddress, Some(profile))
-                }
-                AddressMode::Deny | AddressMode::Pass | AddressMode::Report => {
-                    self.outcome(Verdict::Pass, Reason::NotListed, Some(profile))
-                }
-            };
+            return self.not_listed(facts, profile);
         };
         Decision {
             verdict: Verdict::Inspect,
@@ -203,6 +204,23 @@ impl Snapshot {
             connectors: edit.connectors().into(),
             edit: Arc::clone(edit),
             engines: facts.sni.map_or_else(Engines::default, |name| self.engines.find(name)),
+        }
+    }
+
+    /// A name that no rule covers; what tells is where it leads.
+    fn not_listed(&self, facts: &FlowFacts<'_>, profile: &Profile) -> Decision {
+        let mode = self.evasion.connector_addresses.value;
+        if mode == AddressMode::Pass || !self.is_connector_address(facts, profile) {
+            return self.outcome(Verdict::Pass, Reason::NotListed, Some(profile));
+        }
+        let shares = self.shares_connection(facts, profile);
+        let reason = if shares { Reason::SharedConnection } else { Reason::ConnectorAddress };
+        match mode {
+            AddressMode::Deny => self.refusal(Reason::ConnectorAddress, profile),
+            AddressMode::Separate if shares => self.refusal(reason, profile),
+            AddressMode::Pass | AddressMode::Report | AddressMode::Separate => {
+                self.outcome(Verdict::Pass, reason, Some(profile))
+            }
         }
     }
 
@@ -223,7 +241,7 @@ impl Snapshot {
         if authority.is_some_and(|marks| profile.covers(marks)) || default == Verdict::Deny {
             return self.refusal(reason, profile);
         }
-        let watches = self.evasion.connector_addresses != AddressMode::Pass && !is_opened;
+        let watches = self.evasion.connector_addresses.value != AddressMode::Pass && !is_opened;
         if watches && self.is_connector_address(facts, profile) {
             return self.refusal(Reason::ConnectorAddress, profile);
         }
@@ -233,6 +251,19 @@ impl Snapshot {
     /// Whether the flow goes to an address that a host inspected for this profile has.
     fn is_connector_address(&self, facts: &FlowFacts<'_>, profile: &Profile) -> bool {
         facts.destination_hosts.iter().any(|host| profile.covers(self.hosts.find(host.as_str())))
+    }
+
+    /// Whether a browser would send requests for an inspected host over this flow: it goes to that host's address under
+    /// another name of the same site, within which browsers share connections. Through a proxy they do not, since they do
+    /// not learn addresses.
+    fn shares_connection(&self, facts: &FlowFacts<'_>, profile: &Profile) -> bool {
+        let name = facts.sni.filter(|_| facts.tls && facts.multiplexed && facts.authority.is_none());
+        let shares = |site| {
+            facts.destination_hosts.iter().any(|host| {
+                catalogue::site(host.as_str()) == Some(site) && profile.covers(self.hosts.find(host.as_str()))
+            })
+        };
+        !facts.destination_hosts.is_empty() && name.and_then(|name| catalogue::site(name.as_str())).is_some_and(shares)
     }
 
     /// A refusal, or what report-only makes of it.

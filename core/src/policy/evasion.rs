@@ -38,6 +38,9 @@ labelled! {
         Pass = "pass",
         /// Refused when it gives no name; passed and recorded when it gives another one.
         Report = "report",
+        /// The same, but refused too when a browser would send requests for the inspected host over it (RFC 9113 section
+        /// 9.1.1): it gives a name of that host's own site.
+        Separate = "separate",
     }
 }
 
@@ -47,7 +50,7 @@ pub(super) struct Evasion {
     pub(super) ech: EchMode,
     /// Lower-case, sorted: the catalogue's and the document's.
     ech_public_names: Vec<Box<str>>,
-    pub(super) connector_addresses: AddressMode,
+    pub(super) connector_addresses: Placed<AddressMode>,
     pub(super) bypasses: Vec<Bypass>,
 }
 
@@ -68,12 +71,13 @@ impl Evasion {
         let (ech, ech_public_names) = read_ech(document.ech.as_ref(), findings);
         let connector_addresses = document.evasion.as_ref().and_then(|section| {
             section.refuse_unknown_keys(&["connector_addresses"], section.title(), findings);
-            read_word(section, "connector_addresses", AddressMode::ALL, AddressMode::label, findings)
+            let mode = read_word(section, "connector_addresses", AddressMode::ALL, AddressMode::label, findings)?;
+            Some(Placed { at: section.at_of("connector_addresses"), value: mode })
         });
         Self {
             ech,
             ech_public_names,
-            connector_addresses: connector_addresses.unwrap_or(AddressMode::Report),
+            connector_addresses: connector_addresses.unwrap_or(Placed { at: 0, value: AddressMode::Separate }),
             bypasses: document.bypasses.iter().filter_map(|section| Bypass::read(section, findings)).collect(),
         }
     }

@@ -11,7 +11,7 @@ use super::findings::Findings;
 use super::pattern::{HostPattern, Scope};
 use super::restriction::Restriction;
 use super::{FindingCode, Mode};
-use super::{knowledge, reach};
+use super::{coalescing, knowledge, reach};
 
 /// Looks the whole plan over.
 pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Findings) {
@@ -29,6 +29,7 @@ pub(super) fn check(plan: &Plan<'_>, document: &Document<'_>, findings: &mut Fin
     }
     reach::check(plan, document, findings);
     knowledge::check(plan, findings);
+    coalescing::check(plan, findings);
     if !findings.has_errors() {
         for rule in plan.engines.iter().flat_map(|rule| &rule.hosts) {
             warn_of_idle_engine(rule, plan, findings);

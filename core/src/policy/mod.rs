@@ -20,6 +20,7 @@
 //! | `destination` | addresses that are never dialled |
 
 mod assemble;
+mod coalescing;
 mod code;
 mod compile;
 mod connect;

@@ -67,6 +67,9 @@ labelled! {
         Quic = "quic",
         /// QUIC whose first packets were not seen, or cannot be read.
         QuicUnread = "quic_unread",
+        /// The name is of one site and one address with an inspected host, and the client may speak a protocol of which
+        /// browsers share connections: requests for that host would come over this one, unseen.
+        SharedConnection = "shared_connection",
         /// The flow passes because its profile only reports; enforced, it would have been refused.
         WouldDeny = "would_deny",
     }

@@ -92,7 +92,8 @@ impl Flow {
     /// The same on a ClientHello.
     pub(crate) fn decide_hello(&self, hello: &SniffedHello) -> Decision {
         let facts = FlowFacts::of(self.source());
-        self.ask(FlowFacts { sni: hello.sni.as_ref(), ech: hello.has_ech, ..facts }, Snapshot::decide)
+        let (sni, ech, multiplexed) = (hello.sni.as_ref(), hello.has_ech, hello.multiplexed);
+        self.ask(FlowFacts { sni, ech, multiplexed, ..facts }, Snapshot::decide)
     }
 
     /// The same about a request for plain HTTP.

@@ -34,6 +34,8 @@ pub(crate) struct SniffedHello {
     pub(crate) sni: Option<Sni>,
     /// Whether it offers Encrypted ClientHello, or GREASE in its place.
     pub(crate) has_ech: bool,
+    /// Whether it offers HTTP/2.
+    pub(crate) multiplexed: bool,
     /// Where in the bytes received it ends.
     pub(crate) bytes: usize,
 }
@@ -64,7 +66,8 @@ async fn read(
         if !received.is_empty() {
             match reader.handle_bytes(received) {
                 Parsed::Complete { value: hello, consumed } => {
-                    let hello = SniffedHello { has_ech: hello.ech.is_some(), sni: hello.sni, bytes: consumed };
+                    let (has_ech, multiplexed) = (hello.ech.is_some(), hello.alpn().any(|name| name == b"h2"));
+                    let hello = SniffedHello { has_ech, multiplexed, sni: hello.sni, bytes: consumed };
                     if *server_spoke {
                         return Ok(Sniffed::HelloBehindServer(hello));
                     }

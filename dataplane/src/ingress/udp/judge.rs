@@ -52,7 +52,9 @@ pub(super) fn reject(shard: &Shard, snapshot: &Snapshot, ends: Ends, reject: Qui
 pub(super) fn record(shard: &Shard, snapshot: &Snapshot, ends: Ends, flow: &UdpFlow, decision: &Decision) -> Judgement {
     shard.cells.flows.add((decision.verdict, decision.reason), 1);
     let (judgement, status) = match (decision.verdict, decision.reason) {
-        (Verdict::Pass, Reason::ConnectorAddress | Reason::WouldDeny) => (Judgement::Pass, Some(Status::WouldDeny)),
+        (Verdict::Pass, Reason::ConnectorAddress | Reason::SharedConnection | Reason::WouldDeny) => {
+            (Judgement::Pass, Some(Status::WouldDeny))
+        }
         (Verdict::Pass, _) => (Judgement::Pass, None),
         (Verdict::Deny | Verdict::Inspect, _) => (Judgement::Refuse, Some(Status::Denied)),
     };

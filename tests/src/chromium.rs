@@ -1,0 +1,74 @@
+//! A Chromium of the test's own, with the roots that it is to trust and whatever it remembers from one run
+//! to the next.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::network::{Network, Place};
+use crate::place;
+
+/// A home directory with a database of roots, and a profile.
+pub struct Chromium {
+    home: TempDir,
+}
+
+impl Chromium {
+    /// One that trusts these roots for web sites; `None` where it is not installed.
+    pub fn trusting(roots: &[&Path]) -> Option<Self> {
+        let _ = (place::program("chromium")?, place::python()?);
+        let home = TempDir::new().unwrap();
+        roots.iter().try_for_each(|root| trust(home.path(), root))?;
+        Some(Self { home })
+    }
+
+    /// Opens `url` and fetches `fetched` from that page, one after the other, knowing of no proxy; with more flags. What
+    /// became of each is in the order of the addresses; see `tests/clients/chromium.js`.
+    pub fn open(&self, network: &Network, url: &str, fetched: &[&str], flags: &[&str]) -> Vec<Value> {
+        let command = network.command(Place::Inside, environment().join("bin/node"));
+        self.run(command, url, fetched, &[&["--no-proxy-server"], flags].concat())
+    }
+
+    /// The same outside any network, through a proxy.
+    pub fn open_through(&self, proxy: SocketAddr, url: &str, fetched: &[&str]) -> Vec<Value> {
+        let flag = format!("--proxy-server=http://{proxy}");
+        self.run(Command::new(environment().join("bin/node")), url, fetched, &[&flag])
+    }
+
+    fn run(&self, mut command: Command, url: &str, fetched: &[&str], flags: &[&str]) -> Vec<Value> {
+        command.env("NODE_PATH", environment().join("node/node_modules")).env("HOME", self.home.path());
+        command.arg(place::workspace().join("tests/clients/chromium.js"));
+        command.arg(place::program("chromium").unwrap()).arg(self.home.path().join("profile")).arg(url);
+        let output = command.args(fetched).args(flags).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// Where the clients' packages are.
+fn environment() -> PathBuf {
+    place::python().unwrap().parent().unwrap().parent().unwrap().to_path_buf()
+}
+
+/// Adds a root to the database that Chromium reads below a home directory, as an authority for web sites. `None` without
+/// `certutil`.
+pub fn trust(home: &Path, root: &Path) -> Option<()> {
+    let certutil = place::program("certutil")?;
+    let database = home.join(".pki/nssdb");
+    let name = format!("sql:{}", database.display());
+    let call = |arguments: &[&str]| {
+        let output = Command::new(&certutil).args(["-d", &name]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "certutil {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    if !database.exists() {
+        fs::create_dir_all(&database).unwrap();
+        call(&["-N", "--empty-password"]);
+    }
+    let root = root.to_str().unwrap();
+    call(&["-A", "-t", "C,,", "-n", root, "-i", root]);
+    Some(())
+}
