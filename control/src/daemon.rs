@@ -111,7 +111,7 @@ impl Daemon {
         let lock = Lock::take(&state.join("control.lock"))?;
         let authority = Arc::new(Authority::open(state, &config.authority, now_unix())?);
         let token = Token::open_or_create(&config.admin_token_file)?;
-        let stores = Stores::open(&state.join("control.db"), retention(&config), moment::now_ms)?;
+        let stores = Stores::open(&state.join("control.db"), &config.store, retention(&config), moment::now_ms)?;
         let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
         let publisher =
             Arc::new(Publisher::new(Arc::clone(&stores.policy), Arc::clone(&authority), deadline, now_unix));

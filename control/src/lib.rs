@@ -19,6 +19,7 @@ pub mod explain;
 mod export;
 pub mod lock;
 mod metrics;
+mod peer;
 mod publish;
 pub mod service;
 mod store;

@@ -20,6 +20,7 @@
 //! | [`openssl`] | OpenSSL's own server and client |
 //! | [`place`] | where binaries, corpora and interpreters are |
 //! | [`plain`] | an origin in the clear |
+//! | [`postgres`] | a PostgreSQL server |
 //! | [`process`] | a child process that announces itself by a line of JSON and dies with its owner |
 //! | [`saas`] | `penstock-saas` |
 //! | [`squid`] | Squid as a parent proxy |
@@ -51,6 +52,7 @@ pub mod network;
 pub mod openssl;
 pub mod place;
 pub mod plain;
+pub mod postgres;
 pub mod process;
 pub mod saas;
 pub mod squid;

@@ -44,7 +44,7 @@ const CONTROL: &[(&str, &[&str])] = &[
 const ROOTS: &[&str] = &["bin", "daemon", "lib", "main"];
 
 /// Rooms of control that any may name.
-const CONTROL_LEAVES: &[&str] = &["config", "difference", "explain", "lock", "service", "unified"];
+const CONTROL_LEAVES: &[&str] = &["config", "difference", "explain", "lock", "peer", "service", "unified"];
 
 #[test]
 fn rooms_of_the_data_plane() {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::export::{self, ExportSettings, RawExport};
 use super::push::{MetricsPush, RawMetricsPush};
+use super::store::{RawStore, StoreSettings};
 
 /// The configuration file as written, TOML.
 #[derive(Debug, Deserialize, Serialize)]
@@ -40,6 +41,9 @@ pub struct RawConfig {
     /// The certificate authority. Default: a root that Penstock makes.
     #[serde(default, skip_serializing_if = "RawAuthority::is_default")]
     pub ca: RawAuthority,
+    /// Where policies and events are kept. Default: SQLite in the state directory.
+    #[serde(default, skip_serializing_if = "RawStore::is_default")]
+    pub store: RawStore,
     /// Time that a policy change waits for every data plane, milliseconds. Default 10,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge_deadline_ms: Option<u64>,
@@ -167,6 +171,8 @@ pub struct Config {
     pub link_socket: PathBuf,
     /// See [`RawAuthority`].
     pub authority: AuthoritySettings,
+    /// See [`RawConfig::store`].
+    pub store: StoreSettings,
     /// See [`RawConfig::acknowledge_deadline_ms`].
     pub acknowledge_deadline_ms: u64,
     /// See [`RawConfig::audit_events_max`].
@@ -234,6 +240,14 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// A store that cannot be.
+    #[error("[{table}] {reason}")]
+    Store {
+        /// Its table.
+        table: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// A store too small to work with.
     #[error("audit_bytes_max: must be at least {AUDIT_BYTES_MIN}")]
     NoBytes,
@@ -282,6 +296,7 @@ impl TryFrom<RawConfig> for Config {
             admin_tls: raw.admin_tls,
             link_socket,
             authority: AuthoritySettings::try_from(raw.ca)?,
+            store: StoreSettings::try_from(raw.store)?,
             acknowledge_deadline_ms,
             audit_events_max,
             audit_days_max: raw.audit_days_max,

@@ -1,11 +1,11 @@
 //! `[[export]]`: where audit events go beside the store, and how a mistake there is told.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use super::store::is_loopback;
 
 /// An `[[export]]` table as written.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -187,8 +187,7 @@ fn destination(raw: RawExport) -> Result<Destination, &'static str> {
 }
 
 fn peer(host: String, port: u16, tls: Option<Option<PathBuf>>, allow_plaintext: bool) -> Result<Peer, &'static str> {
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if tls.is_none() && !is_here && !allow_plaintext {
+    if tls.is_none() && !is_loopback(&host) && !allow_plaintext {
         return Err("events would cross the network in the clear: use TLS, or say allow_plaintext = true");
     }
     Ok(Peer { host, port, tls })

@@ -1,10 +1,12 @@
-//! The daemon's configuration. `daemon` has the file as a whole, `export` its `[[export]]` tables, `push` `[metrics_push]`.
+//! The daemon's configuration. `daemon` has the file as a whole, `export` its `[[export]]` tables, `push` `[metrics_push]`,
+//! `store` `[store]`.
 //!
 //! Called by `main` and, to write a file, by `penstock up`.
 
 mod daemon;
 mod export;
 mod push;
+mod store;
 
 pub use daemon::{
     AdminTls, AuthoritySettings, Config, ConfigError, DEFAULT_LISTEN, OperatorFiles, RawAuthority, RawConfig, RawLink,
@@ -12,3 +14,4 @@ pub use daemon::{
 };
 pub use export::{CollectorSettings, Destination, ExportSettings, Peer, RawExport};
 pub use push::{MetricsPush, RawMetricsPush};
+pub use store::{ClientIdentity, ClientTls, PostgresSettings, RawPostgres, RawStore, StoreSettings};

@@ -1,9 +1,7 @@
 //! A collector of OpenTelemetry: JSON over HTTP/1.1, a connection for each request (OTLP 1.5, section OTLP/HTTP).
 
-use std::fs;
 use std::future::pending;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -17,6 +15,7 @@ use serde_json::Value;
 use super::sink::SinkError;
 use super::stream;
 use crate::config::CollectorSettings;
+use crate::peer::{self, Stream};
 
 /// Where requests go.
 pub(crate) struct Collector(CollectorSettings);
@@ -58,7 +57,7 @@ impl Collector {
     }
 }
 
-async fn ask(stream: Box<dyn stream::Stream>, request: Request<Full<Bytes>>) -> io::Result<(u16, Bytes)> {
+async fn ask(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> io::Result<(u16, Bytes)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let asking = async {
         let response = sender.send_request(request).await.map_err(io::Error::other)?;
@@ -79,12 +78,7 @@ async fn ask(stream: Box<dyn stream::Stream>, request: Request<Full<Bytes>>) -> 
 
 /// `Name: value` a line. They hold credentials: read each time, and only while nobody else can.
 fn read_headers(path: &Path) -> io::Result<Vec<(HeaderName, HeaderValue)>> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let told = format!("other users may read it (mode {mode:o}); run: chmod 600 {}", path.display());
-        return Err(io::Error::other(told));
-    }
-    let text = fs::read_to_string(path)?;
+    let text = peer::read_private(path)?;
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let read = |(line, number): (&str, u32)| {
         let wrong = || io::Error::other(format!("line {number}: must be `Name: value`"));
@@ -101,6 +95,9 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

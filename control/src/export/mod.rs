@@ -7,7 +7,7 @@
 //! | `sink` | the kinds of sink, and how they fail |
 //! | `file`, `syslog`, `otlp` | one sink each |
 //! | `collector` | a collector of OpenTelemetry, over HTTP |
-//! | `stream` | TCP and TLS to a peer |
+//! | `stream` | the way to a peer |
 //!
 //! The store is the spool: a sink that is away costs nothing but its own delay, and what retention removes meanwhile is
 //! counted as lost. Every event is delivered at least once. Called by `daemon` (start) and `admin` (status).

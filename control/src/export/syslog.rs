@@ -12,8 +12,9 @@ use penstock_core::audit::Event;
 use tokio::io::{AsyncWriteExt as _, ReadBuf};
 
 use super::sink::SinkError;
-use super::stream::{self, Stream};
+use super::stream;
 use crate::config::Peer;
+use crate::peer::Stream;
 
 /// A connection that is kept, and what went over it last.
 pub(super) struct SyslogSink {

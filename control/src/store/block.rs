@@ -8,10 +8,10 @@ use super::StoreError;
 #[derive(Default)]
 pub(super) struct Blocks(Vec<Block>);
 
-struct Block {
-    number: i64,
-    time_min: u64,
-    time_max: u64,
+pub(super) struct Block {
+    pub(super) number: i64,
+    pub(super) time_min: u64,
+    pub(super) time_max: u64,
 }
 
 impl Blocks {
@@ -25,6 +25,10 @@ impl Blocks {
             }
             None => self.0.push(Block { number, time_min: time_ms, time_max: time_ms }),
         }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Block> {
+        self.0.iter()
     }
 
     /// Widens what is stored. Once for a batch: for each event by itself it would cost as much as recording it.

@@ -34,6 +34,9 @@ pub enum StoreError {
     /// Another step of the rollout was taken in between.
     #[error("the rollout has moved on: look again, and repeat")]
     RolloutMoved,
+    /// A server that keeps it cannot be reached, or refused.
+    #[error("the store's server: {0}")]
+    Away(String),
     /// The transaction failed as a whole; the log says why.
     #[error("the store could not commit")]
     NotCommitted,

@@ -1,6 +1,7 @@
 //! What control remembers: policy revisions, audit events, who may use the admin API, and who did.
 //!
-//! Traits say what a store must do; [`sqlite::SqliteStore`] is the embedded one. Owns durability and order, knows
+//! Traits say what a store must do; [`sqlite::SqliteStore`] is the embedded one, [`postgres::PostgresStore`] keeps the
+//! audit events of a fleet. Owns durability and order, knows
 //! nothing of HTTP, the link or the meaning of a policy. Called by `access`, `admin`, `publish` and `audit`.
 
 mod access;
@@ -10,6 +11,7 @@ mod denial;
 mod error;
 mod export;
 mod policy;
+mod postgres;
 mod query;
 mod retention;
 mod schema;
@@ -23,12 +25,14 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::config::StoreSettings;
 pub(crate) use access::{AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 pub(crate) use audit::{AuditStore, EventPage, EventQuery, IncomingEvent, Order, ReadEvent};
 pub(crate) use denial::{DenialCount, DenialKey, DenialQuery};
 pub use error::StoreError;
 pub(crate) use export::{ExportStore, Progress};
 pub(crate) use policy::{Addition, PolicyStore, Revision, RevisionSource};
+use postgres::PostgresStore;
 pub(crate) use retention::Retention;
 pub(crate) use sqlite::{Clock, SqliteStore};
 pub(crate) use trail::{TrailEntry, TrailQuery, TrailStore};
@@ -42,10 +46,19 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    /// Opens the database in the state directory.
-    pub(crate) fn open(path: &Path, retention: Retention, clock: Clock) -> Result<Self, StoreError> {
+    /// Opens the database in the state directory, and what the configuration puts in its place. Within a runtime.
+    pub(crate) fn open(
+        path: &Path,
+        settings: &StoreSettings,
+        retention: Retention,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
         let sqlite = Arc::new(SqliteStore::open(path, retention, clock)?);
-        Ok(Self { policy: sqlite.clone(), events: sqlite.clone(), access: sqlite.clone(), trail: sqlite })
+        let events: Arc<dyn ExportStore> = match &settings.events {
+            Some(settings) => Arc::new(PostgresStore::open(settings, retention, clock)?),
+            None => sqlite.clone(),
+        };
+        Ok(Self { policy: sqlite.clone(), events, access: sqlite.clone(), trail: sqlite })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod events;
 mod policy;
+mod postgres;
 mod sqlite;
 
 /// A test of each function over a store that `$bed` makes, with what it lives in.
@@ -10,7 +11,8 @@ macro_rules! suite {
         $(
             #[tokio::test]
             async fn $name() {
-                let (_home, store) = $bed();
+                // Without what the machine lacks; it was said.
+                let Some((_home, store)) = $bed() else { return };
                 super::$module::$name(store.as_ref()).await;
             }
         )*

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use penstock_control::config::{AdminTls, RawAuthority, RawConfig, RawLink};
+use penstock_control::config::{AdminTls, RawAuthority, RawConfig, RawLink, RawStore};
 use serde::Serialize;
 use serde_json::json;
 
@@ -135,6 +135,7 @@ impl Plan {
             allow_plaintext_admin: self.allow_plaintext_admin,
             admin_tls: self.admin_tls.clone(),
             ca: self.authority.clone(),
+            store: RawStore::default(),
             acknowledge_deadline_ms: None,
             audit_events_max: None,
             audit_days_max: None,

@@ -1,0 +1,168 @@
+//! `[store]`: where what a daemon remembers is kept, when not in SQLite.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::config::{Host, SslMode};
+
+use super::ConfigError;
+
+/// The `[store]` table as written.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawStore {
+    /// Audit events in PostgreSQL. Default: SQLite in the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<RawPostgres>,
+}
+
+/// The `[store.events]` table as written.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPostgres {
+    /// `postgresql://USER@HOST[:PORT]/DATABASE`, without a password.
+    pub postgres: String,
+    /// File with the password; readable by its owner alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// PEM: authorities that are trusted beside those of the operating system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM: the certificate that this daemon shows, then those above it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// PEM: its private key, readable by its owner alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Speak in the clear with another host than this one. Default false.
+    #[serde(default)]
+    pub allow_plaintext: bool,
+}
+
+/// The same, checked.
+#[derive(Clone, Debug, Default)]
+pub struct StoreSettings {
+    /// Where audit events are; `None`: SQLite.
+    pub events: Option<PostgresSettings>,
+}
+
+/// A database.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// Everything but the password.
+    pub config: tokio_postgres::Config,
+    /// File with the password.
+    pub password_file: Option<PathBuf>,
+    /// `None`: in the clear.
+    pub tls: Option<ClientTls>,
+}
+
+/// How a client knows a server, and is known to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// PEM: authorities that are trusted beside those of the operating system.
+    pub ca_file: Option<PathBuf>,
+    /// What the client shows of itself.
+    pub identity: Option<ClientIdentity>,
+}
+
+/// A client's certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM: the certificate, then those above it.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+}
+
+impl RawStore {
+    pub(super) const fn is_default(&self) -> bool {
+        self.events.is_none()
+    }
+}
+
+impl TryFrom<RawStore> for StoreSettings {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawStore) -> Result<Self, ConfigError> {
+        let events = raw.events.map(postgres).transpose();
+        let events = events.map_err(|reason| ConfigError::Store { table: "store.events", reason })?;
+        Ok(Self { events })
+    }
+}
+
+fn postgres(raw: RawPostgres) -> Result<PostgresSettings, String> {
+    let RawPostgres { postgres, password_file, ca_file, certificate, key, allow_plaintext } = raw;
+    let mut config: tokio_postgres::Config =
+        postgres.parse().map_err(|error: tokio_postgres::Error| format!("postgres: {error}"))?;
+    if config.get_password().is_some() {
+        return Err("postgres: the password goes into a file that password_file names".to_owned());
+    }
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err("postgres: names no host".to_owned());
+    }
+    let is_here = config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+        && config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => is_loopback(name),
+            Host::Unix(_) => true,
+        });
+    let is_secret = config.get_ssl_mode() == SslMode::Require || !(is_here || allow_plaintext);
+    config.ssl_mode(if is_secret { SslMode::Require } else { SslMode::Disable });
+    let tls = client_tls(ca_file, certificate, key)?;
+    Ok(PostgresSettings { config, password_file, tls: is_secret.then_some(tls) })
+}
+
+fn client_tls(
+    ca_file: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<ClientTls, String> {
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key }),
+        (None, None) => None,
+        _ => return Err("certificate and key go together".to_owned()),
+    };
+    Ok(ClientTls { ca_file, identity })
+}
+
+/// This machine, as a URL names it.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<StoreSettings, String> {
+        let raw: RawStore = toml::from_str(text).map_err(|error| error.to_string())?;
+        StoreSettings::try_from(raw).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn tls_is_for_other_machines_and_for_who_asks() {
+        let is_secret = |more: &str| read(&format!("[events]\n{more}")).unwrap().events.unwrap().tls.is_some();
+        assert!(read("").unwrap().events.is_none());
+        assert!(!is_secret("postgres = 'postgresql://p@localhost/p'"));
+        assert!(!is_secret("postgres = 'host=/run/postgresql user=p'"));
+        assert!(is_secret("postgres = 'postgresql://p@localhost/p?sslmode=require'"));
+        assert!(is_secret("postgres = 'postgresql://p@db.example/p'"));
+        assert!(is_secret("postgres = 'postgresql://p@db.example/p?sslmode=disable'"));
+        assert!(!is_secret("postgres = 'postgresql://p@db.example/p'\nallow_plaintext = true"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (table, told) in [
+            ("postgres = 'mysql://'", "[store.events] postgres: "),
+            ("postgres = 'user=p'", "names no host"),
+            ("postgres = 'postgresql://p:secret@db/p'", "password_file"),
+            ("postgres = 'postgresql://p@db/p'\nkey = '/k'", "go together"),
+            ("postgres = 'postgresql://p@db/p'\nhost = 'x'", "unknown field"),
+        ] {
+            let refused = read(&format!("[events]\n{table}")).unwrap_err();
+            assert!(refused.contains(told) && !refused.contains("secret"), "{table}: {refused}");
+        }
+    }
+}

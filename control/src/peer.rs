@@ -1,0 +1,71 @@
+//! Servers that a daemon is a client of: dialling them, TLS, and the files of secrets for them. Called by `export` and
+//! `store`.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+use crate::config::ClientTls;
+
+/// What is spoken over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
+/// Dials, and shakes hands where TLS is wanted. Files are read each time: what the operator renews counts at once.
+pub(crate) async fn dial(host: &str, port: u16, tls: Option<&ClientTls>) -> io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    let Some(files) = tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    Ok(Box::new(TlsConnector::from(Arc::new(tls_config(files)?)).connect(name, stream).await?))
+}
+
+/// Verifies servers by the authorities of the operating system and those of the file.
+pub(crate) fn tls_config(files: &ClientTls) -> io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = &files.ca_file {
+        for certificate in certificates(path, &fs::read(path).map_err(|error| named(path, &error))?)? {
+            roots.add(certificate).map_err(|error| named(path, &error))?;
+        }
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(io::Error::other)?.with_root_certificates(roots);
+    let Some(identity) = &files.identity else { return Ok(builder.with_no_client_auth()) };
+    let chain = fs::read(&identity.certificate).map_err(|error| named(&identity.certificate, &error))?;
+    let chain = certificates(&identity.certificate, &chain)?;
+    let key = read_private(&identity.key)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| named(&identity.key, &error))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| named(&identity.certificate, &error))
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| named(path, &error))
+}
+
+/// Reads a file of secrets, which nobody else may.
+pub(crate) fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mode = fs::metadata(path).map_err(|error| named(path, &error))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let told = format!("other users may read it (mode {mode:o}); run: chmod 600 {}", path.display());
+        return Err(io::Error::other(told));
+    }
+    fs::read_to_string(path).map(Zeroizing::new).map_err(|error| named(path, &error))
+}
+
+fn named(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
+}
