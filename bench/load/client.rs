@@ -1,212 +1,191 @@
-//! One connection of the load: dial, CONNECT, handshake, requests.
+//! One flow of the load: dial, CONNECT, then a handshake or a bare hello.
 //!
-//! Owns what goes over the wire. `worker` decides when.
+//! Owns what goes over the wire before the first request; `exchange` goes on from there, `worker` decides when.
 
+use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::scenario::Scenario;
+use crate::hello::{self, HELLO_ANSWER, RECORD_ALERT, RECORD_HANDSHAKE};
+use crate::profile::{Http, Life, Stream, Verdict, Work};
+use crate::tally::{Failure, Open, Tally};
 
-/// What every operation of a run has in common.
-pub(crate) struct Plan {
-    pub(crate) scenario: Scenario,
+/// The way to the proxy, shared by all streams of a run.
+#[derive(Debug)]
+pub(crate) struct Route {
     pub(crate) proxy: SocketAddr,
+    /// By CONNECT; otherwise the hello is sent at once and the proxy reads the name from it.
     pub(crate) connect: bool,
-    pub(crate) host: String,
+    /// The port in the CONNECT request.
     pub(crate) port: u16,
-    pub(crate) bytes: u64,
-    pub(crate) tls: Arc<ClientConfig>,
+    /// Client addresses, 127.0.0.1 and up.
+    pub(crate) sources: u8,
+    pub(crate) turn: Cell<u8>,
 }
 
-/// Where an operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Failure {
-    Connect,
-    Deadline,
-    Dial,
-    Exchange,
-    Handshake,
-    Status,
+/// Where a stream's flows go, with what.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) stream: Stream,
+    route: Rc<Route>,
+    name: ServerName<'static>,
+    tls: Arc<ClientConfig>,
+    /// Whole first flights, where the stream goes no further.
+    hellos: Vec<Vec<u8>>,
+    turn: Cell<usize>,
 }
 
-/// An established connection.
-pub(crate) struct Connection {
-    stream: TlsStream<TcpStream>,
-    buffer: Vec<u8>,
+/// A flow with TLS inside.
+pub(crate) struct Secured {
+    pub(crate) tls: TlsStream<TcpStream>,
+    pub(crate) open: Open,
 }
 
-impl Plan {
-    /// Dials, asks the proxy, shakes hands.
-    pub(crate) async fn open(&self) -> Result<Connection, Failure> {
-        let mut stream = TcpStream::connect(self.proxy).await.map_err(|_| Failure::Dial)?;
-        stream.set_nodelay(true).map_err(|_| Failure::Dial)?;
-        if self.connect {
-            self.ask(&mut stream).await?;
-        }
-        let name = ServerName::try_from(self.host.clone()).map_err(|_| Failure::Handshake)?;
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
-        let stream = connector.connect(name, stream).await.map_err(|_| Failure::Handshake)?;
-        Ok(Connection { stream, buffer: vec![0; BUFFER_BYTES] })
+impl Target {
+    /// `roots` are those of the stream's verdict.
+    pub(crate) fn new(stream: Stream, route: Rc<Route>, roots: Arc<RootCertStore>) -> anyhow::Result<Self> {
+        let name = ServerName::try_from(stream.host.clone())?;
+        let (http, resumes) = match &stream.work {
+            Work::Request(requests) => (requests.http, requests.connection == Life::Resumed),
+            _ => (Http::One, false),
+        };
+        let tls = hello::client_config(roots, http, resumes, stream.hybrid)?;
+        let hellos = match stream.work {
+            Work::Hello(kind) | Work::Idle(Some(kind)) | Work::SlowHello { kind, .. } => {
+                hello::hellos(kind, &name, &tls)?
+            }
+            Work::Idle(None) | Work::Request(_) => Vec::new(),
+        };
+        Ok(Self { stream, route, name, tls, hellos, turn: Cell::new(0) })
     }
 
-    /// One request with its whole answer; the bytes of the answer's body.
-    pub(crate) async fn exchange(&self, connection: &mut Connection) -> Result<u64, Failure> {
-        let close = if self.scenario.is_new() { "Connection: close\r\n" } else { "" };
-        // Squid dials what the request names, so the port must be said where it is not the scheme's own.
-        let port = if self.port == 443 { String::new() } else { format!(":{}", self.port) };
-        let request = format!(
-            "GET /bytes/{}?digest=0 HTTP/1.1\r\nHost: {}{port}\r\nUser-Agent: penstock-load\r\nAccept: */*\r\n{close}\r\n",
-            self.bytes, self.host,
-        );
-        let Connection { stream, buffer } = connection;
-        stream.write_all(request.as_bytes()).await.map_err(|_| Failure::Exchange)?;
-        stream.flush().await.map_err(|_| Failure::Exchange)?;
-        read_answer(stream, buffer).await
+    /// Dials, asks the proxy, shakes hands.
+    pub(crate) async fn open(&self, tally: &Tally) -> Result<Secured, Failure> {
+        let (stream, open) = self.reach(tally).await?;
+        let started = Instant::now();
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        let tls = connector.connect(self.name.clone(), stream).await.map_err(broken(Failure::Handshake))?;
+        let is_resumed = tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        tally.shook_hands(started.elapsed(), is_resumed);
+        Ok(Secured { tls, open })
+    }
+
+    /// Dials, asks the proxy, sends a hello and reads the first answer. The flow is given back, to be held or closed.
+    pub(crate) async fn greet(&self, tally: &Tally) -> Result<Option<(TcpStream, Open)>, Failure> {
+        let (mut stream, open) = match self.reach(tally).await {
+            Err(Failure::Status) if self.stream.verdict == Verdict::Deny => return Ok(None),
+            reached => reached?,
+        };
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let hello = self.hellos.get(turn % self.hellos.len().max(1)).ok_or(Failure::Exchange)?;
+        let started = Instant::now();
+        self.send_hello(&mut stream, hello).await?;
+        let mut answer = [0; HELLO_ANSWER.len()];
+        stream.read_exact(&mut answer).await.map_err(broken(Failure::Exchange))?;
+        tally.first_byte(started.elapsed());
+        let is_own = answer == HELLO_ANSWER;
+        let is_right = match self.stream.verdict {
+            Verdict::Deny => answer[0] == RECORD_ALERT && !is_own,
+            Verdict::Inspect => answer[0] == RECORD_HANDSHAKE,
+            Verdict::Pass => is_own,
+        };
+        if is_right { Ok(Some((stream, open))) } else { Err(Failure::Answer) }
+    }
+
+    /// The port where it must be said in a URL.
+    pub(crate) fn port(&self) -> Option<u16> {
+        // Squid dials what the request names, so a port that is not the scheme's own must be there.
+        (self.route.port != 443).then_some(self.route.port)
+    }
+
+    async fn send_hello(&self, stream: &mut TcpStream, hello: &[u8]) -> Result<(), Failure> {
+        let Work::SlowHello { interval, .. } = self.stream.work else {
+            return stream.write_all(hello).await.map_err(broken(Failure::Exchange));
+        };
+        for byte in hello {
+            stream.write_all(std::slice::from_ref(byte)).await.map_err(broken(Failure::Exchange))?;
+            tokio::time::sleep(interval).await;
+        }
+        Ok(())
+    }
+
+    async fn reach(&self, tally: &Tally) -> Result<(TcpStream, Open), Failure> {
+        let started = Instant::now();
+        let mut stream = self.route.dial().await.map_err(broken(Failure::Dial))?;
+        if self.route.connect {
+            self.ask(&mut stream).await?;
+        }
+        Ok((stream, tally.connected(started.elapsed())))
     }
 
     async fn ask(&self, stream: &mut TcpStream) -> Result<(), Failure> {
-        let request = format!("CONNECT {0}:{1} HTTP/1.1\r\nHost: {0}:{1}\r\n\r\n", self.host, self.port);
-        stream.write_all(request.as_bytes()).await.map_err(|_| Failure::Connect)?;
+        let (host, port) = (&self.stream.host, self.route.port);
+        let request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.map_err(broken(Failure::Connect))?;
         let mut answer = [0; 1_024];
         let mut filled = 0;
         // The origin's first byte comes only after our hello, so nothing behind the empty line can be lost.
         loop {
             let room = answer.get_mut(filled..).filter(|room| !room.is_empty()).ok_or(Failure::Connect)?;
-            let count = stream.read(room).await.map_err(|_| Failure::Connect)?;
+            let count = stream.read(room).await.map_err(broken(Failure::Connect))?;
             if count == 0 {
                 return Err(Failure::Connect);
             }
             filled += count;
             let received = answer.get(..filled).unwrap_or_default();
-            if received.ends_with(b"\r\n\r\n") {
-                let accepted = received.get(8..12) == Some(b" 200");
-                return if accepted { Ok(()) } else { Err(Failure::Connect) };
+            if memchr::memmem::find(received, b"\r\n\r\n").is_some() {
+                return match received.get(8..12) {
+                    Some(b" 200") => Ok(()),
+                    Some(b" 403") => Err(Failure::Status),
+                    _ => Err(Failure::Connect),
+                };
             }
         }
     }
 }
 
-impl Connection {
-    /// Waits until the peer has closed; an operation of its own connection ends here.
-    pub(crate) async fn finish(mut self) {
-        // The answer is complete; how the end comes is the proxy's affair and no failure of the operation.
-        while let Ok(1..) = self.stream.read(&mut self.buffer).await {}
-        let _ = self.stream.shutdown().await;
-    }
-}
-
-impl Failure {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Deadline => "deadline",
-            Self::Dial => "dial",
-            Self::Exchange => "exchange",
-            Self::Handshake => "handshake",
-            Self::Status => "status",
+impl Route {
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let socket = if self.proxy.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if self.sources > 1 {
+            let turn = self.turn.get() % self.sources;
+            self.turn.set(turn + 1);
+            socket.set_reuseaddr(true)?;
+            socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + turn)), 0))?;
         }
+        socket.set_nodelay(true)?;
+        socket.connect(self.proxy).await
     }
 }
 
-/// The client's side of the handshake. X25519 alone unless `hybrid`, so that every peer does the same work.
-pub(crate) fn tls_config(roots: &[u8], resume: bool, hybrid: bool) -> anyhow::Result<Arc<ClientConfig>> {
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(roots) {
-        store.add(certificate.context("the roots are not PEM certificates")?)?;
+/// A reset is a reset wherever it comes; anything else is a failure of the step.
+pub(crate) fn broken(step: Failure) -> impl Fn(io::Error) -> Failure {
+    move |error| match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failure::Reset,
+        _ => step,
     }
-    anyhow::ensure!(!store.is_empty(), "there is no certificate among the roots");
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider(hybrid)))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    if !resume {
-        config.resumption = Resumption::disabled();
-    }
-    Ok(Arc::new(config))
 }
 
-pub(crate) fn provider(hybrid: bool) -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    if !hybrid {
-        provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
-    }
-    provider
-}
-
-async fn read_answer<R: AsyncRead + Unpin>(stream: &mut R, buffer: &mut [u8]) -> Result<u64, Failure> {
-    let mut filled = 0;
-    let (head_bytes, body_bytes) = loop {
-        let room = buffer.get_mut(filled..).filter(|room| !room.is_empty()).ok_or(Failure::Exchange)?;
-        filled += read_some(stream, room).await?;
-        if let Some(lengths) = lengths(buffer.get(..filled).unwrap_or_default())? {
-            break lengths;
-        }
+/// Sends that there is no more, and waits, not for long, until the peer has closed. How the end comes is the proxy's
+/// affair and no failure of the operation.
+pub(crate) async fn farewell(mut stream: TcpStream) {
+    let end = async {
+        let _ = stream.shutdown().await;
+        let mut rest = [0; 256];
+        while let Ok(1..) = stream.read(&mut rest).await {}
     };
-    let mut left = body_bytes.checked_sub((filled - head_bytes) as u64).ok_or(Failure::Exchange)?;
-    while left > 0 {
-        let room = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = read_some(stream, buffer.get_mut(..room).unwrap_or_default()).await?;
-        left -= count as u64;
-    }
-    Ok(body_bytes)
+    let _ = tokio::time::timeout(FAREWELL_MAX, end).await;
 }
 
-async fn read_some<R: AsyncRead + Unpin>(stream: &mut R, room: &mut [u8]) -> Result<usize, Failure> {
-    let count: io::Result<usize> = stream.read(room).await;
-    count.ok().filter(|count| *count > 0).ok_or(Failure::Exchange)
-}
-
-/// The bytes of the head and of the body, once the head is whole.
-fn lengths(bytes: &[u8]) -> Result<Option<(usize, u64)>, Failure> {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head_bytes) = response.parse(bytes).map_err(|_| Failure::Exchange)? else {
-        return Ok(None);
-    };
-    if response.code != Some(200) {
-        return Err(Failure::Status);
-    }
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
-    length.map(|body_bytes| Some((head_bytes, body_bytes))).ok_or(Failure::Exchange)
-}
-
-const BUFFER_BYTES: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_answer_is_read_to_its_last_byte_however_it_comes() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-        for split in 1..answer.len() {
-            let (first, second) = answer.split_at(split);
-            let mut stream = first.chain(second);
-            assert_eq!(read_answer(&mut stream, &mut [0; 256]).await, Ok(5), "{split}");
-        }
-        let mut short = answer[..answer.len() - 1].as_ref();
-        assert_eq!(read_answer(&mut short, &mut [0; 256]).await, Err(Failure::Exchange));
-    }
-
-    #[test]
-    fn only_200_with_a_length_is_an_answer() {
-        assert_eq!(lengths(b"HTTP/1.1 200 OK\r\n"), Ok(None));
-        assert_eq!(lengths(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"), Err(Failure::Status));
-        assert_eq!(lengths(b"HTTP/1.1 200 OK\r\n\r\n"), Err(Failure::Exchange));
-        assert_eq!(lengths(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n"), Ok(Some((38, 7))));
-    }
-}
+pub(crate) const FAREWELL_MAX: Duration = Duration::from_secs(2);

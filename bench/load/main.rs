@@ -1,28 +1,39 @@
-//! `penstock-load`: drives a proxy on this machine and measures latency, throughput and the proxy's CPU per operation.
+//! `penstock-load`: drives a proxy on this machine and measures latency, throughput, and the proxy's CPU and memory.
 //!
 //! Owns the command line. `run` is the load, `origin` the cheap TLS server behind the proxy. It reaches loopback
 //! addresses alone: a load tool must not be pointed at somebody's service by a slip.
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use penstock_bench::processor;
+use rustls::RootCertStore;
 
-use crate::report::Report;
-use crate::scenario::Scenario;
+use crate::client::Route;
+use crate::engine::Setting;
+use crate::origin::Places;
+use crate::outcome::{Heading, Outcome};
 
 mod client;
+mod engine;
+mod exchange;
+mod hello;
 mod meter;
 mod origin;
+mod outcome;
 mod pace;
-mod report;
-mod scenario;
+mod profile;
+mod shipped;
+mod tally;
+mod validity;
 mod worker;
 
 #[global_allocator]
@@ -38,79 +49,72 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send operations through a proxy and report.
+    /// Send the operations of a profile through a proxy and report.
     Run(Box<RunArguments>),
     /// Serve TLS for the proxy to dial, as cheaply as can be.
     Origin(OriginArguments),
+    /// List the profiles that come with this tool.
+    Profiles,
 }
 
-/// What a run does, to whom, for how long.
+/// What a run does, to whom.
 #[derive(Debug, Args)]
 struct RunArguments {
-    /// What one operation is.
-    #[arg(long, value_enum)]
-    scenario: Scenario,
+    /// A profile of `penstock-load profiles`, or a file.
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: String,
     /// The proxy, a loopback address.
     #[arg(long, value_name = "IP:PORT")]
     proxy: SocketAddr,
     /// How the proxy learns the destination: by CONNECT, or by the server name of a handshake sent at once.
     #[arg(long, value_enum, default_value = "connect")]
     via: Via,
-    /// The name to ask for.
-    #[arg(long, value_name = "NAME", default_value = "www.example.com")]
-    host: String,
     /// The port in the CONNECT request.
     #[arg(long, default_value_t = 443)]
     port: u16,
-    /// Roots to verify the handshake with (PEM): the origin's for pass, the proxy's for inspect.
+    /// Roots of the origin (PEM), for passed flows.
     #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-    /// End after so many measured operations.
-    #[arg(long, default_value_t = 1_000)]
-    count: u64,
-    /// End after so many seconds even when operations are left.
-    #[arg(long, default_value_t = 60)]
-    seconds_max: u64,
-    /// Operations done first and not measured.
-    #[arg(long, default_value_t = 50)]
-    warmup: u64,
-    /// Operations under way at once, at most.
-    #[arg(long, default_value_t = 8)]
-    concurrency: u32,
-    /// Open loop: start operations at this rate a second and count latency from when each was due.
-    #[arg(long, value_name = "PER_SECOND")]
-    rate: Option<f64>,
-    /// Bytes of an answer; by default 1,024, and 64 MiB for pass-bulk.
+    origin_ca: Option<PathBuf>,
+    /// Roots of the proxy (PEM), for inspected flows.
+    #[arg(long, value_name = "FILE")]
+    proxy_ca: Option<PathBuf>,
+    /// Another length of the sustain phase than the profile's.
     #[arg(long)]
-    bytes: Option<u64>,
-    /// Resume TLS sessions; otherwise every new connection is a full handshake.
+    seconds: Option<u16>,
+    /// Another length of the ramp-up phase than the profile's.
     #[arg(long)]
-    resume: bool,
-    /// Offer the hybrid post-quantum key exchange too; otherwise X25519 alone, which every peer has.
-    #[arg(long)]
-    hybrid: bool,
-    /// Measure the CPU time of this process; may be repeated.
+    ramp_seconds: Option<u16>,
+    /// Multiply every rate and every concurrency of the profile.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    scale: f64,
+    /// Measure CPU, memory and descriptors of this process; may be repeated.
     #[arg(long, value_name = "PID")]
     watch_pid: Vec<u32>,
     /// Run on this CPU alone.
     #[arg(long, value_name = "INDEX")]
     cpu: Option<usize>,
-    /// Print the report as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     json: bool,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
 }
 
 #[derive(Debug, Args)]
 struct OriginArguments {
-    /// Where to listen, a loopback address.
+    /// Where full handshakes are answered, a loopback address.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Where session tickets are given out.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    resuming: SocketAddr,
+    /// Where a ClientHello is answered with an alert, and the connection held.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    hello: SocketAddr,
     /// Write the authority's certificate (PEM) here.
     #[arg(long, value_name = "FILE")]
     ca_out: PathBuf,
-    /// Give out session tickets; otherwise every connection is a full handshake.
-    #[arg(long)]
-    resume: bool,
     /// Run on this CPU alone.
     #[arg(long, value_name = "INDEX")]
     cpu: Option<usize>,
@@ -127,6 +131,7 @@ fn main() -> anyhow::Result<()> {
     let cpu = match &arguments.command {
         Command::Run(run) => run.cpu,
         Command::Origin(origin) => origin.cpu,
+        Command::Profiles => None,
     };
     if let Some(index) = cpu {
         processor::pin(index).with_context(|| format!("cannot run on CPU {index}"))?;
@@ -136,46 +141,59 @@ fn main() -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(run) => runtime.block_on(load(&run)),
         Command::Origin(origin) => runtime.block_on(serve(&origin)),
+        Command::Profiles => list(),
     }
 }
 
 async fn load(arguments: &RunArguments) -> anyhow::Result<()> {
     ensure_loopback(arguments.proxy)?;
-    ensure!((1..=CONCURRENCY_MAX).contains(&arguments.concurrency), "--concurrency is 1 to {CONCURRENCY_MAX}");
-    ensure!((1..=COUNT_MAX).contains(&arguments.count), "--count is 1 to {COUNT_MAX}");
-    ensure!((1..=SECONDS_MAX).contains(&arguments.seconds_max), "--seconds-max is 1 to {SECONDS_MAX}");
-    ensure!(arguments.rate.is_none_or(|rate| (0.01..=RATE_MAX).contains(&rate)), "--rate is 0.01 to {RATE_MAX}");
-    let roots = std::fs::read(&arguments.ca).with_context(|| arguments.ca.display().to_string())?;
-    let plan = client::Plan {
-        scenario: arguments.scenario,
+    ensure!((SCALE_MIN..=SCALE_MAX).contains(&arguments.scale), "--scale is {SCALE_MIN} to {SCALE_MAX}");
+    let (name, mut profile) = shipped::open(&arguments.profile)?;
+    profile.scale(arguments.scale);
+    let seconds = |given: Option<u16>, own| given.map_or(own, |seconds| Duration::from_secs(seconds.into()));
+    profile.sustain = seconds(arguments.seconds, profile.sustain);
+    profile.ramp = seconds(arguments.ramp_seconds, profile.ramp);
+    ensure!(!profile.sustain.is_zero(), "--seconds is 1 at least");
+    ensure!(profile.sources == 1 || arguments.proxy.is_ipv4(), "several `sources` need a proxy on 127.0.0.0/8");
+    let route = Route {
         proxy: arguments.proxy,
         connect: arguments.via == Via::Connect,
-        host: arguments.host.clone(),
         port: arguments.port,
-        bytes: arguments.bytes.unwrap_or_else(|| arguments.scenario.default_bytes()),
-        tls: client::tls_config(&roots, arguments.resume, arguments.hybrid)?,
+        sources: profile.sources,
+        turn: Cell::new(0),
     };
-    let pace = worker::Pace {
-        count: arguments.count,
-        warmup: arguments.warmup,
-        concurrency: arguments.concurrency,
-        rate: arguments.rate,
-        time_max: Duration::from_secs(arguments.seconds_max),
+    let setting = Setting {
+        route,
+        origin_roots: roots(arguments.origin_ca.as_deref())?,
+        proxy_roots: roots(arguments.proxy_ca.as_deref())?,
+        pids: arguments.watch_pid.clone(),
     };
-    let outcome = worker::drive(plan, pace, &arguments.watch_pid).await?;
-    let report = Report::new(arguments.scenario, arguments.rate, arguments.concurrency, &outcome);
-    let text = if arguments.json { serde_json::to_string(&report)? } else { report.to_string() };
+    let heading = Heading {
+        profile: name,
+        proxy: arguments.proxy.to_string(),
+        via: if arguments.via == Via::Connect { "connect" } else { "direct" },
+        pids: arguments.watch_pid.clone(),
+    };
+    let seen = engine::run(&profile, setting, arguments.quiet).await?;
+    let outcome = Outcome::new(heading, &profile, seen);
+    let text = if arguments.json { serde_json::to_string(&outcome)? } else { outcome.to_string() };
     writeln!(std::io::stdout(), "{text}")?;
-    ensure!(outcome.operations > 0, "no operation succeeded");
     Ok(())
 }
 
 async fn serve(arguments: &OriginArguments) -> anyhow::Result<()> {
-    ensure_loopback(arguments.listen)?;
-    let origin = origin::Origin::bind(arguments.listen, arguments.resume).await?;
+    let places = Places { listen: arguments.listen, resuming: arguments.resuming, hello: arguments.hello };
+    for address in [places.listen, places.resuming, places.hello] {
+        ensure_loopback(address)?;
+    }
+    let origin = origin::Origin::bind(places).await?;
     std::fs::write(&arguments.ca_out, origin.pem()).with_context(|| arguments.ca_out.display().to_string())?;
+    let Places { listen, resuming, hello } = origin.places()?;
     let ready = serde_json::json!({
-        "ready": true, "listen": origin.address()?.to_string(), "ca": arguments.ca_out.display().to_string(),
+        "listen": listen,
+        "resuming": resuming,
+        "hello": hello,
+        "ca": arguments.ca_out,
         "pid": std::process::id(),
     });
     writeln!(std::io::stdout(), "{ready}")?;
@@ -185,31 +203,41 @@ async fn serve(arguments: &OriginArguments) -> anyhow::Result<()> {
     }
 }
 
+fn list() -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    for (name, title) in shipped::list()? {
+        writeln!(out, "{name:15} {title}")?;
+    }
+    Ok(())
+}
+
+fn roots(file: Option<&Path>) -> anyhow::Result<Option<Arc<RootCertStore>>> {
+    let Some(file) = file else { return Ok(None) };
+    let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
+    hello::roots(&pem).map(Some)
+}
+
 fn ensure_loopback(address: SocketAddr) -> anyhow::Result<()> {
     ensure!(address.ip().is_loopback(), "{address} is not a loopback address; this tool loads this machine alone");
     Ok(())
 }
 
-const CONCURRENCY_MAX: u32 = 10_000;
-const COUNT_MAX: u64 = 10_000_000;
-const RATE_MAX: f64 = 1_000_000.0;
-const SECONDS_MAX: u64 = 3_600;
+const SCALE_MIN: f64 = 0.001;
+const SCALE_MAX: f64 = 1_000.0;
 
 const EXAMPLES: &str = "\
 Examples:
-  An origin, and 5,000 passed connections through the appliance with its CPU per connection:
-    penstock-load origin --listen 127.0.0.1:9443 --ca-out origin.pem --cpu 1
-    penstock-load run --scenario pass-new --proxy 127.0.0.1:8080 --ca origin.pem --count 5000 --watch-pid 1234 --cpu 1
+  An origin, an appliance before it, and a minute of an office:
+    penstock-load origin --listen 127.0.0.1:9443 --hello 127.0.0.1:9444 --ca-out origin.pem
+    penstock up --state state --policy bench/peers/penstock.toml --listen 127.0.0.1:8080 --upstream-ca origin.pem \\
+      --host '*=127.0.0.1:9443' --host login.example.com=127.0.0.1:9444 --host hello.example.com=127.0.0.1:9444
+    penstock-load run --profile office --proxy 127.0.0.1:8080 --origin-ca origin.pem --proxy-ca state/ca/root.pem \\
+      --watch-pid DATAPLANE --watch-pid CONTROL --json > office.json
 
-  Inspected requests at a fixed rate (open loop, no coordinated omission):
-    penstock-load run --scenario inspect-keep-alive --proxy 127.0.0.1:8080 --host login.microsoftonline.com \\
-      --ca state/ca/root.pem --count 20000 --rate 2000 --json
+  The same at a tenth of the load, for five seconds:
+    penstock-load run --profile office --scale 0.1 --seconds 5 ...
 
-Scenarios:
-  pass-new            TLS handshake with the origin through the proxy, one request, close
-  pass-bulk           one download of --bytes per operation on a new connection
-  inspect-new         TLS handshake with the proxy, one request, close
-  inspect-keep-alive  one request on a connection that stays
+bench/run --profile NAME does all of the first; bench/README.md explains the figures.
 ";
 
 #[cfg(test)]

@@ -5,67 +5,75 @@
 //! worker counts that wait as latency (no coordinated omission).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-/// The running clock of an open loop; stops its thread when dropped.
+/// The running clock of an open loop.
 pub(crate) struct Schedule {
     permits: Arc<Semaphore>,
-    stopped: Arc<AtomicBool>,
+    next: AtomicU64,
+    times: Times,
+}
+
+/// Due times: the rate grows evenly from nothing over `ramp`, then stays.
+#[derive(Clone, Copy, Debug)]
+struct Times {
     start: Instant,
-    interval: Duration,
+    ramp: Duration,
+    /// Operations a second.
+    rate: f64,
 }
 
 impl Schedule {
-    /// Starts now, one permit each `1 / rate` seconds, `count` in all, and then one for each of `workers`, so that none
-    /// waits for an operation that will not come.
-    pub(crate) fn start(rate: f64, count: u64, workers: u32) -> Self {
-        let schedule = Self {
-            permits: Arc::new(Semaphore::new(0)),
-            stopped: Arc::default(),
-            start: Instant::now(),
-            interval: Duration::from_secs_f64(1.0 / rate),
-        };
-        let (permits, stopped) = (Arc::clone(&schedule.permits), Arc::clone(&schedule.stopped));
-        let (start, interval) = (schedule.start, schedule.interval);
+    /// Starts now.
+    pub(crate) fn start(rate: f64, ramp: Duration) -> Self {
+        let times = Times { start: Instant::now(), ramp, rate };
+        let permits = Arc::new(Semaphore::new(0));
+        let handed = Arc::clone(&permits);
         std::thread::spawn(move || {
-            for number in 0..count {
-                let due = due(start, interval, number);
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                if stopped.load(Ordering::Relaxed) {
+            for number in 0.. {
+                std::thread::sleep(times.due(number).saturating_duration_since(Instant::now()));
+                if handed.is_closed() {
                     break;
                 }
-                permits.add_permits(1);
+                handed.add_permits(1);
             }
-            permits.add_permits(usize::try_from(workers).unwrap_or_default());
         });
-        schedule
+        Self { permits, next: AtomicU64::new(0), times }
     }
 
-    /// Waits until some operation is due.
-    pub(crate) async fn wait(&self) {
-        if let Ok(permit) = self.permits.acquire().await {
-            permit.forget();
-        }
+    /// Waits until some operation is due and answers when that was; none once the clock has stopped.
+    pub(crate) async fn wait(&self) -> Option<Instant> {
+        self.permits.acquire().await.ok()?.forget();
+        Some(self.times.due(self.next.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// When operation `number` is due.
-    pub(crate) fn due(&self, number: u64) -> Instant {
-        due(self.start, self.interval, number)
+    /// Wakes everyone who waits; nothing is due any more.
+    pub(crate) fn stop(&self) {
+        self.permits.close();
     }
 }
 
 impl Drop for Schedule {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stop();
     }
 }
 
-fn due(start: Instant, interval: Duration, number: u64) -> Instant {
-    let nanoseconds = interval.as_nanos().saturating_mul(u128::from(number));
-    start + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+impl Times {
+    /// When operation `number` is due. Within the ramp `rate * t^2 / (2 * ramp)` operations are due after `t`.
+    fn due(&self, number: u64) -> Instant {
+        let (ramp, number) = (self.ramp.as_secs_f64(), number as f64);
+        let within = self.rate * ramp / 2.0;
+        let seconds = if number < within {
+            (2.0 * number * ramp / self.rate).sqrt()
+        } else {
+            ramp + (number - within) / self.rate
+        };
+        self.start + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 4)
+    }
 }
 
 #[cfg(test)]
@@ -73,21 +81,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn as_many_permits_as_operations_are_handed_out_and_no_earlier_than_due() {
-        let schedule = Schedule::start(1_000.0, 5, 2);
-        for number in 0..5 {
-            schedule.wait().await;
-            assert!(Instant::now() >= schedule.due(number));
+    async fn operations_are_handed_out_in_order_and_no_earlier_than_due_until_the_stop() {
+        let schedule = Schedule::start(1_000.0, Duration::from_millis(4));
+        let mut before = schedule.times.start;
+        for _ in 0..7 {
+            let due = schedule.wait().await.unwrap();
+            assert!(Instant::now() >= due && due >= before);
+            before = due;
         }
-        schedule.wait().await;
-        schedule.wait().await;
-        assert!(schedule.permits.try_acquire().is_err());
+        schedule.stop();
+        assert_eq!(schedule.wait().await, None);
     }
 
     #[test]
-    fn due_times_do_not_drift() {
+    fn the_rate_grows_over_the_ramp_and_does_not_drift_after_it() {
         let start = Instant::now();
-        let interval = Duration::from_nanos(333);
-        assert_eq!(due(start, interval, 3_000_000) - start, Duration::from_nanos(999_000_000));
+        let times = Times { start, ramp: Duration::from_secs(2), rate: 100.0 };
+        let at = |number| (times.due(number) - start).as_secs_f64();
+        // Half the rate on average while it grows: 100 in two seconds, 25 of them in the first.
+        assert!((at(25) - 1.0).abs() < 1e-9 && (at(100) - 2.0).abs() < 1e-9);
+        assert!((at(100 + 3_000_000) - 30_002.0).abs() < 1e-6);
+        let steady = Times { ramp: Duration::ZERO, ..times };
+        assert_eq!(steady.due(50) - start, Duration::from_millis(500));
     }
 }
