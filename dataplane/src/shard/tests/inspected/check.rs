@@ -32,7 +32,7 @@ pub(in super::super) struct Ended {
 
 impl Ended {
     /// What was seen, to be counted over a sweep.
-    pub(in super::super) fn marks(&self) -> [(&'static str, bool); 9] {
+    pub(in super::super) fn marks(&self) -> [(&'static str, bool); 11] {
         let any = |holds: &dyn Fn(&Visited, &Outcome<Answering>) -> bool| {
             self.visits.iter().any(|visit| visit.origin.as_ref().is_some_and(|origin| holds(visit, origin)))
         };
@@ -60,6 +60,21 @@ impl Ended {
                 }),
             ),
             ("drains", any(&|visit, _| visit.plan.drain.is_some())),
+            (
+                "trailers",
+                any(&|visit, _| visit.client.speech.answers.messages.iter().any(|it| !it.trailers.is_empty())),
+            ),
+            (
+                "bodies beyond a first window",
+                any(&|visit, origin| {
+                    let is_large = |messages: &[Message], window: u32| {
+                        messages.iter().any(|it| it.whole && it.body.len() > window as usize)
+                    };
+                    visit.plan.version == Version::Two
+                        && is_large(&visit.client.speech.answers.messages, visit.plan.windows[0])
+                        && is_large(&origin.speech.requests.messages, visit.plan.windows[1])
+                }),
+            ),
         ]
     }
 
@@ -137,6 +152,7 @@ impl Visited {
             }
             assert!(place < answered, "an answer that the origin did not give; {story}");
             check_message(message, &plan.answers[place], &story);
+            assert!(!message.whole || message.trailers == plan.answers[place].trailers(), "other trailers; {story}");
             let ends_with_connection = plan.answers[place].framing == Framing::Close;
             if ends_with_connection && client.clean {
                 assert_eq!(message.body.len(), plan.answers[place].body.len(), "a part taken for the whole; {story}");
@@ -158,6 +174,7 @@ impl Visited {
         assert!(requests.messages.len() <= recorded, "a request without a record; {story}");
         for (message, planned) in requests.messages.iter().zip(&self.plan.requests) {
             check_message(message, planned, &story);
+            assert_eq!(message.trailers, [], "a hop may take a header from there; {story}");
             for (name, value) in SET {
                 assert_eq!(message.all(name), [value], "{name}; {story}");
             }

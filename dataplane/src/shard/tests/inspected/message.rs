@@ -1,6 +1,6 @@
 //! Messages as the scripts plan and read them, and HTTP/1.1 as they write it; an own reader, so that the product's is not its own judge.
 
-use super::frames::{FrameReader, PREFACE};
+use super::frames::{Frames, PREFACE};
 use crate::ring::chaos::Dice;
 
 /// What a script means to say: all but the framing arrives as it was planned.
@@ -15,12 +15,13 @@ pub(super) struct Planned {
     /// `X-Part`, which says whose message it is.
     pub(super) part: String,
     pub(super) body: Vec<u8>,
+    trailers: Vec<(String, String)>,
     pub(super) framing: Framing,
 }
 
 impl std::fmt::Debug for Planned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?} {}", self.part, self.framing, self.body.len())
+        write!(f, "{} {:?} {}+{}", self.part, self.framing, self.body.len(), self.trailers.len())
     }
 }
 
@@ -44,6 +45,7 @@ pub(super) struct Message {
     pub(super) line: String,
     pub(super) fields: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+    pub(super) trailers: Vec<(String, String)>,
     pub(super) whole: bool,
     pub(super) left: Left,
     /// Over HTTP/2.
@@ -62,7 +64,7 @@ pub(super) enum Left {
 
 impl Message {
     pub(super) const fn new(line: String, fields: Vec<(String, String)>, left: Left) -> Self {
-        Self { line, fields, body: Vec::new(), whole: false, left, stream: 0, is_reset: false }
+        Self { line, fields, body: Vec::new(), trailers: Vec::new(), whole: false, left, stream: 0, is_reset: false }
     }
 
     /// The values of all fields of that name, in any case.
@@ -73,9 +75,9 @@ impl Message {
 }
 
 impl Planned {
-    pub(super) fn request(number: usize, host: &str, version: Version, dice: &mut Dice) -> Self {
+    pub(super) fn request(number: usize, host: &str, dice: &mut Dice) -> Self {
         let framing = if dice.percent(50) { Framing::Length } else { Framing::Chunked };
-        let body = if dice.percent(85) { body(version, dice) } else { Vec::new() };
+        let body = if dice.percent(85) { body(dice) } else { Vec::new() };
         let method = if body.is_empty() { "GET" } else { ["POST", "PUT", "PATCH"][dice.below(3)] };
         let mut fields = vec![field("User-Agent", "simulated")];
         for _ in 0..dice.below(3) {
@@ -84,7 +86,8 @@ impl Planned {
         }
         let line = format!("{method} /{number}?{} HTTP/1.1", "q".repeat(dice.below(400)));
         let part = format!("request-{number}");
-        Self { line, host: Some(host.to_owned()), part, fields, body, framing }
+        let trailers = trailers(dice, &[("x-last", &part), ("restrict-access-to-tenants", super::FORGED)]);
+        Self { line, host: Some(host.to_owned()), part, fields, body, trailers, framing }
     }
 
     pub(super) fn answer(number: usize, is_last: bool, version: Version, dice: &mut Dice) -> Self {
@@ -94,7 +97,14 @@ impl Planned {
             _ => Framing::Chunked,
         };
         let (line, part) = ("HTTP/1.1 200 OK".to_owned(), format!("answer-{number}"));
-        Self { line, host: None, part, fields: Vec::new(), body: body(version, dice), framing }
+        let (body, trailers) = (body(dice), trailers(dice, &[("grpc-status", "0"), ("x-last", &part)]));
+        Self { line, host: None, part, fields: Vec::new(), body, trailers, framing }
+    }
+
+    /// What stands behind the body, where the framing has room for it.
+    pub(super) fn trailers(&self) -> &[(String, String)] {
+        let is_bodiless = self.body.is_empty() && self.host.is_some();
+        if self.framing == Framing::Chunked && !is_bodiless { &self.trailers } else { &[] }
     }
 
     /// The fields that are the same in either version.
@@ -129,7 +139,9 @@ impl Planned {
             wire.extend_from_slice(b"\r\n");
             rest = behind;
         }
-        wire.extend_from_slice(b"0\r\n\r\n");
+        wire.extend_from_slice(b"0\r\n");
+        self.trailers().iter().for_each(|(name, value)| wire.extend(format!("{name}: {value}\r\n").into_bytes()));
+        wire.extend_from_slice(b"\r\n");
         wire
     }
 }
@@ -138,12 +150,14 @@ fn field(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn body(version: Version, dice: &mut Dice) -> Vec<u8> {
-    let bounds = match version {
-        Version::One => [1, 200, 3_000, 40_000, 150_000],
-        // Three fill the first window.
-        Version::Two => [1, 200, 3_000, 10_000, 21_000],
-    };
+/// None, or all of these.
+fn trailers(dice: &mut Dice, fields: &[(&str, &str)]) -> Vec<(String, String)> {
+    let is_any = dice.percent(50);
+    fields.iter().filter(|_| is_any).map(|(name, value)| field(name, value)).collect()
+}
+
+fn body(dice: &mut Dice) -> Vec<u8> {
+    let bounds = [1, 200, 3_000, 40_000, 150_000];
     let bound = bounds[dice.below(bounds.len())];
     let count = dice.below(bound);
     dice.bytes(count)
@@ -155,20 +169,21 @@ pub(super) struct Reader {
     at: usize,
     /// Of a message that says no length: requests then have no body, answers end with the connection.
     unsaid: Left,
-    frames: Option<FrameReader>,
+    frames: Option<Frames>,
     pub(super) messages: Vec<Message>,
 }
 
 impl Reader {
-    pub(super) fn of_requests(version: Version) -> Self {
-        Self::new(Left::Bytes(0), (version == Version::Two).then(|| FrameReader::new(PREFACE.len())))
+    /// The window is the one that streams have at first, of HTTP/2.
+    pub(super) fn of_requests(version: Version, window: u32) -> Self {
+        Self::new(Left::Bytes(0), (version == Version::Two).then(|| Frames::new(PREFACE.len(), window)))
     }
 
-    pub(super) fn of_answers(version: Version) -> Self {
-        Self::new(Left::Close, (version == Version::Two).then(|| FrameReader::new(0)))
+    pub(super) fn of_answers(version: Version, window: u32) -> Self {
+        Self::new(Left::Close, (version == Version::Two).then(|| Frames::new(0, window)))
     }
 
-    const fn new(unsaid: Left, frames: Option<FrameReader>) -> Self {
+    const fn new(unsaid: Left, frames: Option<Frames>) -> Self {
         Self { buffer: Vec::new(), at: 0, unsaid, frames, messages: Vec::new() }
     }
 
@@ -184,12 +199,25 @@ impl Reader {
 
     /// What is part of no message yet.
     pub(super) fn rest(&self) -> &[u8] {
-        self.frames.as_ref().map_or(&self.buffer[self.at..], FrameReader::rest)
+        self.frames.as_ref().map_or(&self.buffer[self.at..], Frames::rest)
     }
 
-    /// What must be said back for the other side to go on.
-    pub(super) fn reply(&mut self) -> Vec<u8> {
-        self.frames.as_mut().map(|frames| std::mem::take(&mut frames.replies)).unwrap_or_default()
+    /// Begins a message of this end: all of it in HTTP/1.1; `stream` matters to HTTP/2.
+    pub(super) fn begin(&mut self, planned: &Planned, stream: u32, dice: &mut Dice) -> Vec<u8> {
+        match &mut self.frames {
+            Some(frames) => frames.begin(planned, stream),
+            None => planned.encode(dice),
+        }
+    }
+
+    /// What must be said back for the other side to go on, and what it lets this one go on with.
+    pub(super) fn speak(&mut self, dice: &mut Dice) -> Vec<u8> {
+        self.frames.as_mut().map(|frames| frames.speak(dice)).unwrap_or_default()
+    }
+
+    /// Nothing is left of the messages that this end has begun.
+    pub(super) fn is_sent(&self) -> bool {
+        self.frames.as_ref().is_none_or(Frames::is_sent)
     }
 
     /// No more will come.
@@ -256,12 +284,12 @@ impl Message {
                 let size = std::str::from_utf8(&rest[..line]).expect("a chunk line");
                 let size = usize::from_str_radix(size, 16).expect("a chunk size");
                 if size == 0 {
-                    assert!(
-                        rest.len() < line + 4 || rest[line + 2..].starts_with(b"\r\n"),
-                        "trailers that nobody sent"
-                    );
-                    self.whole = rest.len() >= line + 4;
-                    return self.whole.then_some(line + 4);
+                    let length = rest[line..].windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+                    let lines = std::str::from_utf8(&rest[line + 2..line + length - 2]).expect("trailers in ASCII");
+                    let fields = lines.lines().map(|line| line.split_once(": ").expect("a field"));
+                    self.trailers = fields.map(|(name, value)| field(name, value)).collect();
+                    self.whole = true;
+                    return Some(line + length);
                 }
                 self.left = Left::Chunk(size + 2);
                 Some(line + 2)

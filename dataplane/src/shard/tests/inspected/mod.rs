@@ -8,6 +8,7 @@
 //! | `plan` | what a seed plans |
 //! | `message` | messages as they are planned and read, and HTTP/1.1 |
 //! | `frames` | HTTP/2 |
+//! | `windows` | its flow control |
 //! | `speech` | what either end says, and when |
 //! | `secure` | one end: TLS on a socket, and its fate |
 //! | `play` | one seed's world |
@@ -20,6 +21,7 @@ mod plan;
 mod play;
 mod secure;
 mod speech;
+mod windows;
 
 pub(super) use play::{InspectedBed, run};
 

@@ -11,6 +11,8 @@ pub(super) struct Visit {
     pub(super) version: Version,
     pub(super) requests: Vec<Planned>,
     pub(super) answers: Vec<Planned>,
+    /// That streams of HTTP/2 have at first: the client's, then the origin's.
+    pub(super) windows: [u32; 2],
     /// The client does not wait for answers between requests.
     pub(super) is_pipelined: bool,
     /// The client ends its side behind its last request.
@@ -46,13 +48,14 @@ impl Visit {
     /// Of so many visits; nothing bad happens before the last.
     pub(super) fn new(number: usize, visits: usize, version: Version, dice: &mut Dice) -> Self {
         let count = 1 + dice.below(3);
-        let requests = (0..count).map(|number| Planned::request(number, HOST, version, dice)).collect();
+        let requests = (0..count).map(|number| Planned::request(number, HOST, dice)).collect();
         let answers: Vec<_> =
             (0..count).map(|number| Planned::answer(number, number + 1 == count, version, dice)).collect();
         let mut visit = Self {
             version,
             requests,
             answers,
+            windows: [(); 2].map(|()| [0, 500, 5_000, 65_535][dice.below(4)]),
             is_pipelined: dice.percent(40),
             is_half_closed: false,
             is_eager: dice.percent(50),
@@ -72,6 +75,11 @@ impl Visit {
 
     fn trouble(&mut self, dice: &mut Dice) {
         self.is_half_closed = dice.percent(20);
+        if self.is_half_closed {
+            // Who says no more grants no more. All answers fit into the connection's first window.
+            self.windows[0] = 65_535;
+            self.answers.iter_mut().for_each(|answer| answer.body.truncate(21_000));
+        }
         self.is_early = dice.percent(15);
         self.origin = match dice.below(100) {
             0..6 => Manner::Impostor,
@@ -92,7 +100,7 @@ impl Visit {
             70..78 => {
                 self.is_misdirected = true;
                 let last = self.requests.len() - 1;
-                self.requests[last] = Planned::request(last, IMPOSTOR, self.version, dice);
+                self.requests[last] = Planned::request(last, IMPOSTOR, dice);
             }
             78..88 if self.version == Version::One => self.cut_last_answer(dice),
             _ => {}

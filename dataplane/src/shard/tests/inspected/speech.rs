@@ -26,23 +26,18 @@ pub(super) struct Answering {
 
 impl Asking {
     pub(super) fn new(visit: Visit, dice: Dice) -> Self {
-        let greeting = (visit.version == Version::Two).then(|| [frames::PREFACE, &frames::settings()].concat());
-        Self { answers: Reader::of_answers(visit.version), visit, dice, asked: 0, greeting }
+        let greeting =
+            (visit.version == Version::Two).then(|| [frames::PREFACE, &frames::settings(visit.windows[0])].concat());
+        let answers = Reader::of_answers(visit.version, visit.windows[0]);
+        Self { answers, visit, dice, asked: 0, greeting }
     }
 }
 
 impl Answering {
     pub(super) fn new(visit: Visit, dice: Dice) -> Self {
-        let greeting = (visit.version == Version::Two).then(frames::settings);
-        Self { requests: Reader::of_requests(visit.version), visit, dice, greeting, answered: 0 }
-    }
-}
-
-/// A message on the wire; `stream` matters to HTTP/2.
-fn encode(planned: &Planned, version: Version, stream: u32, dice: &mut Dice) -> Vec<u8> {
-    match version {
-        Version::One => planned.encode(dice),
-        Version::Two => frames::message(planned, stream),
+        let greeting = (visit.version == Version::Two).then(|| frames::settings(visit.windows[1]));
+        let requests = Reader::of_requests(visit.version, visit.windows[1]);
+        Self { requests, visit, dice, greeting, answered: 0 }
     }
 }
 
@@ -53,19 +48,19 @@ impl Speech for Asking {
 
     fn say(&mut self) -> Option<Vec<u8>> {
         let mut words = self.greeting.take().unwrap_or_default();
-        words.extend(self.answers.reply());
         let is_turn = self.visit.is_pipelined || self.answers.ended_count() == self.asked;
         if let Some(request) = self.visit.requests.get(self.asked).filter(|_| is_turn && !self.answers.is_sent_away()) {
             let stream = self.asked as u32 * 2 + 1;
             self.asked += 1;
-            words.extend(encode(request, self.visit.version, stream, &mut self.dice));
+            words.extend(self.answers.begin(request, stream, &mut self.dice));
         }
+        words.extend(self.answers.speak(&mut self.dice));
         (!words.is_empty()).then_some(words)
     }
 
     fn is_over(&self) -> bool {
         let is_last = self.asked == self.visit.requests.len() || self.answers.is_sent_away();
-        is_last && (self.visit.is_half_closed || self.answers.ended_count() == self.asked)
+        is_last && self.answers.is_sent() && (self.visit.is_half_closed || self.answers.ended_count() == self.asked)
     }
 }
 
@@ -76,16 +71,17 @@ impl Speech for Answering {
 
     fn say(&mut self) -> Option<Vec<u8>> {
         let mut words = self.greeting.take().unwrap_or_default();
-        words.extend(self.requests.reply());
         let is_early = self.visit.is_early && self.answered + 1 == self.visit.answers.len();
         let request = self.requests.messages.get(self.answered).filter(|request| request.whole || is_early);
         if let (Some(answer), Some(request)) = (self.visit.answers.get(self.answered), request) {
             self.answered += 1;
-            words.extend(encode(answer, self.visit.version, request.stream, &mut self.dice));
+            let stream = request.stream;
+            words.extend(self.requests.begin(answer, stream, &mut self.dice));
             if let Some(cut_bytes) = self.visit.cut_bytes.filter(|_| self.answered == self.visit.answers.len()) {
                 words.truncate(words.len() - answer.body.len() + cut_bytes);
             }
         }
+        words.extend(self.requests.speak(&mut self.dice));
         (!words.is_empty()).then_some(words)
     }
 
