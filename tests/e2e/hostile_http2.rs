@@ -87,9 +87,14 @@ pub(crate) fn word(bytes: &[u8]) -> u32 {
 
 /// A connection that has agreed on h2, and nothing more.
 pub(crate) fn connect(appliance: &Appliance) -> Client {
+    connect_to(appliance, ENTRA)
+}
+
+/// The same to another host.
+pub(crate) fn connect_to(appliance: &Appliance, host: &str) -> Client {
     let mut config = client::config_mut(&[&appliance.root()], rustls::ALL_VERSIONS);
     config.alpn_protocols = vec![b"h2".to_vec()];
-    appliance.client_with(STAFF, ENTRA, Arc::new(config)).unwrap()
+    appliance.client_with(STAFF, host, Arc::new(config)).unwrap()
 }
 
 /// One whose prefaces have been exchanged.

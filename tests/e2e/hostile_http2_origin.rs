@@ -16,13 +16,15 @@ use crate::hostile_http2::{
 };
 
 const ACK: u8 = 1;
+const ALTSVC: u8 = 10;
+const ORIGIN: u8 = 12;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 type Wire = StreamOwned<ServerConnection, TcpStream>;
 
 /// An origin that begins with `greeting` and answers each frame with what `answer` makes of it and of how many came before.
-fn origin(greeting: Vec<u8>, answer: impl Fn(&Frame, usize) -> Vec<u8> + Send + Sync + 'static) -> Upstream {
+pub(crate) fn origin(greeting: Vec<u8>, answer: impl Fn(&Frame, usize) -> Vec<u8> + Send + Sync + 'static) -> Upstream {
     let speak = move |wire: &mut Wire| {
         wire.write_all(&greeting)?;
         let (mut received, mut taken, mut number) = (Vec::new(), PREFACE.len(), 0);
@@ -44,7 +46,7 @@ fn origin(greeting: Vec<u8>, answer: impl Fn(&Frame, usize) -> Vec<u8> + Send + 
     Upstream::plan().speaking(&["h2"]).by_hand(speak).start()
 }
 
-fn settings(entries: &[(u16, u32)]) -> Vec<u8> {
+pub(crate) fn settings(entries: &[(u16, u32)]) -> Vec<u8> {
     let payload = entries.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat());
     frame(SETTINGS, 0, 0, &payload.collect::<Vec<_>>())
 }
@@ -65,12 +67,12 @@ fn bad_to_the_first(bad: Vec<u8>) -> Upstream {
     })
 }
 
-fn before(upstream: &Upstream) -> Appliance {
+pub(crate) fn before(upstream: &Upstream) -> Appliance {
     Setup::default().upstream(upstream).shards(1).start()
 }
 
 /// What comes until `is_enough`.
-fn hear(client: &mut Client, is_enough: impl Fn(&[Frame]) -> bool) -> Vec<Frame> {
+pub(crate) fn hear(client: &mut Client, is_enough: impl Fn(&[Frame]) -> bool) -> Vec<Frame> {
     let mut received = Vec::new();
     loop {
         let some = client.some();
@@ -84,7 +86,7 @@ fn hear(client: &mut Client, is_enough: impl Fn(&[Frame]) -> bool) -> Vec<Frame>
     }
 }
 
-fn is_ended(seen: &[Frame], stream: u32) -> bool {
+pub(crate) fn is_ended(seen: &[Frame], stream: u32) -> bool {
     let ends = |frame: &Frame| frame.kind == RST_STREAM || frame.flags & END_STREAM != 0;
     seen.iter().any(|frame| frame.stream == stream && matches!(frame.kind, DATA | HEADERS | RST_STREAM) && ends(frame))
 }
@@ -124,6 +126,33 @@ fn h092_answers_that_cannot_be_borne_end_their_stream_alone() {
         assert!(seen.iter().all(|it| it.kind != GOAWAY), "{what}");
         assert_eq!(upstream.seen().len(), 1, "{what}: on the same connection");
     }
+}
+
+#[test]
+fn h037_other_services_that_an_origin_offers_in_frames_or_fields_stay_unknown() {
+    let service = b"h3=\":443\"; ma=86400";
+    let of_origin = [&[0, 5][..], b"a.com", service].concat();
+    let bad = [
+        frame(ALTSVC, 0, 0, &of_origin),
+        frame(ALTSVC, 0, 1, &[&[0, 0][..], service].concat()),
+        frame(ORIGIN, 0, 0, b"\0\x0dhttps://a.com"),
+        frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200"), ("alt-svc", "h3=\":443\""), ("x-kept", "1")])),
+        frame(DATA, END_STREAM, 1, b"fine"),
+    ];
+    let upstream = bad_to_the_first(bad.concat());
+    let appliance = before(&upstream);
+    let mut client = begin(&appliance);
+    client.send(get(1));
+    let seen = hear(&mut client, |seen| is_ended(seen, 1));
+    assert!(
+        seen.iter().all(|it| !matches!(it.kind, ALTSVC | ORIGIN)),
+        "{:?}",
+        seen.iter().map(|it| it.kind).collect::<Vec<_>>()
+    );
+    let head = seen.iter().find(|it| it.kind == HEADERS).unwrap();
+    let fields = loona_hpack::Decoder::new().decode(&head.payload).unwrap();
+    let expected = [(&b":status"[..], &b"200"[..]), (b"x-kept", b"1")];
+    assert_eq!(fields, expected.map(|(name, value)| (name.to_vec(), value.to_vec())));
 }
 
 /// What no stream can be blamed for ends the connection: the client hears so, and the next connection is served.

@@ -184,6 +184,7 @@ fn whoever_merely_waits_is_not_stalled() {
     let answers = client.ask_all(vec![Ask::get(ENTRA, "/poll"), Ask::get(ENTRA, "/events")]);
     let bodies: Vec<Vec<u8>> = answers.into_iter().map(|answer| answer.unwrap().body).collect();
     assert_eq!(bodies, [&b"poll"[..], b"tick0tick1"]);
+    assert_eq!(appliance.client(ENTRA).get(ENTRA, "/poll").text(), "poll");
     // The connection is idle for as long, and goes on.
     thread::sleep(Duration::from_secs(3));
     assert_eq!(client.ask(Ask::get(ENTRA, "/poll")).unwrap().body, b"poll");

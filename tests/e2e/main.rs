@@ -44,6 +44,7 @@ mod hostile_pace;
 mod hostile_rebinding;
 mod hostile_upstream;
 mod http2;
+mod http2_websocket;
 mod inspect;
 mod metrics;
 mod oracle;
