@@ -1,6 +1,7 @@
-"""QUIC by aioquic: an origin that echoes, and a client that says how it fared.
+"""QUIC by aioquic: an origin that echoes, one that speaks HTTP/3, and a client that says how it fared.
 
 quic.py serve ADDRESS CERTIFICATE KEY     port 443; prints {"ready": true}, and the source of each connection
+quic.py pages ADDRESS CERTIFICATE KEY     the same over HTTP/3: a page to every request
 quic.py ask NAME ADDRESS [BYTES [VERSION [LOCAL]]]
     prints one line of JSON:
     {"outcome": "echoed", "bytes": n, "version": "..."}, {"outcome": "closed", "error": n, "ms": t} or
@@ -14,6 +15,8 @@ import sys
 import time
 
 from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.h3.connection import H3Connection
+from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import HandshakeCompleted, StreamDataReceived
 from aioquic.quic.packet import QuicProtocolVersion
@@ -35,6 +38,22 @@ class Echo(QuicConnectionProtocol):
             say(source=self._quic._network_paths[0].addr[:2])
 
 
+class Pages(Echo):
+    http = None
+
+    def quic_event_received(self, event):
+        if isinstance(event, HandshakeCompleted):
+            super().quic_event_received(event)
+        self.http = self.http or H3Connection(self._quic)
+        for request in self.http.handle_event(event):
+            if isinstance(request, HeadersReceived):
+                body = b"over HTTP/3"
+                head = [(b":status", b"200"), (b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+                self.http.send_headers(request.stream_id, head)
+                self.http.send_data(request.stream_id, body, end_stream=True)
+                self.transmit()
+
+
 class Client(QuicConnectionProtocol):
     closed = None
     closed_at = None
@@ -46,10 +65,10 @@ class Client(QuicConnectionProtocol):
             self.closed, self.closed_at = self._quic._close_event, time.monotonic()
 
 
-async def answer(address, certificate, key):
+async def answer(protocol, address, certificate, key):
     configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"], supported_versions=list(VERSIONS.values()))
     configuration.load_cert_chain(certificate, key)
-    await serve(address, 443, configuration=configuration, create_protocol=Echo)
+    await serve(address, 443, configuration=configuration, create_protocol=protocol)
     say(ready=True)
     await asyncio.Event().wait()
 
@@ -90,7 +109,9 @@ def since(started, now):
 async def main():
     match sys.argv[1:]:
         case ["serve", address, certificate, key]:
-            await answer(address, certificate, key)
+            await answer(Echo, address, certificate, key)
+        case ["pages", address, certificate, key]:
+            await answer(Pages, address, certificate, key)
         case ["ask", name, address, *more]:
             say(**await ask(name, address, *more))
         case _:

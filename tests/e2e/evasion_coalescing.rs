@@ -17,7 +17,7 @@ const INSPECTED: &str = "claude.ai";
 /// Of the same site.
 const PASSED: &str = "status.claude.ai";
 const PAGE: &str = "https://status.claude.ai/";
-const FETCHED: &str = "https://claude.ai/api/organizations";
+const FETCHED: &str = "+https://claude.ai/api/organizations";
 
 /// Both names at one address, where one certificate covers both.
 struct Bed {
@@ -50,10 +50,10 @@ impl Bed {
         Some(Self { network, upstream, appliance })
     }
 
-    /// What becomes of a page, and of what it fetches.
-    fn browse(&self, page: &str, fetched: &[&str]) -> Option<Vec<Value>> {
+    /// What becomes of pages, and of what they fetch.
+    fn browse(&self, addresses: &[&str]) -> Option<Vec<Value>> {
         let chromium = Chromium::trusting(&[&self.upstream.ca(), &self.appliance.root()])?;
-        Some(chromium.open(&self.network, page, fetched, &["--disable-quic"]))
+        Some(chromium.open(&self.network, addresses, &["--disable-quic"]))
     }
 
     fn code(&self, query: &str) -> Value {
@@ -81,7 +81,7 @@ fn h034_where_policy_only_tells_chromium_carries_an_inspected_host_over_a_passed
     let excluding = policy("", "").replace("*.bank.example", PASSED);
     for policy in [reporting, excluding] {
         let Some(bed) = Bed::start(&policy) else { return };
-        let Some(opened) = bed.browse(PAGE, &[FETCHED]) else { return };
+        let Some(opened) = bed.browse(&[PAGE, FETCHED]) else { return };
         assert_eq!((&opened[0]["status"], &opened[1]["status"]), (&200.into(), &200.into()), "{opened:?}");
         assert_eq!(opened[0]["connection"], opened[1]["connection"], "{opened:?}");
         assert_eq!(carried(&bed.upstream), [(PASSED.to_owned(), false)]);
@@ -92,10 +92,10 @@ fn h034_where_policy_only_tells_chromium_carries_an_inspected_host_over_a_passed
 #[test]
 fn h034_by_default_chromium_gets_no_passed_connection_that_it_could_share() {
     let Some(bed) = Bed::start(&policy("", "")) else { return };
-    let Some(opened) = bed.browse(PAGE, &[FETCHED]) else { return };
+    let Some(opened) = bed.browse(&[PAGE, FETCHED]) else { return };
     assert!(opened[0]["error"].is_string(), "{opened:?}");
     assert_eq!(bed.code("status=denied"), "shared_connection");
-    let opened = bed.browse(FETCHED, &[]).unwrap();
+    let opened = bed.browse(&[&FETCHED[1..]]).unwrap();
     assert_eq!((&opened[0]["status"], &opened[0]["protocol"]), (&200.into(), &"h2".into()), "{opened:?}");
     let carried = carried(&bed.upstream);
     assert!(!carried.is_empty() && carried.iter().all(|one| *one == (INSPECTED.to_owned(), true)), "{carried:?}");
@@ -106,7 +106,7 @@ fn h034_by_default_chromium_gets_no_passed_connection_that_it_could_share() {
 #[test]
 fn h034_a_sibling_that_is_inspected_too_shares_nothing() {
     let Some(bed) = Bed::start(&policy(&format!("extra_hosts = [\"{PASSED}\"]\n"), "")) else { return };
-    let Some(opened) = bed.browse(PAGE, &[FETCHED]) else { return };
+    let Some(opened) = bed.browse(&[PAGE, FETCHED]) else { return };
     assert_eq!((&opened[0]["status"], &opened[1]["status"]), (&200.into(), &200.into()), "{opened:?}");
     assert_ne!(opened[0]["connection"], opened[1]["connection"], "{opened:?}");
     assert_eq!(carried(&bed.upstream), [(INSPECTED.to_owned(), true)]);
@@ -119,7 +119,7 @@ fn h034_through_the_proxy_chromium_shares_no_connection() {
     let hosts = Setup::default().host(INSPECTED, upstream.address()).host(PASSED, upstream.address());
     let appliance = hosts.policy(&policy("", "")).authority(upstream.ca()).start();
     let Some(chromium) = Chromium::trusting(&[&upstream.ca(), &appliance.root()]) else { return };
-    let opened = chromium.open_through(appliance.proxy(), PAGE, &[FETCHED]);
+    let opened = chromium.open_through(appliance.proxy(), &[PAGE, FETCHED]);
     assert_eq!((&opened[0]["status"], &opened[1]["status"]), (&200.into(), &200.into()), "{opened:?}");
     assert_ne!(opened[0]["connection"], opened[1]["connection"], "{opened:?}");
     assert_eq!(carried(&upstream), [(INSPECTED.to_owned(), true)]);

@@ -62,6 +62,7 @@ mod signer;
 mod transparent;
 mod transparent_down;
 mod transparent_quic;
+mod transparent_quic_browser;
 mod transparent_redirect;
 mod transparent_script;
 mod transparent_tproxy;

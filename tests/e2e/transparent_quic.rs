@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -14,42 +15,58 @@ use tempfile::TempDir;
 
 use crate::transparent::{ENTRA, OTHER, TENANTS, outside, setup, sign_in};
 
-const APPLY: &[&str] = &["apply", "--mode", "tproxy", "--interface", "in0", "--quic-port", "8444"];
-const LISTEN: &[&str] = &["--quic", "0.0.0.0:8444", "--quic", "[::]:8444"];
+pub(crate) const APPLY: &[&str] = &["apply", "--mode", "tproxy", "--interface", "in0", "--quic-port", "8444"];
+pub(crate) const LISTEN: &[&str] = &["--quic", "0.0.0.0:8444", "--quic", "[::]:8444"];
 
-/// An origin that speaks QUIC and echoes; ends with its network.
-struct Origin {
+/// An origin that speaks QUIC; ends with its network.
+pub(crate) struct Origin {
     _child: Child,
     said: BufReader<std::process::ChildStdout>,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Origin {
-    /// `None` where the Python clients are not installed.
+    /// One that echoes; `None` where the Python clients are not installed.
     fn start(network: &Network, address: IpAddr) -> Option<Self> {
+        Self::start_as("serve", network, address)
+    }
+
+    /// One that speaks HTTP/3.
+    pub(crate) fn pages(network: &Network, address: IpAddr) -> Option<Self> {
+        Self::start_as("pages", network, address)
+    }
+
+    fn start_as(what: &str, network: &Network, address: IpAddr) -> Option<Self> {
         let python = place::python()?;
         let files = TempDir::new().unwrap();
-        let (certificate, key) = TestAuthority::new("QUIC").certify_rsa(OTHER);
+        let authority = TestAuthority::new("QUIC");
+        let (certificate, key) = authority.certify_rsa(OTHER);
+        std::fs::write(files.path().join("root.pem"), authority.root_pem()).unwrap();
         let [certificate_file, key_file] = ["certificate.pem", "key.pem"].map(|name| files.path().join(name));
         std::fs::write(&certificate_file, certificate).unwrap();
         std::fs::write(&key_file, key).unwrap();
         let mut command = network.command(Place::Outside, python);
-        command.arg(script()).args(["serve", &address.to_string()]).args([certificate_file, key_file]);
+        command.arg(script()).args([what, &address.to_string()]).args([certificate_file, key_file]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut origin = Self { said: BufReader::new(child.stdout.take().unwrap()), _child: child, _files: files };
+        let mut origin = Self { said: BufReader::new(child.stdout.take().unwrap()), _child: child, files };
         assert_eq!(origin.next(), json!({ "ready": true }));
         Some(origin)
     }
 
+    /// Its authority's root, in PEM.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.files.path().join("root.pem")
+    }
+
     /// The next line that it says.
-    fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         let mut line = String::new();
         self.said.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 }
 
-fn script() -> std::path::PathBuf {
+fn script() -> PathBuf {
     place::workspace().join("tests/clients/quic.py")
 }
 
@@ -64,13 +81,13 @@ fn ask(network: &Network, name: &str, address: IpAddr, more: &[&str]) -> Value {
 }
 
 /// Packets that the rule with this comment took, over both families.
-fn packets(network: &Network, comment: &str) -> u64 {
+pub(crate) fn packets(network: &Network, comment: &str) -> u64 {
     let rules = network.must(Place::Gate, "nft", &["list", "chain", "inet", "penstock_quic", "choose"]);
     let of_rule = |line: &str| line.split("counter packets ").nth(1)?.split(' ').next()?.parse::<u64>().ok();
     rules.lines().filter(|line| line.contains(&format!("comment \"{comment}\""))).filter_map(of_rule).sum()
 }
 
-fn counted(network: &Network, appliance: &Appliance, metric: &str, labels: &[&str]) -> f64 {
+pub(crate) fn counted(network: &Network, appliance: &Appliance, metric: &str, labels: &[&str]) -> f64 {
     network.enter(Place::Gate, || appliance.admin().metrics()).sum(metric, labels)
 }
 

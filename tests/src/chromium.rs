@@ -26,24 +26,24 @@ impl Chromium {
         Some(Self { home })
     }
 
-    /// Opens `url` and fetches `fetched` from that page, one after the other, knowing of no proxy; with more flags. What
-    /// became of each is in the order of the addresses; see `tests/clients/chromium.js`.
-    pub fn open(&self, network: &Network, url: &str, fetched: &[&str], flags: &[&str]) -> Vec<Value> {
+    /// Opens addresses one after the other, knowing of no proxy; with a `+` in front, the page before fetches them. With more
+    /// flags. What became of each is in that order; see `tests/clients/chromium.js`.
+    pub fn open(&self, network: &Network, addresses: &[&str], flags: &[&str]) -> Vec<Value> {
         let command = network.command(Place::Inside, environment().join("bin/node"));
-        self.run(command, url, fetched, &[&["--no-proxy-server"], flags].concat())
+        self.run(command, addresses, &[&["--no-proxy-server"], flags].concat())
     }
 
     /// The same outside any network, through a proxy.
-    pub fn open_through(&self, proxy: SocketAddr, url: &str, fetched: &[&str]) -> Vec<Value> {
+    pub fn open_through(&self, proxy: SocketAddr, addresses: &[&str]) -> Vec<Value> {
         let flag = format!("--proxy-server=http://{proxy}");
-        self.run(Command::new(environment().join("bin/node")), url, fetched, &[&flag])
+        self.run(Command::new(environment().join("bin/node")), addresses, &[&flag])
     }
 
-    fn run(&self, mut command: Command, url: &str, fetched: &[&str], flags: &[&str]) -> Vec<Value> {
+    fn run(&self, mut command: Command, addresses: &[&str], flags: &[&str]) -> Vec<Value> {
         command.env("NODE_PATH", environment().join("node/node_modules")).env("HOME", self.home.path());
         command.arg(place::workspace().join("tests/clients/chromium.js"));
-        command.arg(place::program("chromium").unwrap()).arg(self.home.path().join("profile")).arg(url);
-        let output = command.args(fetched).args(flags).stdin(Stdio::null()).output().unwrap();
+        command.arg(place::program("chromium").unwrap()).arg(self.home.path().join("profile"));
+        let output = command.args(addresses).args(flags).stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
     }
