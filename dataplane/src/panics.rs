@@ -2,16 +2,15 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 /// What was running panicked. The standard hook has written where and why to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Runs `task` to its end or its panic. What it held is given up either way.
-pub(crate) async fn caught<T>(task: impl Future<Output = T>) -> Result<T, Panicked> {
-    let mut task = pin!(task);
+/// Runs `task` to its end or its panic. Whoever pinned it drops what it held.
+pub(crate) async fn caught<T>(mut task: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
         Ok(progress) => progress.map(Ok),
         Err(_told) => Poll::Ready(Err(Panicked)),
@@ -21,7 +20,7 @@ pub(crate) async fn caught<T>(task: impl Future<Output = T>) -> Result<T, Panick
 
 /// Runs a task without which the process is of no use: its panic ends the process, and the supervisor starts another.
 pub(crate) async fn vital<T>(task: impl Future<Output = T>) -> T {
-    caught(task).await.unwrap_or_else(|Panicked| std::process::abort())
+    caught(pin!(task)).await.unwrap_or_else(|Panicked| std::process::abort())
 }
 
 #[cfg(test)]
@@ -41,8 +40,8 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("a test wants it");
         };
-        assert_eq!(caught::<()>(task).await, Err(Panicked));
+        assert_eq!(caught::<()>(pin!(task)).await, Err(Panicked));
         assert_eq!(Rc::strong_count(&held), 1);
-        assert_eq!(caught(async { 7 }).await, Ok(7));
+        assert_eq!(caught(pin!(async { 7 })).await, Ok(7));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future as _;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -168,6 +169,20 @@ impl FlowControl {
         self.stop.get().map_or(Ok(()), Err)
     }
 
+    /// Adds what the client has sent to `received`; `Ok(0)` is the end. A client that has sent little, and no more for now,
+    /// is waited for without room that nothing fills: connections that say nothing cost next to nothing.
+    pub(crate) fn try_receive(&self, received: &mut Vec<u8>) -> io::Result<usize> {
+        // What comes byte by byte stays in the room that its first bytes were given.
+        if received.capacity() - received.len() < READ_BYTES / 2 {
+            received.reserve(READ_BYTES);
+        }
+        let count = self.downstream.try_recv_spare(received);
+        if count.is_err() && received.len() <= READ_BYTES / 4 {
+            received.shrink_to_fit();
+        }
+        count
+    }
+
     pub(crate) async fn readable(&self, socket: &Socket) -> Result<(), Stop> {
         self.check()?;
         // An error of the poll itself shows again, with its meaning, at the next read.
@@ -235,5 +250,8 @@ impl FlowControl {
 /// How a connect ended when it did not succeed.
 pub(crate) enum ConnectError {
     Stopped(Stop),
-    System(std::io::Error),
+    System(io::Error),
 }
+
+/// Room for one read of what a client begins with: a ClientHello of today, post-quantum share included, fits.
+const READ_BYTES: usize = 2048;

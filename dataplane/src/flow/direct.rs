@@ -17,32 +17,35 @@ use super::sniff::{self, Sniffed};
 use super::{deny, dial};
 use crate::ring::Socket;
 
-/// Serves a flow that came to the listener at `listens_on`: dials the host that the ClientHello names, at `port`.
-pub(super) async fn run(flow: &Flow, listens_on: SocketAddr, port: u16, mut received: Vec<u8>) -> Closed {
-    let sniffed = match sniff::sniff(flow, None, &mut received).await {
-        Ok(sniffed) => sniffed,
-        Err(fault) => return Closed::fault(fault),
-    };
+/// Opens a flow that came to the listener at `listens_on`: dials the host that the ClientHello names, at `port`, and judges
+/// it.
+pub(super) async fn open(
+    flow: &Flow,
+    listens_on: SocketAddr,
+    port: u16,
+    received: &mut Vec<u8>,
+) -> Result<(Rc<Socket>, Decided), Closed> {
+    let sniffed = sniff::sniff(flow, None, received).await.map_err(Closed::fault)?;
     if let Some(name) = name(&sniffed) {
         let host = Host::Name(name.clone());
         flow.learned.borrow_mut().authority = Some(Authority { host, port });
     }
     let decided = serve::decide(flow, &sniffed);
     if decided.decision.verdict == Verdict::Deny && decided.decision.reason != Reason::EchRejected {
-        return refuse(flow, decided, &received).await;
+        return Err(refuse(flow, decided, received).await);
     }
     let Some(authority) = flow.learned.borrow().authority.clone() else {
         if !matches!(sniffed, Sniffed::NotTls) {
             deny::say(flow, &alert::record(Alert::UnrecognizedName)).await;
         }
-        return Closed::fault(Fault::downstream(Phase::Sniff, FaultKind::NameMissing));
+        return Err(Closed::fault(Fault::downstream(Phase::Sniff, FaultKind::NameMissing)));
     };
     match dial(flow, &authority, listens_on).await {
         // What was dialled may change the verdict.
-        Ok(upstream) => serve::follow(flow, &upstream, serve::decide(flow, &sniffed), received).await,
+        Ok(upstream) => Ok((upstream, serve::decide(flow, &sniffed))),
         Err(fault) => {
             flow.control.downstream.reset_on_close();
-            Closed::fault(fault)
+            Err(Closed::fault(fault))
         }
     }
 }

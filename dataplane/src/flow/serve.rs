@@ -1,5 +1,8 @@
 //! A flow from its first byte to its end.
 
+use std::pin::pin;
+use std::rc::Rc;
+
 use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::policy::{Decision, Mode, Reason, Verdict};
 use penstock_core::proxy::{Authority, ConnectHead, Host, ProxyRequest};
@@ -21,8 +24,12 @@ use crate::ring::Socket;
 use crate::shard::{Shed, Ticket};
 
 /// Serves one flow and records its end, exactly once, also when it panics. Without a ticket the process has too many.
-pub(crate) async fn serve(flow: Flow, ticket: Option<Ticket>) {
-    let closed = match caught(run(&flow, ticket)).await {
+pub(crate) async fn serve(flow: &Flow, ticket: Option<Ticket>) {
+    let ended = {
+        let task = pin!(run(flow, ticket));
+        caught(task).await
+    };
+    let closed = match ended {
         Ok(closed) => closed,
         Err(Panicked) => {
             flow.shard.wear.note(flow.shard.now_ms());
@@ -30,28 +37,40 @@ pub(crate) async fn serve(flow: Flow, ticket: Option<Ticket>) {
             Closed::fault(Fault::downstream(Phase::Serve, FaultKind::Panic))
         }
     };
-    close::close(&flow, closed);
+    close::close(flow, closed);
 }
 
+/// A flow that knows where to: dialled, and with `received` not judged yet or, where the name said where to, judged.
+struct Opened {
+    upstream: Rc<Socket>,
+    received: Vec<u8>,
+    decided: Option<Decided>,
+    _ticket: Ticket,
+}
+
+/// The steps are boxed one by one: a flow takes the memory of the step that it is at. Most wait at one of them for long.
 async fn run(flow: &Flow, ticket: Option<Ticket>) -> Closed {
-    match (ticket, &flow.entrance) {
-        _ if flow.shard.pressure.shed() >= Shed::Flows => turn_away(flow, FaultKind::Memory).await,
-        (None, _) => turn_away(flow, FaultKind::TooMany).await,
-        (Some(ticket), Entrance::Explicit) => run_explicit(flow, ticket).await,
-        (Some(ticket), Entrance::Transparent(listener)) => run_transparent(flow, ticket, listener).await,
+    let opened = match (ticket, &flow.entrance) {
+        _ if flow.shard.pressure.shed() >= Shed::Flows => Err(Box::pin(turn_away(flow, FaultKind::Memory)).await),
+        (None, _) => Err(Box::pin(turn_away(flow, FaultKind::TooMany)).await),
+        (Some(ticket), Entrance::Explicit) => Box::pin(open_explicit(flow, ticket)).await,
+        (Some(ticket), Entrance::Transparent(listener)) => Box::pin(open_transparent(flow, ticket, listener)).await,
+    };
+    match opened {
+        Ok(opened) => carry(flow, opened).await,
+        Err(closed) => closed,
     }
 }
 
-/// Dials where the client wanted to go, then carries what it sends. A client that reaches nobody is told so as the network
-/// would tell it, by a reset.
-async fn run_transparent(flow: &Flow, ticket: Ticket, listener: &TransparentListener) -> Closed {
+/// Dials where the client wanted to go. A client that reaches nobody is told so as the network would tell it, by a reset.
+async fn open_transparent(flow: &Flow, ticket: Ticket, listener: &TransparentListener) -> Result<Opened, Closed> {
     let mut received = Vec::new();
-    let _ticket = match enter(flow, ticket, &listener.proxy_protocol, &mut received).await {
-        Ok(ticket) => ticket,
-        Err(closed) => return closed,
-    };
+    let ticket = enter(flow, ticket, &listener.proxy_protocol, &mut received).await?;
     let destination = match listener.steering {
-        Steering::Direct { port } => return direct::run(flow, listener.address, port, received).await,
+        Steering::Direct { port } => {
+            let (upstream, decided) = Box::pin(direct::open(flow, listener.address, port, &mut received)).await?;
+            return Ok(Opened { upstream, received, decided: Some(decided), _ticket: ticket });
+        }
         Steering::Redirect => transparent::redirected(flow, listener.address),
         Steering::Tproxy => transparent::proxied(flow, listener.address),
     };
@@ -64,10 +83,10 @@ async fn run_transparent(flow: &Flow, ticket: Ticket, listener: &TransparentList
         Err(fault) => Err(fault),
     };
     match dialled {
-        Ok(upstream) => carry(flow, &upstream, received).await,
+        Ok(upstream) => Ok(Opened { upstream, received, decided: None, _ticket: ticket }),
         Err(fault) => {
             flow.control.downstream.reset_on_close();
-            Closed::fault(fault)
+            Err(Closed::fault(fault))
         }
     }
 }
@@ -81,30 +100,27 @@ async fn enter(flow: &Flow, ticket: Ticket, setting: &ProxyProtocol, received: &
     }
     match ticket.charge(flow.source()) {
         Ok(ticket) => Ok(ticket),
-        Err(kind) => Err(turn_away(flow, kind).await),
+        Err(kind) => Err(Box::pin(turn_away(flow, kind)).await),
     }
 }
 
 /// Reads requests until one makes the connection a tunnel, or ends it.
-async fn run_explicit(flow: &Flow, ticket: Ticket) -> Closed {
+async fn open_explicit(flow: &Flow, ticket: Ticket) -> Result<Opened, Closed> {
     let mut received = Vec::new();
-    let _ticket = match enter(flow, ticket, &flow.shard.config.listen.proxy_protocol, &mut received).await {
-        Ok(ticket) => ticket,
-        Err(closed) => return closed,
-    };
+    let ticket = enter(flow, ticket, &flow.shard.config.listen.proxy_protocol, &mut received).await?;
     let mut visit = None;
     let mut is_first = true;
     loop {
         let request = match explicit::read_request(flow, &mut received, is_first).await {
             Ok(Some(request)) => request,
-            Ok(None) => return visit.map_or(UNUSED, |visit: Visit<'_>| visit.closed()),
+            Ok(None) => return Err(visit.map_or(UNUSED, |visit: Visit<'_>| visit.closed())),
             Err(refusal) => {
                 leave(flow, visit.take());
-                return deny::answer(flow, refusal).await;
+                return Err(Box::pin(deny::answer(flow, refusal)).await);
             }
         };
         is_first = false;
-        match admit::admit(flow, &request, &mut received).await {
+        match Box::pin(admit::admit(flow, &request, &mut received)).await {
             Admitted::Yes => {}
             Admitted::Asked => {
                 leave(flow, visit.take());
@@ -112,21 +128,22 @@ async fn run_explicit(flow: &Flow, ticket: Ticket) -> Closed {
             }
             Admitted::No(closed) => {
                 leave(flow, visit.take());
-                return closed;
+                return Err(closed);
             }
         }
         match request {
             ProxyRequest::Connect(request) => {
                 leave(flow, visit.take());
-                return tunnel(flow, request, received).await;
+                let upstream = Box::pin(open_tunnel(flow, request)).await?;
+                return Ok(Opened { upstream, received, decided: None, _ticket: ticket });
             }
             ProxyRequest::Own(request) => {
                 leave(flow, visit.take());
-                return own::serve(flow, &request).await;
+                return Err(Box::pin(own::serve(flow, &request)).await);
             }
             ProxyRequest::Plain(request) => {
                 if let Next::Closed(closed) = Box::pin(plain::serve(flow, request, &mut received, &mut visit)).await {
-                    return closed;
+                    return Err(closed);
                 }
             }
         }
@@ -153,11 +170,11 @@ fn leave(flow: &Flow, visit: Option<Visit<'_>>) {
     }
 }
 
-/// Dials what the request names, then carries what the client sends.
+/// Dials what the request names, and tells the client that the tunnel stands.
 ///
 /// The upstream is dialled before the `200`, so that a client is told honestly when it cannot be reached; the request
 /// names it. The ClientHello then decides, together with that name.
-async fn tunnel(flow: &Flow, request: ConnectHead, received: Vec<u8>) -> Closed {
+async fn open_tunnel(flow: &Flow, request: ConnectHead) -> Result<Rc<Socket>, Closed> {
     let authority = request.authority.clone();
     {
         let mut learned = flow.learned.borrow_mut();
@@ -167,39 +184,37 @@ async fn tunnel(flow: &Flow, request: ConnectHead, received: Vec<u8>) -> Closed 
         learned.agent = request.agent;
     }
     if let Some(refusal) = explicit::refuse_by_authority(flow, &authority) {
-        return deny::answer(flow, refusal).await;
+        return Err(deny::answer(flow, refusal).await);
     }
     let upstream = match dial::dial(flow, &authority).await {
         Ok(upstream) => upstream,
-        Err(fault) => return deny::answer(flow, Refusal::upstream(fault)).await,
+        Err(fault) => return Err(deny::answer(flow, Refusal::upstream(fault)).await),
     };
-    if let Err(fault) = explicit::accept_request(flow).await {
-        return Closed::fault(fault);
-    }
-    carry(flow, &upstream, received).await
+    explicit::accept_request(flow).await.map_err(Closed::fault)?;
+    Ok(upstream)
 }
 
-/// Reads the ClientHello, decides, and goes the way of the verdict.
-async fn carry(flow: &Flow, upstream: &Socket, mut received: Vec<u8>) -> Closed {
-    match sniff::sniff(flow, Some(upstream), &mut received).await {
-        Ok(sniffed) => follow(flow, upstream, decide(flow, &sniffed), received).await,
-        Err(fault) => Closed::fault(fault),
-    }
-}
-
-/// Goes the way of the verdict on what was `received`.
-pub(super) async fn follow(flow: &Flow, upstream: &Socket, decided: Decided, received: Vec<u8>) -> Closed {
+/// Reads the ClientHello, where that is not done, decides, and goes the way of the verdict.
+async fn carry(flow: &Flow, opened: Opened) -> Closed {
+    let Opened { upstream, mut received, decided, _ticket } = opened;
+    let decided = match decided {
+        Some(decided) => decided,
+        None => match Box::pin(sniff::sniff(flow, Some(&upstream), &mut received)).await {
+            Ok(sniffed) => decide(flow, &sniffed),
+            Err(fault) => return Closed::fault(fault),
+        },
+    };
     let Decided { decision, alert, hello_bytes } = decided;
     let decision = learn(flow, decision, &received);
     match decision.verdict {
         Verdict::Deny if decision.reason == Reason::EchRejected => {
-            Box::pin(ech::reject(flow, &decision, upstream, received)).await
+            Box::pin(ech::reject(flow, &decision, &upstream, received)).await
         }
-        Verdict::Deny => deny::alert(flow, &decision, alert).await,
-        Verdict::Inspect => Box::pin(inspect::inspect(flow, &decision, upstream, received)).await,
+        Verdict::Deny => Box::pin(deny::alert(flow, &decision, alert)).await,
+        Verdict::Inspect => Box::pin(inspect::inspect(flow, &decision, &upstream, received)).await,
         Verdict::Pass => {
             let opening = opening(flow, &decision, received, hello_bytes);
-            Box::pin(pass::pass(flow, &decision, upstream, opening)).await
+            Box::pin(pass::pass(flow, &decision, &upstream, opening)).await
         }
     }
 }

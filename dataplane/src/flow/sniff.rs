@@ -117,11 +117,7 @@ async fn receive<'a>(
     let downstream = &*flow.control.downstream;
     let mut patience = Some(CLIENT_FIRST);
     loop {
-        // A hello that comes byte by byte stays in the room that its first byte was given.
-        if received.capacity() - received.len() < READ_BYTES / 2 {
-            received.reserve(READ_BYTES);
-        }
-        match downstream.try_recv_spare(received) {
+        match flow.control.try_receive(received) {
             Ok(0) => return Ok(Received::End),
             Ok(_) => return Ok(Received::Client),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -180,7 +176,7 @@ async fn hand_on(flow: &Flow, upstream: &Socket) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Room for one read: a ClientHello of today, post-quantum share included, fits.
+/// Room for what a server says first.
 const READ_BYTES: usize = 2048;
 /// How long the client alone is waited for.
 const CLIENT_FIRST: std::time::Duration = std::time::Duration::from_millis(500);

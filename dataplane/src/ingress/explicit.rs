@@ -29,8 +29,7 @@ pub(crate) async fn read_request(
                 Parsed::Reject(reject) => return Err(refuse(reject)),
             }
         }
-        received.reserve(READ_BYTES);
-        match flow.control.downstream.try_recv_spare(received) {
+        match flow.control.try_receive(received) {
             Ok(0) if !begun => return Ok(None),
             Ok(0) => return Err(Refusal::silent(FaultKind::Closed)),
             Ok(_) if !begun => {
@@ -100,5 +99,3 @@ pub(crate) async fn send(flow: &Flow, answer: &[u8]) -> Result<(), Fault> {
 
 /// No `Content-Length` and no `Transfer-Encoding` (RFC 9110 section 9.3.6).
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
-/// Room for one read: heads are short, and a ClientHello may follow.
-const READ_BYTES: usize = 2048;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use penstock_core::bytes::Parsed;
 use penstock_core::flow::{Fault, FaultKind, Phase};
-use penstock_core::limits;
 use penstock_core::proxy::proxy_protocol::{Header, HeaderReject, Tlvs, parse};
 use penstock_core::users::is_user_name;
 
@@ -41,8 +40,7 @@ pub(crate) async fn read_header(flow: &Flow, setting: &ProxyProtocol, received: 
             }
             Parsed::Incomplete { .. } => {}
         }
-        received.reserve(READ_BYTES);
-        match flow.control.downstream.try_recv_spare(received) {
+        match flow.control.try_receive(received) {
             Ok(0) if received.is_empty() => return Ok(false),
             Ok(0) => return Err(fault(FaultKind::Closed)),
             Ok(_) => {}
@@ -76,6 +74,3 @@ fn named_user(user: HeaderUser, tlvs: &Tlvs) -> Option<String> {
 const fn fault(kind: FaultKind) -> Fault {
     Fault::downstream(Phase::ProxyHeader, kind)
 }
-
-/// Room for one read: nearly all headers, with what a client says first behind them.
-const READ_BYTES: usize = limits::PROXY_HEADER_BYTES_MAX / 2;

@@ -36,12 +36,13 @@ impl Descriptor {
         let cancellations = self.cancellations.get();
         let is_cancelled = || self.cancellations.get() != cancellations;
         let ended = match engine::current() {
-            IoEngine::Epoll => self.registration()?.ready(&self.inner, interest, is_cancelled).await,
+            // Boxed: a flow on the ring need not have the room for it in each of its waits.
+            IoEngine::Epoll => Box::pin(self.registration()?.ready(&self.inner, interest, is_cancelled)).await,
             IoEngine::Uring => match poll::ready(self.as_fd(), interest).await {
                 // The ring ends every poll when the peer has shut down its writing side, asked for or not: a wait for
                 // room would end at once again and again. Epoll waits for what it is asked.
                 Ok(shown) if shown == PollFlags::RDHUP && !interest.contains(PollFlags::RDHUP) => {
-                    self.registration()?.ready(&self.inner, interest, is_cancelled).await
+                    Box::pin(self.registration()?.ready(&self.inner, interest, is_cancelled)).await
                 }
                 ended => ended.map(drop),
             },

@@ -1,6 +1,7 @@
 //! The shard's thread: listen, accept, install snapshots, reap what is late, drain.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 
 use penstock_core::flow::{Fault, FaultKind, FlowId, Phase};
@@ -88,7 +89,7 @@ async fn receive(
 /// given it a connection that must be served.
 pub(super) async fn accept(shard: Rc<Shard>, entrance: Entrance, listener: Rc<Listener>) {
     shard.accepts.set(shard.accepts.get() + 1);
-    while let Err(Panicked) = caught(take_connections(&shard, &entrance, &listener)).await {
+    while let Err(Panicked) = caught(pin!(take_connections(&shard, &entrance, &listener))).await {
         note_panic(&shard, Phase::Accept);
     }
     shard.accepts.set(shard.accepts.get() - 1);
@@ -132,7 +133,7 @@ async fn take_connections(shard: &Rc<Shard>, entrance: &Entrance, listener: &Lis
 
 /// The same for datagrams: the one that could not be read is lost.
 async fn receive_datagrams(shard: Rc<Shard>, listener: Rc<DatagramListener>) {
-    while let Err(Panicked) = caught(udp::serve(Rc::clone(&shard), Rc::clone(&listener))).await {
+    while let Err(Panicked) = caught(pin!(udp::serve(Rc::clone(&shard), Rc::clone(&listener)))).await {
         note_panic(&shard, Phase::Sniff);
     }
 }
@@ -142,9 +143,13 @@ fn note_panic(shard: &Shard, phase: Phase) {
     shard.wear.note(shard.now_ms());
 }
 
-async fn serve(flow: Flow, ticket: Option<Ticket>) {
-    let _place = Place { shard: Rc::clone(&flow.shard), id: flow.control.id };
-    flow::serve(flow, ticket).await;
+/// Serves the flow, and frees its place. No `async fn`: such a one would hold its arguments twice.
+fn serve(flow: Flow, ticket: Option<Ticket>) -> impl Future<Output = ()> {
+    let place = Place { shard: Rc::clone(&flow.shard), id: flow.control.id };
+    async move {
+        let _place = &place;
+        flow::serve(&flow, ticket).await;
+    }
 }
 
 /// A flow's place in the table: given up however the flow ends, by a panic too.
