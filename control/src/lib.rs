@@ -20,6 +20,7 @@ mod export;
 pub mod lock;
 mod metrics;
 mod peer;
+pub mod probe;
 mod publish;
 pub mod service;
 mod store;

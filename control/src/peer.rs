@@ -1,14 +1,15 @@
-//! Servers that a daemon is a client of: dialling them, TLS, and the files of secrets for them. Called by `export` and
-//! `store`.
+//! Servers that a daemon is a client of: dialling them, TLS, and the files of secrets for them. Called by `export`,
+//! `probe` and `store`.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,18 +33,23 @@ pub(crate) async fn dial(host: &str, port: u16, tls: Option<&ClientTls>) -> io::
     Ok(Box::new(TlsConnector::from(Arc::new(tls_config(files)?)).connect(name, stream).await?))
 }
 
-/// Verifies servers by the authorities of the operating system and those of the file.
-pub(crate) fn tls_config(files: &ClientTls) -> io::Result<ClientConfig> {
+/// Verifies servers by the authorities of the operating system and those of PEM files.
+pub(crate) fn verifying(authorities: &[PathBuf]) -> io::Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = &files.ca_file {
+    for path in authorities {
         for certificate in certificates(path, &fs::read(path).map_err(|error| named(path, &error))?)? {
             roots.add(certificate).map_err(|error| named(path, &error))?;
         }
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(io::Error::other)?.with_root_certificates(roots);
+    Ok(builder.map_err(io::Error::other)?.with_root_certificates(roots))
+}
+
+/// The same, with a certificate of one's own where there is one.
+pub(crate) fn tls_config(files: &ClientTls) -> io::Result<ClientConfig> {
+    let builder = verifying(files.ca_file.as_slice())?;
     let Some(identity) = &files.identity else { return Ok(builder.with_no_client_auth()) };
     let chain = fs::read(&identity.certificate).map_err(|error| named(&identity.certificate, &error))?;
     let chain = certificates(&identity.certificate, &chain)?;

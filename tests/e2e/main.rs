@@ -56,6 +56,7 @@ mod overload_slow;
 mod parent;
 mod pass;
 mod policy;
+mod probe;
 mod proxy_protocol;
 mod resilience;
 mod signer;

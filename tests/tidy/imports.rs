@@ -36,6 +36,7 @@ const CONTROL: &[(&str, &[&str])] = &[
     ("doctor", &["audit"]),
     ("export", &["audit", "store"]),
     ("metrics", &["audit", "export", "publish"]),
+    ("probe", &[]),
     ("publish", &["audit", "ca", "store"]),
     ("store", &[]),
     ("web", &["access", "admin", "audit", "ca", "doctor", "publish", "store"]),

@@ -13,6 +13,7 @@ mod explain;
 mod exports;
 mod output;
 mod policy;
+mod probe;
 mod report;
 mod token;
 mod trail;
@@ -56,6 +57,8 @@ enum Command {
     /// Check, publish, compare and roll back policies.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Look whether hosts that pass let a client reach inspected ones.
+    Probe(probe::Arguments),
     /// Report sign-ins, a row each, or count refusals.
     Report(report::Arguments),
     /// Run control and data plane on this machine, in the foreground.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Exports(arguments) => exports::run(&arguments),
         Command::Policy(command) => policy::run(&command),
+        Command::Probe(arguments) => probe::run(arguments),
         Command::Token(command) => token::run(&command),
         Command::Trail(arguments) => trail::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

@@ -165,7 +165,8 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     fs::canonicalize(path).with_context(|| path.display().to_string())
 }
 
-fn host_entry(text: &str) -> anyhow::Result<(String, SocketAddr)> {
+/// Reads what stands for a name, or for every name (`*`).
+pub(crate) fn host_entry(text: &str) -> anyhow::Result<(String, SocketAddr)> {
     let (name, address) = text.split_once('=').ok_or_else(|| anyhow!("write NAME=IP:PORT"))?;
     let name = match name {
         "*" => name.to_owned(),

@@ -9,4 +9,4 @@ mod ready;
 mod supervise;
 mod transparent;
 
-pub(crate) use arguments::{Arguments, run};
+pub(crate) use arguments::{Arguments, host_entry, run};
