@@ -158,8 +158,8 @@ fn h034_a_name_of_an_inspected_hosts_site_at_its_address_gets_no_connection_to_s
         compile("policy.toml", &text, None, 7).unwrap_or_else(|found| panic!("{found:?}"))
     };
     let default = snapshot("");
-    assert_eq!(ask(&default, STAFF, &|_| {}), (Verdict::Deny, Reason::SharedConnection));
-    assert_eq!(ask(&default, PILOT, &|_| {}), (Verdict::Pass, Reason::WouldDeny));
+    assert_eq!(ask(&default, STAFF, &|_| {}), (Verdict::Inspect, Reason::SharedConnection));
+    assert_eq!(ask(&default, PILOT, &|_| {}), (Verdict::Inspect, Reason::SharedConnection));
     // Neither a client of HTTP/1.1 nor one that asked the proxy for the name shares connections.
     let told = (Verdict::Pass, Reason::ConnectorAddress);
     assert_eq!(ask(&default, STAFF, &|facts| facts.multiplexed = false), told);

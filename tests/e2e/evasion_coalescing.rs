@@ -89,27 +89,21 @@ fn h034_where_policy_only_tells_chromium_carries_an_inspected_host_over_a_passed
     }
 }
 
+/// A leaf of its own covers no second name: by default, and where the policy names the sibling itself.
 #[test]
 fn h034_by_default_chromium_gets_no_passed_connection_that_it_could_share() {
-    let Some(bed) = Bed::start(&policy("", "")) else { return };
-    let Some(opened) = bed.browse(&[PAGE, FETCHED]) else { return };
-    assert!(opened[0]["error"].is_string(), "{opened:?}");
-    assert_eq!(bed.code("status=denied"), "shared_connection");
-    let opened = bed.browse(&[&FETCHED[1..]]).unwrap();
-    assert_eq!((&opened[0]["status"], &opened[0]["protocol"]), (&200.into(), &"h2".into()), "{opened:?}");
-    let carried = carried(&bed.upstream);
-    assert!(!carried.is_empty() && carried.iter().all(|one| *one == (INSPECTED.to_owned(), true)), "{carried:?}");
-    assert!(bed.upstream.seen().iter().all(|seen| seen.sni.as_deref() != Some(PASSED)));
-}
-
-/// What the policy check tells operators to do: a leaf of its own covers no second name.
-#[test]
-fn h034_a_sibling_that_is_inspected_too_shares_nothing() {
-    let Some(bed) = Bed::start(&policy(&format!("extra_hosts = [\"{PASSED}\"]\n"), "")) else { return };
-    let Some(opened) = bed.browse(&[PAGE, FETCHED]) else { return };
-    assert_eq!((&opened[0]["status"], &opened[1]["status"]), (&200.into(), &200.into()), "{opened:?}");
-    assert_ne!(opened[0]["connection"], opened[1]["connection"], "{opened:?}");
-    assert_eq!(carried(&bed.upstream), [(INSPECTED.to_owned(), true)]);
+    for restriction in ["", "extra_hosts = [\"status.claude.ai\"]\n"] {
+        let Some(bed) = Bed::start(&policy(restriction, "")) else { return };
+        let Some(opened) = bed.browse(&[PAGE, FETCHED]) else { return };
+        assert_eq!((&opened[0]["status"], &opened[1]["status"]), (&200.into(), &200.into()), "{opened:?}");
+        assert_ne!(opened[0]["connection"], opened[1]["connection"], "{opened:?}");
+        assert_eq!(opened[1]["protocol"], "h2");
+        assert_eq!(carried(&bed.upstream), [(INSPECTED.to_owned(), true)]);
+        let inspected = ["verdict=\"inspect\"", "reason=\"shared_connection\""];
+        let flows =
+            bed.network.enter(Place::Gate, || bed.appliance.admin().metrics().sum("penstock_flows_total", &inspected));
+        assert_eq!(flows > 0.0, restriction.is_empty(), "{flows}");
+    }
 }
 
 /// A browser that asks a proxy for names learns no addresses, so nothing needs to be refused there.

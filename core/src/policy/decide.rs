@@ -187,19 +187,23 @@ impl Snapshot {
             let watches = self.evasion.connector_addresses.value != AddressMode::Pass;
             let reason = if lifted {
                 Reason::Exception
-            } else if watches && self.shares_connection(facts, profile) {
+            } else if watches && self.sibling(facts, profile).is_some() {
                 Reason::SharedConnection
             } else {
                 Reason::Excluded
             };
             return self.outcome(Verdict::Pass, reason, Some(profile));
         }
-        let Some(edit) = profile.edit_for(marks) else {
-            return self.not_listed(facts, profile);
-        };
+        match profile.edit_for(marks) {
+            Some(edit) => self.inspection(facts, profile, edit, Reason::InspectedHost),
+            None => self.not_listed(facts, profile),
+        }
+    }
+
+    fn inspection(&self, facts: &FlowFacts<'_>, profile: &Profile, edit: &Arc<HeaderEdit>, reason: Reason) -> Decision {
         Decision {
             verdict: Verdict::Inspect,
-            reason: Reason::InspectedHost,
+            reason,
             mode: profile.mode,
             connectors: edit.connectors().into(),
             edit: Arc::clone(edit),
@@ -213,14 +217,12 @@ impl Snapshot {
         if mode == AddressMode::Pass || !self.is_connector_address(facts, profile) {
             return self.outcome(Verdict::Pass, Reason::NotListed, Some(profile));
         }
-        let shares = self.shares_connection(facts, profile);
-        let reason = if shares { Reason::SharedConnection } else { Reason::ConnectorAddress };
-        match mode {
-            AddressMode::Deny => self.refusal(Reason::ConnectorAddress, profile),
-            AddressMode::Separate if shares => self.refusal(reason, profile),
-            AddressMode::Pass | AddressMode::Report | AddressMode::Separate => {
-                self.outcome(Verdict::Pass, reason, Some(profile))
-            }
+        match (mode, self.sibling(facts, profile).and_then(|marks| profile.edit_for(marks))) {
+            (AddressMode::Deny, _) => self.refusal(Reason::ConnectorAddress, profile),
+            // A leaf of its own covers no second name, so nothing else comes over its connections.
+            (AddressMode::Separate, Some(edit)) => self.inspection(facts, profile, edit, Reason::SharedConnection),
+            (_, Some(_)) => self.outcome(Verdict::Pass, Reason::SharedConnection, Some(profile)),
+            (_, None) => self.outcome(Verdict::Pass, Reason::ConnectorAddress, Some(profile)),
         }
     }
 
@@ -253,17 +255,17 @@ impl Snapshot {
         facts.destination_hosts.iter().any(|host| profile.covers(self.hosts.find(host.as_str())))
     }
 
-    /// Whether a browser would send requests for an inspected host over this flow: it goes to that host's address under
+    /// The inspected host for which a browser would send requests over this flow: the flow goes to its address under
     /// another name of the same site, within which browsers share connections. Through a proxy they do not, since they do
     /// not learn addresses.
-    fn shares_connection(&self, facts: &FlowFacts<'_>, profile: &Profile) -> bool {
-        let name = facts.sni.filter(|_| facts.tls && facts.multiplexed && facts.authority.is_none());
-        let shares = |site| {
-            facts.destination_hosts.iter().any(|host| {
-                catalogue::site(host.as_str()) == Some(site) && profile.covers(self.hosts.find(host.as_str()))
-            })
-        };
-        !facts.destination_hosts.is_empty() && name.and_then(|name| catalogue::site(name.as_str())).is_some_and(shares)
+    fn sibling(&self, facts: &FlowFacts<'_>, profile: &Profile) -> Option<HostMarks> {
+        let name = facts.sni.filter(|_| facts.tls && facts.multiplexed && facts.authority.is_none())?;
+        if facts.destination_hosts.is_empty() {
+            return None;
+        }
+        let site = catalogue::site(name.as_str())?;
+        let of_site = facts.destination_hosts.iter().filter(|host| catalogue::site(host.as_str()) == Some(site));
+        of_site.map(|host| self.hosts.find(host.as_str())).find(|marks| profile.covers(*marks))
     }
 
     /// A refusal, or what report-only makes of it.

@@ -38,8 +38,8 @@ labelled! {
         Pass = "pass",
         /// Refused when it gives no name; passed and recorded when it gives another one.
         Report = "report",
-        /// The same, but refused too when a browser would send requests for the inspected host over it (RFC 9113 section
-        /// 9.1.1): it gives a name of that host's own site.
+        /// The same, but inspected as that host is when a browser would send requests for it over the flow (RFC 9113 section
+        /// 9.1.1): it gives a name of the host's own site.
         Separate = "separate",
     }
 }

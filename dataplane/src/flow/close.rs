@@ -74,7 +74,7 @@ fn status(flow: &Flow, closed: Closed) -> Option<Status> {
         (reason, _) if closed.verdict == Verdict::Deny && reason != Reason::Fault => Some(Status::Denied),
         (Reason::Exception | Reason::PinnedClient, _) => Some(Status::Allowed),
         (Reason::WouldDeny, _) => Some(Status::WouldDeny),
-        (Reason::ConnectorAddress | Reason::SharedConnection, _) => {
+        (Reason::ConnectorAddress | Reason::SharedConnection, _) if !inspected => {
             // Thousands of hosts share a provider's addresses: each is told once in a while.
             let key = (flow.source(), flow.learned.borrow().sni.clone());
             flow.shard.reported.borrow_mut().is_new(key, flow.control.now_ms()).then_some(Status::WouldDeny)
