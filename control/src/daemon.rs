@@ -21,14 +21,14 @@ use zeroize::Zeroizing;
 use crate::access::{Gate, Trail};
 use crate::admin::{self, Admin, AdminListener, Pages, TlsError, Token, TokenError};
 use crate::audit::moment;
-use crate::ca::{Authority, CaError};
+use crate::ca::{Authority, CaError, LinkAuthority};
 use crate::config::Config;
 use crate::export::Exports;
 use crate::lock::{Lock, LockError};
 use crate::metrics::{self, Exporter};
-use crate::publish::{self, PublishError, Publisher, SocketError, now_unix};
+use crate::publish::{self, Members, NetworkError, PublishError, Publisher, SocketError, now_unix};
 use crate::service;
-use crate::store::{AuditStore, Retention, StoreError, Stores};
+use crate::store::{AuditStore, NodeStore, Retention, StoreError, Stores};
 use crate::web;
 
 /// A daemon that has everything it needs and listens.
@@ -41,6 +41,8 @@ pub struct Daemon {
     listener: AdminListener,
     address: SocketAddr,
     link: UnixListener,
+    /// The link's listener for other machines, where there is one.
+    network: Option<(TcpListener, SocketAddr)>,
     /// The link's file, where this process made it.
     link_socket: Option<PathBuf>,
     /// The state directory is ours until this is dropped.
@@ -58,9 +60,11 @@ pub enum DaemonError {
         /// Why.
         source: io::Error,
     },
-    /// The admin listener.
-    #[error("admin listener {address}: {source}")]
+    /// The admin listener, or that of the link.
+    #[error("{what} {address}: {source}")]
     Listen {
+        /// Which of them.
+        what: &'static str,
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -78,6 +82,9 @@ pub enum DaemonError {
     /// See [`LockError`].
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// See [`NetworkError`].
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// See [`SocketError`].
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -128,11 +135,17 @@ impl Daemon {
             None => publish::bind(&config.link_socket)?,
         };
         let (listener, address) = listen(&config).await?;
+        let network = match config.link_listen {
+            Some(address) => Some(bind("[link] listen", address).await?),
+            None => None,
+        };
+        let members = network.is_some().then(|| members(state, stores.nodes)).transpose()?;
         let gate = Gate::new(stores.access);
         let first_password = gate.first_password().await.map_err(|error| DaemonError::FirstUser(error.to_string()))?;
         let (stop, stopping) = watch::channel(false);
         let admin = Admin {
             publisher,
+            members,
             revisions: stores.policy,
             events: stores.events.clone(),
             exporter: Arc::new(Exporter::new()?),
@@ -159,6 +172,7 @@ impl Daemon {
             listener,
             address,
             link,
+            network,
             link_socket,
             _lock: lock,
         })
@@ -174,11 +188,18 @@ impl Daemon {
         self.address
     }
 
+    /// The address at which data planes of other machines find the link, as bound.
+    pub fn link_address(&self) -> Option<SocketAddr> {
+        self.network.as_ref().map(|(_, address)| *address)
+    }
+
     /// Serves until `stop` completes or a part fails. Requests under way get a moment to end; data planes are simply
     /// let go, since they keep what they have.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), DaemonError> {
         let publisher = Arc::clone(&self.admin.publisher);
         let events = Arc::clone(&self.events);
+        let members = self.admin.members.clone();
+        let network = network(self.network, members, Arc::clone(&publisher), self.events.clone())?;
         let link = publish::serve(self.link, Arc::clone(&publisher), self.events);
         let (drain, draining) = oneshot::channel::<()>();
         let pages = Pages { guarded: web::pages(), open: web::open_pages(), dress: web::dress };
@@ -188,10 +209,11 @@ impl Daemon {
         let mut api = tokio::spawn(api);
         let address = self.address;
         service::ready(address);
-        let ended = |source| DaemonError::Listen { address, source };
+        let ended = |source| DaemonError::Listen { what: ADMIN, address, source };
         tokio::select! {
             () = stop => {}
             result = link => result?,
+            () = network => {}
             result = &mut api => return result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ended),
             () = renew(&publisher, events.as_ref()) => {}
             () = drive(&publisher) => {}
@@ -215,14 +237,46 @@ impl Daemon {
 /// Binds the admin listener, with TLS where it is configured.
 async fn listen(config: &Config) -> Result<(AdminListener, SocketAddr), DaemonError> {
     let tls = config.admin_tls.as_ref().map(admin::tls_config).transpose()?;
-    let failed = |source| DaemonError::Listen { address: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let (listener, address) = bind(ADMIN, config.listen).await?;
     let listener = match tls {
-        Some(tls) => AdminListener::tls(listener, tls).map_err(failed)?,
+        Some(tls) => {
+            AdminListener::tls(listener, tls).map_err(|source| DaemonError::Listen { what: ADMIN, address, source })?
+        }
         None => AdminListener::Plain(listener),
     };
     Ok((listener, address))
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), DaemonError> {
+    let failed = |source| DaemonError::Listen { what, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Who belongs to the fleet across machines.
+fn members(state: &Path, store: Arc<dyn NodeStore>) -> Result<Arc<Members>, CaError> {
+    let authority = LinkAuthority::open_or_create(state, now_unix())?;
+    Ok(Arc::new(Members::new(authority, store, now_unix)))
+}
+
+/// Serves the link to other machines; waits for ever where there is no listener for them.
+fn network(
+    listener: Option<(TcpListener, SocketAddr)>,
+    members: Option<Arc<Members>>,
+    publisher: Arc<Publisher>,
+    events: Arc<dyn AuditStore>,
+) -> Result<impl Future<Output = ()> + use<>, NetworkError> {
+    let parts = listener.zip(members).map(|((listener, _), members)| {
+        publish::network(members, publisher, events).map(|network| (network, listener))
+    });
+    let parts = parts.transpose()?;
+    Ok(async move {
+        match parts {
+            Some((network, listener)) => match network.serve(listener).await {},
+            None => pending().await,
+        }
+    })
 }
 
 fn retention(config: &Config) -> Retention {
@@ -302,6 +356,7 @@ async fn tend(publisher: &Publisher) {
     }
 }
 
+const ADMIN: &str = "admin listener";
 /// Pages that follow the events at once, each of one task and a query a second.
 const STREAMS_MAX: usize = 32;
 /// Time that requests under way get at the end.

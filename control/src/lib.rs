@@ -28,5 +28,5 @@ pub mod unified;
 mod web;
 
 pub use admin::{TlsError, TokenError};
-pub use publish::SocketError;
+pub use publish::{NetworkError, SocketError};
 pub use store::StoreError;

@@ -36,7 +36,8 @@ Examples:
   penstock-control --config /etc/penstock/control.toml
   penstock-control --config control.toml --check
 
-Prints one line of JSON on standard output when it serves: {\"admin\":\"127.0.0.1:7080\"}. Logs go to standard error.
+Prints one line of JSON on standard output when it serves: {\"admin\":\"127.0.0.1:7080\"}, with [link] listen also
+\"link\":\"0.0.0.0:7443\". Logs go to standard error.
 Under systemd it takes the link's socket from a socket unit, says when it serves, and answers the watchdog.
 Ends with 0 after SIGTERM or SIGINT, with 1 when it cannot start or go on, with 2 on misuse.";
 
@@ -66,7 +67,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let mut daemon = Daemon::start(config, link).await?;
         let stop = stop_signal(arguments.exit_with_parent);
         tell_first_password(&mut daemon);
-        let ready = serde_json::json!({ "admin": daemon.address().to_string() });
+        let mut ready = serde_json::json!({ "admin": daemon.address().to_string() });
+        if let Some(link) = daemon.link_address() {
+            ready["link"] = link.to_string().into();
+        }
         let mut stdout = std::io::stdout();
         writeln!(stdout, "{ready}")?;
         stdout.flush()?;

@@ -269,6 +269,35 @@ pub const AUDIT_BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const MAILBOX_MESSAGES_MAX: usize = 16;
 /// Time that all shards get to adopt a snapshot before control is told that they did not.
 pub const INSTALL_DEADLINE_MS: u64 = 10_000;
+/// Name of a data plane in its certificate (X.520 allows a common name no more).
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// A node's request for a certificate.
+pub const NODE_REQUEST_BYTES_MAX: usize = 4_096;
+/// Life of a node's certificate. It is renewed over the link once a third of it is over, so a node that was cut off for two
+/// months still gets back.
+pub const NODE_CERTIFICATE_LIFE_SECONDS: i64 = 90 * 86_400;
+/// See [`NODE_CERTIFICATE_LIFE_SECONDS`].
+pub const NODE_CERTIFICATE_RENEWAL_SECONDS: i64 = NODE_CERTIFICATE_LIFE_SECONDS / 3;
+/// Life of a control's certificate on the link. Its key is in memory alone; another pair is made once half of it is over.
+pub const CONTROL_CERTIFICATE_LIFE_SECONDS: i64 = 30 * 86_400;
+/// Longest life of a token by which a node joins.
+pub const JOIN_TOKEN_SECONDS_MAX: u64 = 7 * 86_400;
+/// TLS handshakes on the link at once, each of some 20 KB. Once half of these places are taken, patience is short.
+pub const LINK_HANDSHAKES_MAX: usize = 256;
+/// From accept to the end of the TLS handshake on the link.
+pub const LINK_HANDSHAKE_DEADLINE_MS: u64 = 5_000;
+/// The same while many are at it.
+pub const LINK_HANDSHAKE_DEADLINE_BUSY_MS: u64 = 1_000;
+/// Connections at once without a certificate, each of some 40 KB: nodes that join.
+pub const LINK_GUESTS_MAX: usize = 32;
+/// From the end of the handshake to the end of such a connection.
+pub const LINK_GUEST_DEADLINE_MS: u64 = 10_000;
+/// Longest message of somebody without a certificate.
+pub const LINK_GUEST_MESSAGE_BYTES_MAX: usize = 8_192;
+/// Connections of nodes at once.
+pub const LINK_NODES_MAX: usize = 8_192;
+/// Controls that one data plane knows.
+pub const LINK_CONTROLS_MAX: usize = 16;
 /// First and longest pause before control is dialled again.
 pub const LINK_BACKOFF_MS_MIN: u64 = 100;
 /// See [`LINK_BACKOFF_MS_MIN`].
@@ -396,6 +425,10 @@ const _: () = assert!(HOST_LABEL_BYTES_MAX <= HOST_NAME_BYTES_MAX);
 const _: () = assert!(LEAF_USE_SECONDS_MAX < LEAF_LIFE_SECONDS);
 const _: () = assert!(LEAF_LIFE_SECONDS <= ISSUER_LIFE_SECONDS / 2);
 const _: () = assert!(ISSUER_LIFE_SECONDS < ROOT_LIFE_SECONDS);
+const _: () = assert!(NODE_CERTIFICATE_LIFE_SECONDS < ROOT_LIFE_SECONDS);
+const _: () = assert!(CONTROL_CERTIFICATE_LIFE_SECONDS < ROOT_LIFE_SECONDS);
+const _: () = assert!(NODE_REQUEST_BYTES_MAX < LINK_GUEST_MESSAGE_BYTES_MAX);
+const _: () = assert!(LINK_HANDSHAKE_DEADLINE_BUSY_MS < LINK_HANDSHAKE_DEADLINE_MS);
 // A flow whose leaf does not come is refused within a second, and long before its signer is given up.
 const _: () = assert!(SIGNER_DEADLINE_MS < 1_000 && SIGNER_DEADLINE_MS < SIGNER_STUCK_MS);
 const _: () = assert!(ISSUER_PERMITTED_NAMES_MAX * (HOST_NAME_BYTES_MAX + 8) + 8_192 <= SIGNER_MESSAGE_BYTES_MAX);

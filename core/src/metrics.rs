@@ -58,6 +58,8 @@ metrics! {
     LEAF_MINTED_TOTAL: "penstock_leaf_minted_total", Kind::Counter, "Leaves minted.", [];
     POLICY_EPOCH: "penstock_policy_epoch", Kind::Gauge, "Epoch of the snapshot in force.", ["shard"];
     POLICY_INSTALL_SECONDS: "penstock_policy_install_seconds", Kind::Histogram(LATENCY_BUCKETS), "Time from a snapshot's arrival to its use on every shard.", [];
+    POLICY_AGE_SECONDS: "penstock_policy_age_seconds", Kind::Gauge, "Seconds since control knew that the data plane has the policy that it should have.", [];
+    POLICY_REFUSED_TOTAL: "penstock_policy_refused_total", Kind::Counter, "Policies of a control that the data plane did not take, by why: below the epoch in force (behind), or of no use here (unusable).", ["reason"];
     AUDIT_EVENTS_TOTAL: "penstock_audit_events_total", Kind::Counter, "Audit events recorded.", [];
     AUDIT_DROPPED_TOTAL: "penstock_audit_dropped_total", Kind::Counter, "Audit events lost because a bound was reached.", [];
     RING_OPERATIONS_IN_FLIGHT: "penstock_ring_operations_in_flight", Kind::Gauge, "Operations that the kernel holds.", ["shard"];

@@ -17,6 +17,8 @@ mod http2_exchange;
 mod http2_hpack;
 #[path = "../fuzz/checks/mint_facts.rs"]
 mod mint_facts;
+#[path = "../fuzz/checks/mint_node_request.rs"]
+mod mint_node_request;
 #[path = "../fuzz/checks/policy_document.rs"]
 mod policy_document;
 #[path = "../fuzz/checks/proxy_connect.rs"]
@@ -46,6 +48,7 @@ const TARGETS: &[(&str, Check)] = &[
     ("http2_exchange", http2_exchange::check),
     ("http2_hpack", http2_hpack::check),
     ("mint_facts", mint_facts::check),
+    ("mint_node_request", mint_node_request::check),
     ("policy_document", policy_document::check),
     ("proxy_connect", proxy_connect::check),
     ("proxy_protocol", proxy_protocol::check),

@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use penstock_core::sni::Sni;
+use penstock_link::JoinToken;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use crate::auth::{Directory, Workers};
-use crate::config::{Config, IoEngineSetting, TransparentListener};
+use crate::config::{Config, ControlAddress, IoEngineSetting, Link, TransparentListener};
 use crate::ingress::{self, Listeners, udp};
 use crate::link::{self, Background};
 use crate::metrics::{ProcessCells, ShardCells};
@@ -33,7 +35,10 @@ use crate::{audit, boot, signer, supervise, watchdog};
 /// Penstock's data plane: splices what passes, inspects the sign-in hosts.
 #[derive(Debug, Parser)]
 #[command(name = "penstock-dataplane", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", required_unless_present_any = ["probe", "signer"])]
     config: Option<PathBuf>,
@@ -65,12 +70,39 @@ pub struct Arguments {
     signer: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Join the fleet of a control on another machine: by a token, once, for a certificate
+    #[command(after_help = JOIN_EXAMPLES)]
+    Join {
+        /// Where control listens for other machines
+        #[arg(long, value_name = "HOST:PORT")]
+        control: String,
+        /// File with the token that `penstock node token` printed
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+        /// The data plane's state directory; run this as the user that it belongs to
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+    },
+}
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  penstock-dataplane join --control control.corp.example:7443 --token-file edge-1.token --state /var/lib/penstock-dataplane
+
+The key is made here and stays here, with the certificate, in DIR/link/node.pem (mode 0600). In the configuration of the data
+plane then stands:
+  [link]
+  controls = [\"control.corp.example:7443\"]";
+
 const EXAMPLES: &str = "\
 Examples:
   penstock-dataplane --config /etc/penstock/dataplane.toml
   penstock-dataplane --config /etc/penstock/dataplane.toml --supervise
   penstock-dataplane --config /etc/penstock/dataplane.toml --check
   penstock-dataplane --probe --config /etc/penstock/dataplane.toml --json
+  penstock-dataplane join --control control.corp.example:7443 --token-file edge-1.token --state /var/lib/penstock-dataplane
 
 It prints one line of JSON when it listens: {\"listening\":\"127.0.0.1:8080\",\"transparent\":[],\"shards\":2,\"pid\":1}
 SIGTERM and SIGINT drain: no new connections, open ones may finish until the drain deadline.";
@@ -87,6 +119,10 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         .init();
     if let Some(state_directory) = &arguments.signer {
         return signer::run(state_directory).map_or_else(|error| fail(&format!("{error:#}")), |()| ExitCode::SUCCESS);
+    }
+    if let Some(Command::Join { control, token_file, state }) = &arguments.command {
+        return join(control, token_file, state)
+            .map_or_else(|error| fail(&format!("{error:#}")), |()| ExitCode::SUCCESS);
     }
     let path = arguments.config.as_deref().unwrap_or_else(|| Path::new(""));
     let config = match Config::load(path) {
@@ -107,6 +143,18 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 fn fail(message: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "penstock-dataplane: {message}");
     ExitCode::FAILURE
+}
+
+/// Becomes a member of a fleet.
+fn join(control: &str, token_file: &Path, state: &Path) -> anyhow::Result<()> {
+    let control = ControlAddress::parse(control).context("--control: must be HOST:PORT")?;
+    let told = || token_file.display().to_string();
+    let text = Zeroizing::new(std::fs::read_to_string(token_file).with_context(told)?);
+    let token = JoinToken::parse(&text).with_context(|| format!("{}: no token of `penstock node token`", told()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let node = runtime.block_on(link::join(&control, &token, state))?;
+    writeln!(std::io::stdout(), "joined as {node}")?;
+    Ok(())
 }
 
 fn probe(file: Option<&Path>, json: bool) -> ExitCode {
@@ -166,7 +214,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let notifier = Arc::new(Notifier::from_environment());
     let _lock = (!arguments.supervised).then(|| boot::lock(&config.state_directory)).transpose()?;
     let engine = prepare_host(config.io_engine)?;
-    let config = Arc::new(config);
+    let config = Arc::new(named(config)?);
     let (tls, watch) = start_tls(&config)?;
     let shard_cells: Vec<_> = (0..config.shards.get()).map(|_| Arc::new(ShardCells::new())).collect();
     let process_cells = Arc::new(ProcessCells::new());
@@ -210,7 +258,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let settings = link::Settings {
         node: config.node.clone(),
         labels: config.labels.clone(),
-        socket: config.link.socket.clone(),
+        link: config.link.clone(),
         state_directory: config.state_directory.clone(),
         proxy: address,
         mailboxes: mailboxes.clone(),
@@ -231,6 +279,18 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     background.stop();
     anyhow::ensure!(!is_worn, "too many panics: whoever started this process is to start another");
     Ok(())
+}
+
+/// A node of other machines' controls has the name in its certificate.
+fn named(config: Config) -> anyhow::Result<Config> {
+    let Link::Controls(_) = config.link else { return Ok(config) };
+    let name = link::Identity::load(&config.state_directory)?.name;
+    let own = &config.node;
+    anyhow::ensure!(
+        !config.is_named || *own == name,
+        "the configuration calls this node {own}, and its certificate is that of {name}: mend `node`, or join as {own}"
+    );
+    Ok(Config { node: name, ..config })
 }
 
 /// What the shards share of TLS, and what keeps its roots fresh.

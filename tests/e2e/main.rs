@@ -31,6 +31,7 @@ mod faults_memory;
 mod faults_network;
 mod faults_own;
 mod faults_upstream;
+mod fleet;
 mod hostile_certificate;
 mod hostile_connect;
 mod hostile_framing;

@@ -1,4 +1,5 @@
-//! How an issuer's key crosses the link and lies on a disk: sealed for the one process that signs with it.
+//! How an issuer's key crosses the link and lies on a disk: sealed for the one process that signs with it. Secrets of ticket
+//! keys cross it likewise, sealed with their names for another key pair, that of the data plane.
 //!
 //! Hybrid public key encryption in base mode (RFC 9180), DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM. The issuer's
 //! certificate is bound to it as associated data, so the key cannot be opened beside another one. Control seals, the signer

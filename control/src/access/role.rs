@@ -21,6 +21,8 @@ pub(crate) enum Act {
     ChangePolicy,
     /// Users and tokens.
     ManageAccess,
+    /// Which data planes belong to the fleet.
+    ManageNodes,
     /// With names of people masked.
     ReadEvents,
     /// Policy, catalogue, nodes, authority, metrics.
@@ -59,7 +61,7 @@ impl Role {
         match act {
             Act::Account | Act::ReadEvents | Act::ReadState | Act::SignIn | Act::SignOut | Act::TryPolicy => true,
             Act::ChangePolicy => matches!(self, Self::Admin | Self::Operator),
-            Act::ManageAccess | Act::RotateAuthority => matches!(self, Self::Admin),
+            Act::ManageAccess | Act::ManageNodes | Act::RotateAuthority => matches!(self, Self::Admin),
             Act::ReadTrail | Act::Unmask | Act::ViewAccess => matches!(self, Self::Admin | Self::Auditor),
         }
     }
@@ -76,10 +78,11 @@ impl Role {
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Account,
         Self::ChangePolicy,
         Self::ManageAccess,
+        Self::ManageNodes,
         Self::ReadEvents,
         Self::ReadState,
         Self::ReadTrail,
@@ -96,6 +99,7 @@ impl Act {
             Self::Account => "account",
             Self::ChangePolicy => "change_policy",
             Self::ManageAccess => "manage_access",
+            Self::ManageNodes => "manage_nodes",
             Self::ReadEvents => "read_events",
             Self::ReadState => "read_state",
             Self::ReadTrail => "read_trail",

@@ -1,11 +1,11 @@
 //! `/users` and `/tokens`: who may sign in, and with which role.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
-use super::guard::Subject;
+use super::guard::{Told, told};
 use super::problem::Problem;
 use super::router::Admin;
 use crate::access::{AccountView, Identity, NewToken, Password, Role, TokenView};
@@ -51,9 +51,6 @@ pub(super) struct TokenRequest {
     #[serde(default)]
     comment: String,
 }
-
-/// A handler's answer with what the trail is to say.
-type Told<T> = (Extension<Subject>, T);
 
 pub(super) async fn users(State(admin): State<Admin>) -> Result<Json<UsersView>, Problem> {
     let roles = Role::ALL.iter().map(|role| RoleView { role: *role, may: role.summary() }).collect();
@@ -115,8 +112,4 @@ pub(super) async fn remove_token(
 ) -> Result<Told<StatusCode>, Problem> {
     admin.gate.remove_token(&id).await?;
     Ok(told(format!("token {id} revoked"), StatusCode::NO_CONTENT))
-}
-
-fn told<T>(subject: String, answer: T) -> Told<T> {
-    (Extension(Subject(subject)), answer)
 }

@@ -1,23 +1,122 @@
 //! `/nodes`, and `/exports`: who reports to control, and to whom it hands on.
 
 use axum::Json;
-use axum::extract::State;
-use serde::Serialize;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use penstock_core::audit::timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::guard::{Told, told};
+use super::problem::Problem;
 use super::router::Admin;
 use crate::export::Status;
-use crate::publish::NodeView;
+use crate::publish::{MadeToken, MemberError, Members, NodeView};
+use crate::store::NodeRecord;
 
 #[derive(Serialize)]
 pub(super) struct NodesView {
     /// The active epoch; null when no policy is in force.
     epoch: Option<u64>,
     nodes: Vec<NodeView>,
+    /// Those of other machines that joined here or were revoked here.
+    members: Vec<MemberView>,
 }
 
-pub(super) async fn nodes(State(admin): State<Admin>) -> Json<NodesView> {
+#[derive(Serialize)]
+struct MemberView {
+    node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined: Option<String>,
+    /// The end of its newest certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_expires: Option<String>,
+    /// Certificates that were signed until then are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenRequest {
+    node: String,
+    /// Seconds for which it is good.
+    #[serde(default = "an_hour")]
+    seconds: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct TokenView {
+    node: String,
+    /// Shown this once.
+    token: String,
+    expires: String,
+}
+
+const fn an_hour() -> u64 {
+    3_600
+}
+
+pub(super) async fn nodes(State(admin): State<Admin>) -> Result<Json<NodesView>, Problem> {
     let epoch = admin.publisher.active().map(|active| active.epoch());
-    Json(NodesView { epoch, nodes: admin.publisher.fleet().view() })
+    let members = match &admin.members {
+        Some(members) => members.list().await?,
+        None => Vec::new(),
+    };
+    let members = members.into_iter().map(MemberView::of).collect();
+    Ok(Json(NodesView { epoch, nodes: admin.publisher.fleet().view(), members }))
+}
+
+pub(super) async fn make_token(
+    State(admin): State<Admin>,
+    Json(request): Json<TokenRequest>,
+) -> Result<Told<(StatusCode, Json<TokenView>)>, Problem> {
+    let TokenRequest { node, seconds } = request;
+    let MadeToken { token, ends_at } = members(&admin)?.make_token(&node, seconds).await?;
+    let expires = second(ends_at);
+    let subject = format!("token for the node {node}, until {expires}");
+    Ok(told(subject, (StatusCode::CREATED, Json(TokenView { node, token: token.to_string(), expires }))))
+}
+
+pub(super) async fn revoke(State(admin): State<Admin>, Path(node): Path<String>) -> Result<Told<StatusCode>, Problem> {
+    let members = members(&admin)?;
+    let is_member = members.list().await?.iter().any(|member| member.name == node);
+    if !is_member && !admin.publisher.fleet().view().iter().any(|seen| seen.node == node) {
+        return Err(Problem::not_found(format!("there is no node {node}")));
+    }
+    members.revoke(&node).await?;
+    admin.publisher.fleet().evict(&node);
+    Ok(told(format!("node {node} revoked"), StatusCode::NO_CONTENT))
+}
+
+fn members(admin: &Admin) -> Result<&Members, Problem> {
+    let alone = "control listens on this machine alone: set listen in [link] of its configuration";
+    admin.members.as_deref().ok_or_else(|| Problem::new(StatusCode::CONFLICT, alone))
+}
+
+/// A Unix second, RFC 3339.
+fn second(unix_seconds: i64) -> String {
+    timestamp(u64::try_from(unix_seconds).unwrap_or(0).saturating_mul(1_000))
+}
+
+impl MemberView {
+    fn of(record: NodeRecord) -> Self {
+        Self {
+            node: record.name,
+            joined: record.joined_ms.map(timestamp),
+            certificate_expires: record.certificate_ends.map(second),
+            revoked: record.revoked_until.map(second),
+        }
+    }
+}
+
+impl From<MemberError> for Problem {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::Store(error) => error.into(),
+            MemberError::Name | MemberError::Life => Self::bad_request(error.to_string()),
+            other => Self::new(StatusCode::INTERNAL_SERVER_ERROR, other.to_string()),
+        }
+    }
 }
 
 #[derive(Serialize)]

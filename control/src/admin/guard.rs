@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use axum::Extension;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
@@ -19,6 +20,13 @@ use crate::access::{Act, Identity, Outcome, Way};
 /// What a handler adds to the trail's entry, as an extension of its response: on what it acted, in words.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject(pub(crate) String);
+
+/// A handler's answer with what the trail is to say.
+pub(super) type Told<T> = (Extension<Subject>, T);
+
+pub(super) fn told<T>(subject: String, answer: T) -> Told<T> {
+    (Extension(Subject(subject)), answer)
+}
 
 /// The address that a request came from.
 #[derive(Clone, Copy, Debug)]

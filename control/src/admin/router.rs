@@ -23,13 +23,15 @@ use crate::access::{Gate, Trail};
 use crate::ca::Authority;
 use crate::export::Exports;
 use crate::metrics::Exporter;
-use crate::publish::Publisher;
+use crate::publish::{Members, Publisher};
 use crate::store::{AuditStore, PolicyStore, TrailStore};
 
 /// What the handlers work with.
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) publisher: Arc<Publisher>,
+    /// Of the fleet across machines; none where control listens on this machine alone.
+    pub(crate) members: Option<Arc<Members>>,
     pub(crate) revisions: Arc<dyn PolicyStore>,
     pub(crate) events: Arc<dyn AuditStore>,
     pub(crate) exporter: Arc<Exporter>,
@@ -85,6 +87,8 @@ fn router(admin: Admin, pages: Router<Admin>) -> Router {
         .route("/policy/rollback", post(revision::roll_back))
         .route("/policy/rollout", get(rollout::show).post(rollout::act))
         .route("/nodes", get(fleet::nodes))
+        .route("/nodes/tokens", post(fleet::make_token))
+        .route("/nodes/{id}/revoke", post(fleet::revoke))
         .route("/catalogue", get(catalogue::list))
         .route("/catalogue/{id}", get(catalogue::show))
         .route("/events", get(audit::events))

@@ -21,7 +21,8 @@ pub fn parse(text: &str, now_ms: u64) -> Result<u64, MomentError> {
     penstock_core::moment::parse(text).ok_or(MomentError)
 }
 
-fn parse_age(text: &str) -> Option<u64> {
+/// Reads a stretch of time (90s, 15m, 24h, 7d), milliseconds.
+pub fn parse_age(text: &str) -> Option<u64> {
     let unit = text.chars().last()?;
     let unit_ms = match unit {
         's' => 1_000,

@@ -91,6 +91,9 @@ pub enum CaError {
     /// The system gives no random bytes, or the cryptography failed.
     #[error("the system gives no random bytes or no key")]
     Random,
+    /// What a node asks with.
+    #[error("the request for a certificate is no PKCS #10 of a P-256 key, or not signed by that key")]
+    Request,
     /// A step that does not fit where the rotation stands.
     #[error("{0}")]
     Rotation(&'static str),

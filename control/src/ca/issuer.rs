@@ -4,12 +4,12 @@
 
 use penstock_core::limits::ISSUER_LIFE_SECONDS;
 use penstock_core::mint::{AuthorityRequest, CertificateFacts, PermittedNames, Signer, Validity, encode_issuer};
+use penstock_link::pem;
 use zeroize::Zeroizing;
 
 use super::error::CaError;
 use super::hex;
 use super::key::{Key, random_serial};
-use super::pem;
 
 /// An issuer with its key, as data planes need it.
 pub struct IssuerBundle {

@@ -7,10 +7,10 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
 use penstock_core::mint::{SignError, SignatureAlgorithm, Signer};
+use penstock_link::pem;
 use zeroize::Zeroizing;
 
 use super::error::CaError;
-use super::pem;
 
 /// A private key; AWS-LC wipes it when it is dropped.
 pub(super) struct Key {

@@ -11,6 +11,7 @@
 //!   cross.pem         the old root's certificate for the new one
 //!   issuer.pem 0600   the issuer in force with its key, which goes to the signers of data planes
 //! DIR/ca-operator/    the same without keys of roots, when the operator brings an authority of his own
+//! DIR/link-authority.pem   0600   another authority, by which controls and data planes know each other, with its key
 //! ```
 
 mod authority;
@@ -19,8 +20,8 @@ mod error;
 mod files;
 mod issuer;
 mod key;
+mod link;
 mod operator;
-mod pem;
 mod root;
 mod rotation;
 mod store;
@@ -30,6 +31,7 @@ pub use authority::Authority;
 pub use bundle::trust_bundle;
 pub use error::CaError;
 pub use issuer::IssuerBundle;
+pub use link::{ControlIdentity, LinkAuthority, NodeCertificate};
 pub use root::RootFacts;
 pub use rotation::{RotationFacts, RotationStep};
 

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use penstock_core::mint::{CertificateFacts, ForeignAuthority, PermittedNames, Validity};
+use penstock_link::pem;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
@@ -14,7 +15,6 @@ use super::authority::moment;
 use super::error::CaError;
 use super::files::{self, Access};
 use super::key::OperatorKey;
-use super::pem;
 use super::root::{RootFacts, fingerprint};
 use crate::config::OperatorFiles;
 

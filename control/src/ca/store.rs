@@ -8,13 +8,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use penstock_link::pem;
 use zeroize::Zeroizing;
 
 use super::error::CaError;
 use super::files::{self, Access};
 use super::hex;
 use super::key::{Key, random_serial};
-use super::pem;
 use super::root::{Certificate, Root};
 use super::rotation::Rotation;
 

@@ -82,6 +82,10 @@ pub struct RawLink {
     /// The Unix socket that data planes dial. Default `link.sock` in the state directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,
+    /// The TCP address that data planes of other machines dial, by TLS with certificates of the fleet's own authority.
+    /// Default: none, data planes are on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// The `[ca]` table as written.
@@ -169,6 +173,8 @@ pub struct Config {
     pub admin_tls: Option<AdminTls>,
     /// See [`RawLink::socket`].
     pub link_socket: PathBuf,
+    /// See [`RawLink::listen`].
+    pub link_listen: Option<SocketAddr>,
     /// See [`RawAuthority`].
     pub authority: AuthoritySettings,
     /// See [`RawConfig::store`].
@@ -295,6 +301,7 @@ impl TryFrom<RawConfig> for Config {
             admin_token_file: in_state(raw.admin_token_file, "admin.token"),
             admin_tls: raw.admin_tls,
             link_socket,
+            link_listen: raw.link.listen,
             authority: AuthoritySettings::try_from(raw.ca)?,
             store: StoreSettings::try_from(raw.store)?,
             acknowledge_deadline_ms,
@@ -338,6 +345,7 @@ mod tests {
         assert_eq!(config.listen, DEFAULT_LISTEN);
         assert_eq!(config.link_socket, Path::new("/var/lib/penstock/link.sock"));
         assert_eq!(config.admin_token_file, Path::new("/var/lib/penstock/admin.token"));
+        assert_eq!(config.link_listen, None, "nobody else reaches it unless that is asked for");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use penstock_core::metrics::{
     BUILD_INFO, CATALOGUE, CERTIFICATE_EXPIRY_SECONDS, EXPORT_EVENTS_TOTAL, EXPORT_FAILURES_TOTAL, EXPORT_LOST_TOTAL,
-    EXPORT_PENDING_EVENTS, Kind, LINK_UP,
+    EXPORT_PENDING_EVENTS, Kind, LINK_UP, POLICY_AGE_SECONDS,
 };
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
@@ -23,7 +23,7 @@ pub(crate) struct Exporter {
 /// When a certificate ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expiry {
-    /// `root`, `next_root`, `old_root` or `issuer`.
+    /// `root`, `next_root`, `old_root`, `issuer` or `link_authority`.
     pub(crate) kind: &'static str,
     pub(crate) unix_seconds: i64,
 }
@@ -45,6 +45,7 @@ struct FleetCollector {
 /// Metrics that control answers for, whatever a node may report.
 const OWN: &[&str] = &[
     LINK_UP.name,
+    POLICY_AGE_SECONDS.name,
     CERTIFICATE_EXPIRY_SECONDS.name,
     BUILD_INFO.name,
     EXPORT_EVENTS_TOTAL.name,
@@ -107,6 +108,7 @@ impl Collector for FleetCollector {
         let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let mut families = aggregate::families(&view.nodes, OWN);
         families.push(aggregate::family(&LINK_UP, link_up(&view.nodes)));
+        families.push(aggregate::family(&POLICY_AGE_SECONDS, policy_ages(&view.nodes)));
         families.push(aggregate::family(
             &CERTIFICATE_EXPIRY_SECONDS,
             view.expiries
@@ -149,6 +151,16 @@ fn link_up(nodes: &[NodeSamples]) -> Vec<proto::Metric> {
         .collect()
 }
 
+/// Control answers for it: a node that is cut off tells nobody its own.
+#[expect(clippy::cast_precision_loss, reason = "no policy is 2^53 seconds old")]
+fn policy_ages(nodes: &[NodeSamples]) -> Vec<proto::Metric> {
+    let age = |node: &NodeSamples| {
+        let labels = node.label(nodes).map(|label| ("node", label));
+        node.policy_age_seconds.map(|seconds| aggregate::gauge(labels.as_slice(), seconds as f64))
+    };
+    nodes.iter().filter_map(age).collect()
+}
+
 /// Exact up to 2^53 seconds, which is past the end of any certificate.
 #[expect(clippy::cast_precision_loss, reason = "a moment in Unix seconds is far below 2^53")]
 fn seconds(unix_seconds: i64) -> f64 {
@@ -162,7 +174,8 @@ mod tests {
     use penstock_link::{Histogram, Sample};
 
     fn node(name: &str, samples: Vec<Sample>) -> NodeSamples {
-        NodeSamples { node: name.to_owned(), attached: true, is_draining: false, samples: samples.into() }
+        let (node, samples) = (name.to_owned(), samples.into());
+        NodeSamples { node, attached: true, is_draining: false, policy_age_seconds: Some(0), samples }
     }
 
     fn number(name: &str, labels: &[&str], value: f64) -> Sample {
@@ -212,6 +225,17 @@ mod tests {
         assert!(page.contains("penstock_handshake_seconds_count{leg=\"upstream\"} 7\n"), "{page}");
         assert!(!page.contains("downstream") && !page.contains("unheard") && !page.contains("penstock_flows_total{"));
         assert!(page.contains("\npenstock_link_up 1\n") && page.contains("\npenstock_leaf_minted_total 0\n"), "{page}");
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_has_an_age_and_one_that_never_had_a_policy_has_none() {
+        let mut away = node("a", Vec::new());
+        (away.attached, away.policy_age_seconds) = (false, Some(90));
+        let mut fresh = node("b", Vec::new());
+        fresh.policy_age_seconds = None;
+        let page = Exporter::new().unwrap().render(View { nodes: vec![away, fresh], ..View::default() }).unwrap();
+        assert!(page.contains("penstock_policy_age_seconds{node=\"a\"} 90\n"), "{page}");
+        assert!(!page.contains("penstock_policy_age_seconds{node=\"b\"}"), "{page}");
     }
 
     #[test]

@@ -33,6 +33,8 @@ struct Node {
     /// Epoch and issuer that every shard uses.
     installed: Option<(u64, String)>,
     refused: Option<(u64, String)>,
+    /// When it was last known to have what it should have, Unix milliseconds; 0 when it never was.
+    confirmed_ms: u64,
     /// Ids of metrics requests, to the session's task.
     metrics: mpsc::Sender<u64>,
     metrics_answered: u64,
@@ -66,6 +68,9 @@ pub(crate) struct NodeView {
     /// Epoch in force there, as far as it has said.
     pub(crate) epoch: u64,
     pub(crate) issuer: String,
+    /// Seconds since it was last known to have the policy that it should have; absent when it never was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy_age_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<RefusedView>,
 }
@@ -82,6 +87,8 @@ pub(crate) struct NodeSamples {
     pub(crate) node: String,
     pub(crate) attached: bool,
     pub(crate) is_draining: bool,
+    /// See [`NodeView::policy_age_seconds`].
+    pub(crate) policy_age_seconds: Option<u64>,
     pub(crate) samples: Arc<[Sample]>,
 }
 
@@ -128,6 +135,9 @@ impl Fleet {
             tracing::info!(node, "another data plane of this name attached, and speaks for it from now on");
         }
         let samples = before.filter(|before| !before.attached).map(|before| Arc::clone(&before.samples));
+        let now_ms = moment::now_ms();
+        let said_ms = u64::try_from(hello.confirmed).unwrap_or(0).saturating_mul(1_000).min(now_ms);
+        let confirmed_ms = before.map_or(0, |before| before.confirmed_ms(now_ms)).max(said_ms);
         sessions.retain(|session| session.attached);
         if sessions.len() >= SESSIONS_MAX {
             sessions.remove(0);
@@ -136,9 +146,10 @@ impl Fleet {
             session,
             hello,
             attached: true,
-            since_ms: moment::now_ms(),
+            since_ms: now_ms,
             installed: None,
             refused: None,
+            confirmed_ms,
             metrics,
             metrics_answered: 0,
             samples: samples.unwrap_or_else(|| Arc::from([])),
@@ -146,6 +157,13 @@ impl Fleet {
         drop(nodes);
         self.changed.send_replace(());
         (Seat { fleet: Arc::clone(self), node, session }, requests)
+    }
+
+    /// Lets go of every session of a name, and forgets it.
+    pub(crate) fn evict(&self, name: &str) {
+        // With a session's entry its channel goes, which its task sees.
+        self.lock().remove(name);
+        self.changed.send_replace(());
     }
 
     /// Every node, by name.
@@ -229,6 +247,7 @@ impl Fleet {
                     },
                     attached: node.attached,
                     is_draining: behind > 0,
+                    policy_age_seconds: node.policy_age_seconds(),
                     samples: Arc::clone(&node.samples),
                 });
             }
@@ -258,6 +277,18 @@ impl Node {
         }
     }
 
+    /// When it last had what it should have: now, while it is attached and takes what it is sent.
+    fn confirmed_ms(&self, now_ms: u64) -> u64 {
+        let has_it = self.attached && self.installed.is_some() && self.refused.is_none();
+        if has_it { now_ms } else { self.confirmed_ms }
+    }
+
+    fn policy_age_seconds(&self) -> Option<u64> {
+        let now_ms = moment::now_ms();
+        let confirmed_ms = Some(self.confirmed_ms(now_ms)).filter(|confirmed_ms| *confirmed_ms != 0)?;
+        Some(now_ms.saturating_sub(confirmed_ms) / 1_000)
+    }
+
     fn view(&self) -> NodeView {
         let installed = self.installed.clone();
         let (epoch, issuer) = installed.unwrap_or_else(|| (self.hello.epoch, self.hello.issuer.clone()));
@@ -271,6 +302,7 @@ impl Node {
             labels: self.hello.labels.clone(),
             epoch,
             issuer,
+            policy_age_seconds: self.policy_age_seconds(),
             refused: self.refused.clone().map(|(epoch, reason)| RefusedView { epoch, reason }),
         }
     }
@@ -289,7 +321,10 @@ impl Seat {
     }
 
     pub(super) fn refused(&self, epoch: u64, reason: String) {
-        self.update(|node| node.refused = Some((epoch, reason)));
+        self.update(|node| {
+            node.confirmed_ms = node.confirmed_ms(moment::now_ms());
+            node.refused = Some((epoch, reason));
+        });
     }
 
     pub(super) fn reported(&self, id: u64, samples: Vec<Sample>) {
@@ -314,8 +349,10 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.update(|node| {
+            let now_ms = moment::now_ms();
+            node.confirmed_ms = node.confirmed_ms(now_ms);
             node.attached = false;
-            node.since_ms = moment::now_ms();
+            node.since_ms = now_ms;
         });
         // Who is left speaks for the node again; the last one stays, to show that the node is away.
         if let Some(sessions) = self.fleet.lock().get_mut(&self.node)

@@ -115,6 +115,12 @@ impl Publisher {
         self.active.borrow().clone()
     }
 
+    /// The newest epoch that a node may have from here; 0 when no policy is in force.
+    pub(super) fn epoch(&self) -> u64 {
+        let on_its_way = self.rollout().map_or(0, |rollout| rollout.state.epoch);
+        self.active().map_or(0, |active| active.epoch()).max(on_its_way)
+    }
+
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<Active>>> {
         self.active.subscribe()
     }
@@ -245,9 +251,7 @@ impl Publisher {
     /// A node that holds a larger epoch than the active one saw a store that is gone: epochs never go backwards, so the
     /// active policy is published again above it.
     pub(super) async fn outrank(&self, node: &str, held: u64) -> Result<(), PublishError> {
-        let on_its_way = self.rollout().map(|rollout| rollout.state.epoch);
-        let is_behind = |active: &Arc<Active>| active.epoch().max(on_its_way.unwrap_or(0)) < held;
-        let Some(active) = self.active().filter(is_behind) else { return Ok(()) };
+        let Some(active) = self.active().filter(|_| self.epoch() < held) else { return Ok(()) };
         tracing::warn!(node, held, active = active.epoch(), "a node holds a later epoch: publishing above it");
         let proposal = Proposal {
             text: active.revision.text.clone(),
@@ -393,7 +397,11 @@ pub(crate) fn now_unix() -> i64 {
 }
 
 fn digest_of(text: &str) -> String {
-    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Keys the hash tables of a snapshot, so that nobody can choose host names that collide.

@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::fleet::Seat;
+use super::members::Members;
 use super::{Active, Fleet, Publisher};
+use crate::ca::NodeCertificate;
 
 /// Messages to a node that wait for its socket.
 pub(super) const OUTBOUND_MESSAGES_MAX: usize = 4;
@@ -21,14 +23,55 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 const NODE_NAME_BYTES_MAX: usize = 128;
 /// No honest epoch comes near; a damaged one must not use up the numbers.
 const EPOCH_MAX: u64 = 1 << 48;
+/// How far another machine's epoch may be ahead: as far as a store restored from a backup may be behind, and far too little
+/// to use up the numbers.
+const EPOCH_LEAD_MAX: u64 = 1 << 20;
+/// Between two looks at whether another machine may still speak: one that another control revoked is gone within this time.
+const MEMBER_LOOK: Duration = Duration::from_secs(60);
+
+/// Another machine's node, as its certificate says who it is.
+pub(super) struct Member {
+    pub(super) members: Arc<Members>,
+    pub(super) certificate: NodeCertificate,
+}
+
+impl Member {
+    /// Whether it may speak now.
+    pub(super) async fn check(&self) -> Result<(), Status> {
+        Ok(self.members.admit(&self.certificate).await?)
+    }
+
+    /// Whether it may speak under this name.
+    pub(super) fn speaks_for(&self, name: &str) -> Result<(), Status> {
+        let own = &self.certificate.name;
+        if own == name {
+            return Ok(());
+        }
+        tracing::error!(node = own, name, "a node spoke for another, and is refused");
+        Err(Status::permission_denied(format!("the certificate is that of {own}")))
+    }
+
+    /// Refuses what a node across a network must not say.
+    fn check_hello(&self, hello: &Hello, newest: u64) -> Result<(), Status> {
+        self.speaks_for(&hello.node)?;
+        if hello.sealing_key.is_empty() || hello.ticket_sealing_key.is_empty() {
+            return Err(Status::failed_precondition("nothing secret crosses a network unsealed: the node is too old"));
+        }
+        if hello.epoch > newest.saturating_add(EPOCH_LEAD_MAX) {
+            return Err(Status::out_of_range("the node's epoch cannot be real; remove its last-known-good copy"));
+        }
+        Ok(())
+    }
+}
 
 /// Runs the stream to its end.
 pub(super) async fn run(
     publisher: Arc<Publisher>,
+    member: Option<Member>,
     mut inbound: Streaming<FromNode>,
     outbound: mpsc::Sender<Result<ToNode, Status>>,
 ) {
-    if let Err(status) = converse(&publisher, &mut inbound, &outbound).await {
+    if let Err(status) = converse(&publisher, member.as_ref(), &mut inbound, &outbound).await {
         let (code, reason) = (status.code(), status.message());
         tracing::warn!(?code, reason, "a data plane's session ended");
         // Nobody may be listening any more.
@@ -38,13 +81,17 @@ pub(super) async fn run(
 
 async fn converse(
     publisher: &Arc<Publisher>,
+    member: Option<&Member>,
     inbound: &mut Streaming<FromNode>,
     outbound: &mpsc::Sender<Result<ToNode, Status>>,
 ) -> Result<(), Status> {
     let hello = read_hello(inbound).await?;
+    if let Some(member) = member {
+        member.check_hello(&hello, publisher.epoch())?;
+    }
     tracing::info!(node = hello.node, version = hello.version, epoch = hello.epoch, "a data plane attached");
     let held_epoch = hello.epoch;
-    let sealing_key = hello.sealing_key.clone();
+    let (sealing_key, ticket_sealing_key) = (hello.sealing_key.clone(), hello.ticket_sealing_key.clone());
     if sealing_key.is_empty() {
         tracing::warn!(
             node = hello.node,
@@ -52,15 +99,22 @@ async fn converse(
         );
     }
     let (seat, mut metrics) = Fleet::seat(publisher.fleet(), hello);
-    publisher.outrank(seat.node(), held_epoch).await.map_err(|error| Status::internal(error.to_string()))?;
+    // What another machine says of its epoch moves nobody else's: the node refuses what is below it, and an operator sees that.
+    if member.is_none() {
+        publisher.outrank(seat.node(), held_epoch).await.map_err(|error| Status::internal(error.to_string()))?;
+    }
     let mut active = publisher.subscribe();
     active.mark_changed();
     let mut rollouts = publisher.subscribe_rollout();
     let mut sent: Option<Arc<Active>> = None;
     let mut tickets = publisher.ticket_keys();
     tickets.mark_changed();
+    let mut looks = tokio::time::interval(MEMBER_LOOK);
     loop {
         tokio::select! {
+            _ = looks.tick() => if let Some(member) = member {
+                member.check().await?;
+            },
             message = inbound.message() => match message? {
                 Some(message) => receive(&seat, message)?,
                 None => return Ok(()),
@@ -81,11 +135,12 @@ async fn converse(
                 if changed.is_err() {
                     return Ok(());
                 }
-                let keys = tickets.borrow_and_update().message();
+                let keys = tickets.borrow_and_update().message(&ticket_sealing_key);
+                let keys = keys.ok_or_else(|| Status::invalid_argument("no ticket key can be sealed for the node"))?;
                 send(outbound, Out::TicketKeys(keys)).await?;
             },
             id = metrics.recv() => {
-                let id = id.ok_or_else(|| Status::aborted("too many data planes attached under this name"))?;
+                let id = id.ok_or_else(|| Status::aborted("it lost its seat: it was revoked, or too many data planes have its name"))?;
                 send(outbound, Out::Metrics(MetricsRequest { id })).await?;
             },
         }

@@ -65,15 +65,19 @@ impl Key {
 }
 
 impl TicketKeys {
-    /// What is sent to a node.
-    pub(super) fn message(&self) -> link::TicketKeys {
-        let key = |key: &Key| link::TicketKey {
-            name: key.name.to_vec(),
-            secret: key.secret.to_vec(),
-            seals_from: key.seals_from,
-            seals_until: key.seals_until,
+    /// What is sent to a node: the secrets sealed for the holder of `sealing_key`, or as they are to a node of an older version,
+    /// which has none. `None` when that is no key.
+    pub(super) fn message(&self, sealing_key: &[u8]) -> Option<link::TicketKeys> {
+        let key = |key: &Key| {
+            let (secret, sealed_secret) = if sealing_key.is_empty() {
+                (key.secret.to_vec(), Vec::new())
+            } else {
+                (Vec::new(), link::seal(sealing_key, &key.name, key.secret.as_slice())?)
+            };
+            let (seals_from, seals_until) = (key.seals_from, key.seals_until);
+            Some(link::TicketKey { name: key.name.to_vec(), secret, seals_from, seals_until, sealed_secret })
         };
-        link::TicketKeys { keys: self.0.iter().map(key).collect() }
+        Some(link::TicketKeys { keys: self.0.iter().map(key).collect::<Option<_>>()? })
     }
 }
 
@@ -90,7 +94,7 @@ mod tests {
         let mut known: Vec<Vec<u8>> = Vec::new();
         for now in (start..start + 5 * 86_400).step_by(600) {
             schedule.tend(now).unwrap();
-            let sent = keys.borrow().message().keys;
+            let sent = keys.borrow().message(&[]).unwrap().keys;
             assert!(sent.len() <= 4, "{}", sent.len());
             let sealing: Vec<_> =
                 sent.iter().filter(|key| key.seals_from <= now && now < key.seals_until).map(|key| &key.name).collect();
@@ -111,6 +115,20 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_sealed_for_a_node_that_has_a_key_for_that() {
+        let schedule = TicketSchedule::new();
+        schedule.tend(1_795_305_600).unwrap();
+        let keys = TicketKeys::clone(&schedule.subscribe().borrow());
+        let pair = link::SealingPair::generate().unwrap();
+        let sealed = keys.message(pair.public()).unwrap().keys;
+        for (kept, sent) in keys.0.iter().zip(&sealed) {
+            assert!(sent.secret.is_empty());
+            assert_eq!(pair.open(&sent.name, &sent.sealed_secret).unwrap().as_slice(), kept.secret.as_slice());
+        }
+        assert!(sealed.len() == 2 && keys.message(&[0; 32]).is_none());
+    }
+
+    #[test]
     fn nothing_is_sent_while_nothing_changes_and_clocks_may_jump() {
         let schedule = TicketSchedule::new();
         let mut keys = schedule.subscribe();
@@ -122,7 +140,7 @@ mod tests {
         assert!(!keys.has_changed().unwrap());
         for now in [start + 40 * 86_400, start - 40 * 86_400] {
             schedule.tend(now).unwrap();
-            let sent = keys.borrow_and_update().message().keys;
+            let sent = keys.borrow_and_update().message(&[]).unwrap().keys;
             assert_eq!(sent.iter().filter(|key| key.seals_from <= now && now < key.seals_until).count(), 1);
             assert!(sent.len() <= 3);
         }

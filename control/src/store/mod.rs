@@ -1,4 +1,4 @@
-//! What control remembers: policy revisions, audit events, who may use the admin API, and who did.
+//! What control remembers: policy revisions, audit events, who may use the admin API, who did, and who belongs to the fleet.
 //!
 //! Traits say what a store must do; [`sqlite::SqliteStore`] is the embedded one, [`postgres::PostgresStore`] keeps the
 //! audit events of a fleet. Owns durability and order, knows
@@ -10,6 +10,7 @@ mod block;
 mod denial;
 mod error;
 mod export;
+mod node;
 mod policy;
 mod postgres;
 mod query;
@@ -31,6 +32,7 @@ pub(crate) use audit::{AuditStore, EventPage, EventQuery, IncomingEvent, Order, 
 pub(crate) use denial::{DenialCount, DenialKey, DenialQuery};
 pub use error::StoreError;
 pub(crate) use export::{ExportStore, Progress};
+pub(crate) use node::{JoinTokenRecord, NodeRecord, NodeStore};
 pub(crate) use policy::{Addition, PolicyStore, Revision, RevisionSource};
 use postgres::PostgresStore;
 pub(crate) use retention::Retention;
@@ -42,6 +44,7 @@ pub(crate) struct Stores {
     pub(crate) policy: Arc<dyn PolicyStore>,
     pub(crate) events: Arc<dyn ExportStore>,
     pub(crate) access: Arc<dyn AccessStore>,
+    pub(crate) nodes: Arc<dyn NodeStore>,
     pub(crate) trail: Arc<dyn TrailStore>,
 }
 
@@ -58,7 +61,7 @@ impl Stores {
             Some(settings) => Arc::new(PostgresStore::open(settings, retention, clock)?),
             None => sqlite.clone(),
         };
-        Ok(Self { policy: sqlite.clone(), events, access: sqlite.clone(), trail: sqlite })
+        Ok(Self { policy: sqlite.clone(), events, access: sqlite.clone(), nodes: sqlite.clone(), trail: sqlite })
     }
 }
 

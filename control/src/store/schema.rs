@@ -165,6 +165,20 @@ CREATE TABLE audit_export (
 -- The rollout in waves that is under way, as JSON.
 CREATE TABLE policy_rollout (state TEXT NOT NULL) STRICT;
 ",
+    "
+-- Data planes of other machines, and tokens (as SHA-256 of their secrets) by which others may join.
+CREATE TABLE fleet_node (
+    name TEXT PRIMARY KEY,
+    joined_ms INTEGER,
+    certificate_ends INTEGER,
+    revoked_until INTEGER
+) STRICT;
+CREATE TABLE fleet_join_token (
+    hash TEXT PRIMARY KEY,
+    node TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT;
+",
 ];
 
 #[cfg(test)]

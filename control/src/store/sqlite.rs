@@ -13,6 +13,7 @@ use super::access::{self, AccessStore, SessionRecord, TokenRecord, UserChange, U
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
 use super::denial::{self, DenialCount, DenialQuery};
 use super::export::{self, ExportStore, Progress};
+use super::node::{self, JoinTokenRecord, NodeRecord, NodeStore};
 use super::policy::{self, Addition, Head, PolicyStore, Revision, RevisionSource};
 use super::trail::{self, TrailEntry, TrailQuery, TrailStore};
 use super::writer::{self, Command, Writer};
@@ -189,6 +190,37 @@ impl ExportStore for SqliteStore {
 
     fn advance(&self, name: String, event: u64) -> Answer<'_, ()> {
         self.change(move |connection| export::upsert(connection, &name, event))
+    }
+}
+
+impl NodeStore for SqliteStore {
+    fn members(&self) -> Answer<'_, Vec<NodeRecord>> {
+        self.read(node::select_all)
+    }
+
+    fn member(&self, name: String) -> Answer<'_, Option<NodeRecord>> {
+        self.read(move |connection| node::select_one(connection, &name))
+    }
+
+    fn add_join_token(&self, token: JoinTokenRecord, now_ms: u64) -> Answer<'_, ()> {
+        self.change(move |connection| node::insert_token(connection, &token, now_ms))
+    }
+
+    fn join_token(&self, hash: String) -> Answer<'_, Option<JoinTokenRecord>> {
+        self.read(move |connection| node::select_token(connection, &hash))
+    }
+
+    fn take_join_token(&self, hash: String) -> Answer<'_, bool> {
+        let delete = "DELETE FROM fleet_join_token WHERE hash = ?";
+        self.change(move |connection| access::delete(connection, delete, &hash))
+    }
+
+    fn note_certificate(&self, name: String, joined_ms: Option<u64>, ends: i64) -> Answer<'_, ()> {
+        self.change(move |connection| node::upsert_certificate(connection, &name, joined_ms, ends))
+    }
+
+    fn revoke_member(&self, name: String, until: i64) -> Answer<'_, ()> {
+        self.change(move |connection| node::revoke(connection, &name, until))
     }
 }
 

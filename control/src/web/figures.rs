@@ -121,7 +121,8 @@ mod tests {
     use penstock_link::Histogram;
 
     fn node(samples: Vec<Sample>) -> NodeSamples {
-        NodeSamples { node: "a".to_owned(), attached: true, is_draining: false, samples: samples.into() }
+        let (node, samples) = ("a".to_owned(), samples.into());
+        NodeSamples { node, attached: true, is_draining: false, policy_age_seconds: Some(0), samples }
     }
 
     fn sample(metric: &Metric, labels: &[&str], value: Value) -> Sample {

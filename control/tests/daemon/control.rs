@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,8 @@ pub(crate) struct Control {
     child: Child,
     pub(crate) directory: Arc<TempDir>,
     base: String,
+    /// Where nodes of other machines find it.
+    link: Option<SocketAddr>,
     /// What it wrote to standard error so far.
     log: Arc<Mutex<String>>,
 }
@@ -76,7 +79,12 @@ impl Control {
         });
         let ready: Value = serde_json::from_str(&line).unwrap();
         let base = format!("http://{}", ready["admin"].as_str().unwrap());
-        Ok(Self { child, directory, base, log })
+        let link = ready["link"].as_str().map(|address| address.parse().unwrap());
+        Ok(Self { child, directory, base, link, log })
+    }
+
+    pub(crate) fn link(&self) -> SocketAddr {
+        self.link.expect("[link] listen")
     }
 
     pub(crate) fn state(&self) -> PathBuf {

@@ -54,13 +54,19 @@ impl Node {
 
     pub(crate) fn attach_as(control: &Control, hello: Hello) -> Self {
         let runtime = Runtime::new().unwrap();
-        let mut client = runtime.block_on(dial(&control.state().join("link.sock")));
+        let channel = runtime.block_on(dial(&control.state().join("link.sock")));
+        Self::attach_by(runtime, channel, hello).unwrap()
+    }
+
+    /// By whatever way leads to control; the error is what control says at once.
+    pub(crate) fn attach_by(runtime: Runtime, channel: Channel, hello: Hello) -> Result<Self, tonic::Status> {
+        let mut client = LinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let heard = Arc::new(Mutex::new(Heard::default()));
         let (outbound, messages) = mpsc::channel(8);
         outbound.try_send(FromNode { message: Some(from_node::Message::Hello(hello)) }).unwrap();
-        let inbound = runtime.block_on(client.attach(ReceiverStream::new(messages))).unwrap().into_inner();
+        let inbound = runtime.block_on(client.attach(ReceiverStream::new(messages)))?.into_inner();
         runtime.spawn(listen(inbound, outbound, Arc::clone(&heard)));
-        Self { runtime, client, heard }
+        Ok(Self { runtime, client, heard })
     }
 
     pub(crate) fn behave(&self, manner: Manner) {
@@ -99,14 +105,13 @@ impl Node {
     }
 }
 
-async fn dial(socket: &Path) -> LinkClient<Channel> {
+async fn dial(socket: &Path) -> Channel {
     let socket = socket.to_owned();
     let connect = service_fn(move |_| {
         let socket = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
     });
-    let channel = Endpoint::from_static("http://control.invalid").connect_with_connector(connect).await.unwrap();
-    LinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    Endpoint::from_static("http://control.invalid").connect_with_connector(connect).await.unwrap()
 }
 
 async fn listen(

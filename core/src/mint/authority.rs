@@ -97,7 +97,7 @@ pub fn encode_issuer(
         basic_constraints(writer, 0);
         key_usage(writer, KEY_USAGE_CERT_CRL_SIGN);
         // On an authority it binds all that follow (webpki, OpenSSL, NSS, Chromium): leaves serve TLS, nothing else.
-        extended_key_usage_server(writer);
+        extended_key_usage(writer, OID_SERVER_AUTH);
         extension(writer, OID_NAME_CONSTRAINTS, Critical::Yes, |writer| permitted.write(writer));
         authority_key_id(writer, root.key_id());
         subject_key_id(writer, &key_id);
@@ -117,7 +117,7 @@ pub(super) fn signed(body: Vec<u8>, signer: &dyn Signer) -> Result<Vec<u8>, Mint
     Ok(writer.into_bytes())
 }
 
-fn to_be_signed(
+pub(super) fn to_be_signed(
     request: &AuthorityRequest<'_>,
     signer: &dyn Signer,
     issuer: &[u8],
@@ -171,10 +171,10 @@ pub(super) fn key_usage(writer: &mut Writer, bits: &[u8]) {
     extension(writer, OID_KEY_USAGE, Critical::Yes, |writer| writer.element(der::BIT_STRING, bits));
 }
 
-/// RFC 5280 section 4.2.1.12: id-kp-serverAuth alone.
-pub(super) fn extended_key_usage_server(writer: &mut Writer) {
+/// RFC 5280 section 4.2.1.12: one purpose alone.
+pub(super) fn extended_key_usage(writer: &mut Writer, purpose: &[u8]) {
     extension(writer, OID_EXTENDED_KEY_USAGE, Critical::No, |writer| {
-        writer.nested(der::SEQUENCE, |writer| writer.element(der::OBJECT_IDENTIFIER, OID_SERVER_AUTH));
+        writer.nested(der::SEQUENCE, |writer| writer.element(der::OBJECT_IDENTIFIER, purpose));
     });
 }
 
@@ -191,7 +191,7 @@ pub(super) fn subject_key_id(writer: &mut Writer, key_id: &[u8]) {
 }
 
 /// `O=Penstock, CN=common_name` (RFC 5280 section 4.1.2.4).
-fn distinguished_name(common_name: &str) -> Vec<u8> {
+pub(super) fn distinguished_name(common_name: &str) -> Vec<u8> {
     let mut writer = Writer::with_capacity(96);
     writer.nested(der::SEQUENCE, |writer| {
         attribute(writer, OID_ORGANIZATION, "Penstock");
@@ -231,7 +231,9 @@ pub(super) const OID_NAME_CONSTRAINTS: &[u8] = &[0x55, 29, 30];
 pub(super) const OID_AUTHORITY_KEY_ID: &[u8] = &[0x55, 29, 35];
 const OID_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 29, 37];
 /// 1.3.6.1.5.5.7.3.1
-const OID_SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+pub(super) const OID_SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+/// 1.3.6.1.5.5.7.3.2
+pub(super) const OID_CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 /// keyCertSign(5) and cRLSign(6).
 const KEY_USAGE_CERT_CRL_SIGN: &[u8] = &[1, 0b0000_0110];
 /// digitalSignature(0).

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use sha2::{Digest as _, Sha256};
 
-use super::authority::{OID_AUTHORITY_KEY_ID, OID_BASIC_CONSTRAINTS, OID_NAME_CONSTRAINTS, OID_SUBJECT_KEY_ID};
+use super::authority::{
+    OID_AUTHORITY_KEY_ID, OID_BASIC_CONSTRAINTS, OID_COMMON_NAME, OID_NAME_CONSTRAINTS, OID_SUBJECT_KEY_ID,
+};
 use super::der::{self, element, expect};
 use super::names::PermittedNames;
 use super::signer::MintError;
@@ -88,6 +90,19 @@ impl CertificateFacts {
     /// The subject, a DER `Name`.
     pub fn subject(&self) -> &[u8] {
         &self.subject
+    }
+
+    /// The subject's common name; `None` when it has none that is UTF-8.
+    pub fn common_name(&self) -> Option<&str> {
+        let mut parts = Reader::new(expect(&mut Reader::new(&self.subject), der::SEQUENCE)?);
+        while !parts.is_empty() {
+            let part = expect(&mut parts, der::SET)?;
+            let mut attribute = Reader::new(expect(&mut Reader::new(part), der::SEQUENCE)?);
+            if expect(&mut attribute, der::OBJECT_IDENTIFIER)? == OID_COMMON_NAME {
+                return core::str::from_utf8(expect(&mut attribute, der::UTF8_STRING)?).ok();
+            }
+        }
+        None
     }
 
     /// From and to.

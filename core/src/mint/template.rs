@@ -5,8 +5,8 @@
 use alloc::vec::Vec;
 
 use super::authority::{
-    Critical, KEY_USAGE_DIGITAL_SIGNATURE, OID_COMMON_NAME, OID_SUBJECT_ALTERNATIVE_NAME, VERSION_3, attribute,
-    authority_key_id, extended_key_usage_server, extension, key_usage, positive_serial, signed, subject_key_id,
+    Critical, KEY_USAGE_DIGITAL_SIGNATURE, OID_COMMON_NAME, OID_SERVER_AUTH, OID_SUBJECT_ALTERNATIVE_NAME, VERSION_3,
+    attribute, authority_key_id, extended_key_usage, extension, key_usage, positive_serial, signed, subject_key_id,
 };
 use super::der::{self, Writer};
 use super::facts::{self, CertificateFacts};
@@ -46,7 +46,7 @@ impl LeafTemplate {
         let key_id = facts::key_id(public_key).ok_or(MintError::PublicKey)?;
         let mut extensions = Writer::with_capacity(160);
         key_usage(&mut extensions, KEY_USAGE_DIGITAL_SIGNATURE);
-        extended_key_usage_server(&mut extensions);
+        extended_key_usage(&mut extensions, OID_SERVER_AUTH);
         authority_key_id(&mut extensions, issuer.key_id());
         subject_key_id(&mut extensions, &key_id);
         Ok(Self {

@@ -20,7 +20,7 @@ pub(super) struct RawConfig {
     pub(super) listen: RawListen,
     #[serde(default)]
     pub(super) listener: Vec<RawListener>,
-    pub(super) link: RawLink,
+    pub(super) link: Spanned<RawLink>,
     pub(super) auth: Option<RawAuth>,
     pub(super) quic: Option<RawQuic>,
     #[serde(default)]
@@ -68,7 +68,8 @@ pub(super) struct RawListener {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLink {
-    pub(super) socket: Spanned<String>,
+    pub(super) socket: Option<Spanned<String>>,
+    pub(super) controls: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Deserialize)]

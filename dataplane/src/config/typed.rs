@@ -13,6 +13,7 @@ use super::error::ConfigError;
 use super::faults::Faults;
 use super::flow_limits::{FlowLimits, MintLimits};
 use super::hosts::HostTable;
+use super::link::Link;
 use super::listener::TransparentListener;
 use super::parent::{HeaderRule, ParentProxy};
 use super::proxy_protocol::{ProxyProtocol, Written};
@@ -22,8 +23,11 @@ use super::raw::{RawAuth, RawConfig, RawDeadlines, RawListen, RawUpstream};
 /// Everything that the process is told when it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Name of this data plane in audit events and on the link. Default: the machine's host name.
+    /// Name of this data plane in audit events and on the link. Default: the name in its certificate where it has one, else
+    /// the machine's host name.
     pub(crate) node: String,
+    /// Whether the file names it.
+    pub(crate) is_named: bool,
     /// Words by which a rollout in waves names this node among others. Default: none.
     pub(crate) labels: Vec<String>,
     /// Shards, each a pinned thread with its own ring. Default: one per CPU that the process may use. Costs about 30 MiB
@@ -88,13 +92,6 @@ pub(crate) struct Auth {
     pub(crate) realm: String,
     /// Whether `username` in the audit shows the whole name. Default: no, its first letter.
     pub(crate) clear_usernames: bool,
-}
-
-/// How control is reached.
-#[derive(Clone, Debug)]
-pub(crate) struct Link {
-    /// Control's Unix socket.
-    pub(crate) socket: PathBuf,
 }
 
 /// How origins are found and trusted.
@@ -163,6 +160,7 @@ impl Config {
             .map_err(|error| ConfigError::at(file, text, error.span().unwrap_or(0..0), error.message()))?;
         let shards = source.shards(raw.shards)?;
         Ok(Self {
+            is_named: raw.node.is_some(),
             node: source.node(raw.node)?,
             labels: source.labels(raw.labels)?,
             shards,
@@ -172,7 +170,7 @@ impl Config {
             listeners: source.listeners(raw.listener)?,
             auth: raw.auth.map(|auth| source.auth(auth)).transpose()?,
             quic: raw.quic.map(|quic| source.quic(quic)).transpose()?,
-            link: Link { socket: source.path("link.socket", &raw.link.socket)? },
+            link: source.link(raw.link)?,
             upstream: source.upstream(raw.upstream)?,
             mints: source.mint_limits(&raw.limits)?,
             limits: source.flow_limits(&raw.limits, shards)?,
@@ -257,7 +255,7 @@ impl Source<'_> {
         }
     }
 
-    fn path(&self, key: &str, path: &Spanned<String>) -> Result<PathBuf, ConfigError> {
+    pub(super) fn path(&self, key: &str, path: &Spanned<String>) -> Result<PathBuf, ConfigError> {
         if path.get_ref().is_empty() {
             return self.refuse(path, format!("`{key}` is empty"));
         }

@@ -13,7 +13,7 @@ use penstock_core::signer::Refusal as SignerRefusal;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::kept::{Delivered, Kept};
-use crate::metrics::{CertificateKind, ProcessCells};
+use crate::metrics::{CertificateKind, PolicyRefusal, ProcessCells};
 use crate::shard::mailbox::{Installed, MailboxSender};
 use crate::signer::{AdoptError, SealedIssuer, SignerHandle};
 use crate::tls::Issuer;
@@ -102,10 +102,20 @@ impl Installer {
             if reply.is_closed() {
                 continue;
             }
-            let outcome = self.install(delivered).await;
+            let (offered, held) = (delivered.0.epoch, self.in_force.borrow().epoch);
+            // A control with an older store, or one that nobody told of the last changes.
+            let outcome = if offered < held {
+                Err(Refusal(format!("control is behind: it offers epoch {offered}, and {held} is in force")))
+            } else {
+                self.install(delivered).await
+            };
             match &outcome {
                 Ok(in_force) => tracing::info!(epoch = in_force.epoch, issuer = in_force.issuer, "installed"),
-                Err(Refusal(reason)) => tracing::error!(reason, "what control sent is not used"),
+                Err(Refusal(reason)) => {
+                    let why = if offered < held { PolicyRefusal::Behind } else { PolicyRefusal::Unusable };
+                    self.cells.policy_refused.add((why,), 1);
+                    tracing::error!(reason, "what control sent is not used");
+                }
             }
             // Control may have gone away; it asks again when it is back.
             let _listening = reply.send(outcome);
@@ -277,7 +287,7 @@ fn policy_digest(delivered: &Delivered) -> PolicyDigest {
     sum
 }
 
-fn unix_now() -> i64 {
+pub(super) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

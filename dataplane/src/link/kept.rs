@@ -4,18 +4,19 @@
 //! last-known-good/state: [SHA-256 of the rest][link.State as protobuf]      mode 0600; the issuer's key in it is sealed
 //! ```
 //!
-//! The file is replaced whole (write, sync, rename, sync the folder), so a crash leaves the old one or the new one.
+//! The file is replaced whole, so a crash leaves the old one or the new one. Its time says when a control last confirmed it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use penstock_link::State;
 use prost::Message as _;
-use rustix::fs::FlockOperation;
 use zeroize::{Zeroize as _, Zeroizing};
+
+use super::private;
 
 /// What control sent. Its key is wiped when it goes.
 pub(super) struct Delivered(pub(super) State);
@@ -73,22 +74,19 @@ impl Kept {
     /// Replaces the copy. Blocks.
     pub(super) fn save(&self, delivered: &Delivered) -> io::Result<()> {
         let state = Zeroizing::new(delivered.0.encode_to_vec());
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        // An old process that drains and the next one may both be told of a new policy.
-        let lock = self.directory.join(LOCK_FILE);
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-        let (path, fresh) = (self.directory.join(FILE), self.directory.join(FRESH_FILE));
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(digest(&SHA256, &state).as_ref())?;
-        file.write_all(&state)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        File::open(&self.directory)?.sync_all()
+        private::replace(&self.directory, FILE, &[digest(&SHA256, &state).as_ref(), &state])
+    }
+
+    /// When a control last said that the copy is what this node should have, Unix seconds: the file's own time. `None` when
+    /// there is no copy. Blocks.
+    pub(super) fn confirmed(&self) -> Option<i64> {
+        let modified = fs::metadata(self.directory.join(FILE)).and_then(|metadata| metadata.modified()).ok()?;
+        i64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+    }
+
+    /// Notes that a control says so now. Blocks.
+    pub(super) fn confirm(&self) -> io::Result<()> {
+        OpenOptions::new().write(true).open(self.directory.join(FILE))?.set_modified(SystemTime::now())
     }
 }
 
@@ -108,8 +106,6 @@ pub(super) enum KeptError {
 }
 
 const FILE: &str = "state";
-const LOCK_FILE: &str = "lock";
-const FRESH_FILE: &str = "state.new";
 /// SHA-256.
 const SUM_BYTES: usize = 32;
 
@@ -158,11 +154,25 @@ mod tests {
     }
 
     #[test]
+    fn it_is_told_when_the_copy_was_last_confirmed() {
+        let directory = tempfile::tempdir().unwrap();
+        let kept = Kept::new(directory.path());
+        assert_eq!(kept.confirmed(), None);
+        kept.save(&delivered(1)).unwrap();
+        let file = fs::File::open(kept.directory.join(FILE)).unwrap();
+        file.set_modified(UNIX_EPOCH + std::time::Duration::from_secs(1_000)).unwrap();
+        assert_eq!(kept.confirmed(), Some(1_000));
+        kept.confirm().unwrap();
+        assert!(kept.confirmed().unwrap() > 1_000);
+        assert_eq!(kept.load().unwrap().unwrap().0.epoch, 1);
+    }
+
+    #[test]
     fn a_crash_before_the_rename_leaves_the_old_copy() {
         let directory = tempfile::tempdir().unwrap();
         let kept = Kept::new(directory.path());
         kept.save(&delivered(1)).unwrap();
-        fs::write(kept.directory.join(FRESH_FILE), "half of a new").unwrap();
+        fs::write(kept.directory.join("state.new"), "half of a new").unwrap();
         assert_eq!(kept.load().unwrap().unwrap().0.epoch, 1);
         kept.save(&delivered(2)).unwrap();
         assert_eq!(kept.load().unwrap().unwrap().0.epoch, 2);

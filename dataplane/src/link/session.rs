@@ -3,26 +3,28 @@
 //! The node says who it is and what it has; control sends what it should have; the node answers each. Requests for
 //! metrics are answered while an installation runs.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use penstock_link::link_client::LinkClient;
 use penstock_link::{
-    FromNode, Hello, Installed, MESSAGE_BYTES_MAX, MetricsReport, Refused, TicketKeys, ToNode, from_node, to_node,
+    CertificateRequest, FromNode, Hello, Installed, MESSAGE_BYTES_MAX, MetricsReport, Refused, SealingPair, TicketKeys,
+    ToNode, from_node, to_node,
 };
-use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
-use tower::service_fn;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 use zeroize::Zeroize as _;
 
+use super::age::PolicyAge;
+use super::controls::{Controls, Rests, told};
 use super::delivery::Connection;
-use super::installer::{InForce, Refusal, Request};
+use super::identity::{self, Identity};
+use super::installer::{InForce, Refusal, Request, blocking, unix_now};
 use super::kept::Delivered;
 use crate::metrics::{ProcessCells, ShardCells, collect};
 use crate::signer::SignerHandle;
@@ -32,7 +34,7 @@ use crate::tls::{TicketKey, TicketKeyring};
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) labels: Vec<String>,
-    pub(super) socket: PathBuf,
+    pub(super) controls: Controls,
     /// The proxy listener, as bound.
     pub(super) proxy: SocketAddr,
     pub(super) shards: Vec<Arc<ShardCells>>,
@@ -41,6 +43,9 @@ pub(super) struct Node {
     pub(super) installer: mpsc::Sender<Request>,
     pub(super) connection: watch::Sender<Connection>,
     pub(super) tickets: Arc<TicketKeyring>,
+    /// For the secrets of ticket keys; lives as long as this process. `None` when the system gave no random bytes.
+    pub(super) ticket_pair: Option<SealingPair>,
+    pub(super) age: Arc<PolicyAge>,
     pub(super) signer: SignerHandle,
 }
 
@@ -48,22 +53,25 @@ pub(super) struct Node {
 pub(super) enum SessionEnd {
     /// After control took the node in.
     Gone(String),
-    /// Before it did.
+    /// A control that is preferred to this one answers again.
+    Preferred,
+    /// Control answered, and is of no use to this node now.
+    Unfit(String),
+    /// Control did not answer.
     Unreachable(String),
 }
 
 impl Node {
-    /// Dials and stays attached for as long as control does.
-    pub(super) async fn attach(&self) -> SessionEnd {
-        let unreachable = |error: &dyn std::error::Error| SessionEnd::Unreachable(root_cause(error));
+    /// Dials the control of that place and stays attached for as long as it does, and is the one to have.
+    pub(super) async fn attach(&self, index: usize, rests: &Rests) -> SessionEnd {
         // Control must not take this node for one that has no signer.
         let mut signer = self.signer.sealing_key();
         let Ok(sealing_key) = signer.wait_for(|key| !key.is_empty()).await.map(|key| key.clone()) else {
             return SessionEnd::Unreachable("there is no signer".to_owned());
         };
-        let channel = match dial(&self.socket).await {
+        let channel = match self.controls.dial(index).await {
             Ok(channel) => channel,
-            Err(error) => return unreachable(&error),
+            Err(reason) => return SessionEnd::Unreachable(reason),
         };
         let mut client = LinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES_MAX);
@@ -71,19 +79,35 @@ impl Node {
         let _queued = outbound.try_send(self.hello(sealing_key));
         let inbound = match client.attach(ReceiverStream::new(messages)).await {
             Ok(response) => response.into_inner(),
-            Err(status) => return unreachable(&status),
+            Err(status) => return SessionEnd::Unfit(told(&status)),
         };
-        tracing::info!(socket = %self.socket.display(), "attached to control");
+        tracing::info!(control = self.controls.label(index), "attached to control");
         self.cells.link_up.set((), 1);
-        self.connection.send_replace(Some(client));
+        self.connection.send_replace(Some(client.clone()));
         let session = Session { node: self, outbound, installing: None, waiting: None };
         let end = tokio::select! {
             end = session.run(inbound) => end,
-            _ = signer.changed() => "the signer has another key, which it must be told".to_owned(),
+            _ = signer.changed() => SessionEnd::Gone("the signer has another key, which it must be told".to_owned()),
+            () = self.controls.preferred_is_back(index, rests), if index > 0 => SessionEnd::Preferred,
+            never = self.renew_certificate(client) => match never {},
         };
         self.connection.send_replace(None);
         self.cells.link_up.set((), 0);
-        SessionEnd::Gone(end)
+        self.age.set_current(false);
+        end
+    }
+
+    /// Has the certificate renewed when it is due, for as long as the session lasts.
+    async fn renew_certificate(&self, mut client: LinkClient<Channel>) -> Infallible {
+        let Some(directory) = self.controls.identity_directory() else { return std::future::pending().await };
+        loop {
+            match renew(directory, &mut client).await {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("the node has a new certificate"),
+                Err(reason) => tracing::error!(reason, "the node's certificate is due and was not renewed"),
+            }
+            tokio::time::sleep(RENEWAL_PERIOD).await;
+        }
     }
 
     fn hello(&self, sealing_key: Vec<u8>) -> FromNode {
@@ -97,6 +121,8 @@ impl Node {
             proxy: self.proxy.to_string(),
             sealing_key,
             labels: self.labels.clone(),
+            confirmed: self.age.confirmed(),
+            ticket_sealing_key: self.ticket_pair.as_ref().map_or_else(Vec::new, |pair| pair.public().to_vec()),
         }))
     }
 }
@@ -112,24 +138,47 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs until the stream ends; the words say why it did.
-    async fn run(mut self, mut inbound: Streaming<ToNode>) -> String {
+    /// Runs until the stream ends, or control turns out to be of no use.
+    async fn run(mut self, mut inbound: Streaming<ToNode>) -> SessionEnd {
+        let gone = SessionEnd::Gone;
         loop {
             let answer = tokio::select! {
                 received = inbound.message() => match received {
                     Ok(Some(received)) => self.receive(received),
-                    Ok(None) => return "it closed the stream".to_owned(),
-                    Err(status) => return format!("{}: {}", status.code(), status.message()),
+                    Ok(None) => return gone("it closed the stream".to_owned()),
+                    Err(status) if status.code() == Code::PermissionDenied => {
+                        return SessionEnd::Unfit(status.message().to_owned());
+                    }
+                    Err(status) => return gone(format!("{}: {}", status.code(), status.message())),
                 },
                 answer = installed(&mut self.installing) => Some(answer),
             };
             self.install_waiting();
-            if let Some(answer) = answer
-                && self.outbound.send(answer).await.is_err()
-            {
-                return "it stopped listening".to_owned();
+            let Some(answer) = answer else { continue };
+            let behind = self.behind(&answer);
+            if self.outbound.send(answer).await.is_err() {
+                return gone("it stopped listening".to_owned());
+            }
+            if let Some(reason) = behind {
+                // Long enough for control to be told.
+                tokio::time::sleep(FAREWELL).await;
+                return SessionEnd::Unfit(reason);
             }
         }
+    }
+
+    /// Notes what became of an installation; the words say that control is behind, where there are others to turn to.
+    fn behind(&self, answer: &FromNode) -> Option<String> {
+        match &answer.message {
+            Some(from_node::Message::Installed(_)) => self.node.age.set_current(true),
+            Some(from_node::Message::Refused(refused)) => {
+                self.node.age.set_current(false);
+                let is_behind = refused.epoch < self.node.in_force.borrow().epoch;
+                return (is_behind && self.node.controls.count() > 1).then(|| refused.reason.clone());
+            }
+            _ => {}
+        }
+        None
     }
 
     fn receive(&mut self, received: ToNode) -> Option<FromNode> {
@@ -139,7 +188,7 @@ impl Session<'_> {
                 None
             }
             to_node::Message::TicketKeys(keys) => {
-                install_tickets(&self.node.tickets, keys);
+                install_tickets(&self.node.tickets, self.node.ticket_pair.as_ref(), keys);
                 None
             }
             to_node::Message::Metrics(request) => {
@@ -182,9 +231,13 @@ async fn installed(installing: &mut Option<(u64, oneshot::Receiver<Result<InForc
 }
 
 /// Takes the fleet's ticket keys, and wipes the message. One key that cannot be used does not keep the others out.
-fn install_tickets(tickets: &TicketKeyring, sent: TicketKeys) {
+fn install_tickets(tickets: &TicketKeyring, pair: Option<&SealingPair>, sent: TicketKeys) {
     let mut keys = Vec::with_capacity(sent.keys.len());
     for mut key in sent.keys {
+        if !key.sealed_secret.is_empty() {
+            let opened = pair.and_then(|pair| pair.open(&key.name, &key.sealed_secret));
+            key.secret = opened.as_deref().cloned().unwrap_or_default();
+        }
         match TicketKey::new(&key.name, &key.secret, key.seals_from, key.seals_until) {
             Some(key) => keys.push(key),
             None => tracing::error!("control sent a ticket key that cannot be used"),
@@ -199,37 +252,26 @@ fn message(message: from_node::Message) -> FromNode {
     FromNode { message: Some(message) }
 }
 
-/// Connects to control's socket. The name in the address is never looked up; gRPC wants one. A control that is stopped
-/// or hangs shows by unanswered pings.
-async fn dial(socket: &Path) -> Result<Channel, tonic::transport::Error> {
-    let socket = socket.to_owned();
-    let connect = service_fn(move |_address| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://control.invalid")
-        .connect_timeout(CONNECT_DEADLINE)
-        .http2_keep_alive_interval(PING_PERIOD)
-        .keep_alive_timeout(PING_DEADLINE)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .connect_with_connector(connect)
-        .await
-}
-
-/// The innermost reason: what the operating system said, not which layers passed it on.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+/// Renews the certificate if it is due; whether it was.
+async fn renew(directory: &Path, client: &mut LinkClient<Channel>) -> Result<bool, String> {
+    let ending = "the node is ending";
+    let loading = directory.to_owned();
+    let identity = blocking(move || Identity::load(&loading)).await.ok_or(ending)?;
+    if unix_now() < identity.map_err(|error| error.to_string())?.renew_at {
+        return Ok(false);
     }
-    cause.to_string()
+    let request = identity::Request::new().map_err(|error| error.to_string())?;
+    let asked = CertificateRequest { pkcs10: request.pkcs10.clone() };
+    let sent = client.renew_certificate(asked).await.map_err(|status| told(&status))?.into_inner();
+    let fresh = request.certified(sent).map_err(|error| error.to_string())?;
+    let directory = directory.to_owned();
+    let saved = blocking(move || fresh.save(&directory)).await.ok_or(ending)?;
+    saved.map(|()| true).map_err(|error| error.to_string())
 }
 
 /// Answers that wait to be sent.
 const OUTBOUND_MESSAGES_MAX: usize = 16;
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const PING_PERIOD: Duration = Duration::from_secs(10);
-const PING_DEADLINE: Duration = Duration::from_secs(10);
-/// Of the stream, so that a large policy does not wait for window updates.
-const WINDOW_BYTES: u32 = 1024 * 1024;
+/// Between two looks at the certificate.
+const RENEWAL_PERIOD: Duration = Duration::from_secs(3_600);
+/// Between the last word to control and the end of the session.
+const FAREWELL: Duration = Duration::from_millis(500);

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use penstock_link::SealingPair;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::backoff::Backoff;
+use super::controls::{Controls, Rests};
 use super::delivery::Delivery;
-use super::installer::{InForce, Installer, Request};
+use super::installer::{InForce, Installer, Request, blocking};
 use super::kept::Kept;
 use super::orphans::Orphans;
 use super::session::{Node, SessionEnd};
 use crate::audit::SpoolReader;
+use crate::config;
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::panics::vital;
 use crate::shard::mailbox::MailboxSender;
@@ -28,8 +31,8 @@ pub(crate) struct Settings {
     pub(crate) node: String,
     /// Words by which rollouts name it.
     pub(crate) labels: Vec<String>,
-    /// Control's socket.
-    pub(crate) socket: PathBuf,
+    /// Where control is.
+    pub(crate) link: config::Link,
     /// Where the last-known-good copy is kept.
     pub(crate) state_directory: PathBuf,
     /// The proxy listener, as bound.
@@ -72,10 +75,11 @@ impl Link {
 /// Starts the link on the background runtime: installs the last-known-good copy, then dials control until it answers,
 /// and again whenever it goes away.
 pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
-    let Settings { node, labels, socket, state_directory, proxy, mailboxes, shards, cells, spool, tickets, signer } =
+    let Settings { node, labels, link, state_directory, proxy, mailboxes, shards, cells, spool, tickets, signer } =
         settings;
-    let (installer, in_force) =
-        Installer::new(mailboxes, Kept::new(&state_directory), signer.clone(), Arc::clone(&cells));
+    let kept = Kept::new(&state_directory);
+    let (installer, in_force) = Installer::new(mailboxes, kept.clone(), signer.clone(), Arc::clone(&cells));
+    let controls = Controls::new(link, node.clone(), state_directory.clone());
     let (requests, requested) = mpsc::channel(REQUESTS_MAX);
     let (connection, connected) = watch::channel(None);
     let orphans = Orphans::new(node.clone(), state_directory, Arc::clone(&cells), connected.clone());
@@ -86,7 +90,7 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
     let node = Node {
         name: node,
         labels,
-        socket,
+        controls,
         proxy,
         shards,
         cells,
@@ -94,33 +98,44 @@ pub(crate) fn start(runtime: &Handle, settings: Settings) -> Link {
         installer: requests,
         connection,
         tickets,
+        ticket_pair: SealingPair::generate(),
+        age: Arc::default(),
         signer,
     };
-    Link { task: runtime.spawn(vital(run(node, installer, requested, delivery))), in_force: watched }
+    Link { task: runtime.spawn(vital(run(node, installer, kept, requested, delivery))), in_force: watched }
 }
 
-async fn run(node: Node, mut installer: Installer, requested: mpsc::Receiver<Request>, delivery: Delivery) {
+async fn run(node: Node, mut installer: Installer, kept: Kept, requested: mpsc::Receiver<Request>, delivery: Delivery) {
+    let copy = kept.clone();
+    if let Some(Some(confirmed)) = blocking(move || copy.confirmed()).await {
+        node.age.of_copy(confirmed);
+    }
     installer.install_kept().await;
     tokio::spawn(vital(installer.run(requested)));
     tokio::spawn(vital(delivery.run()));
-    let mut backoff = Backoff::new();
-    let mut is_told = false;
+    tokio::spawn(Arc::clone(&node.age).watch(kept, node.in_force.clone()));
+    let mut rests = Rests::new(node.controls.count());
     loop {
-        match node.attach().await {
-            SessionEnd::Unreachable(reason) => {
-                if !is_told {
-                    let socket = node.socket.display();
-                    tracing::warn!(%socket, reason, "control cannot be reached; serving with what is in force");
-                }
-                is_told = true;
-            }
+        let index = rests.next().await;
+        let end = node.attach(index, &rests).await;
+        let control = node.controls.label(index);
+        match end {
             SessionEnd::Gone(reason) => {
-                tracing::warn!(reason, "control has gone away; serving with what is in force");
-                backoff.reset();
-                is_told = false;
+                tracing::warn!(control, reason, "control has gone away; serving with what is in force");
+                rests.gone(index, Instant::now());
+            }
+            SessionEnd::Preferred => tracing::info!(control, "a preferred control is back: leaving for it"),
+            SessionEnd::Unfit(reason) => {
+                if rests.unfit(index, Instant::now()) {
+                    tracing::error!(control, reason, "control is of no use; serving with what is in force");
+                }
+            }
+            SessionEnd::Unreachable(reason) => {
+                if rests.unreachable(index, Instant::now()) {
+                    tracing::warn!(control, reason, "control cannot be reached; serving with what is in force");
+                }
             }
         }
-        tokio::time::sleep(backoff.pause()).await;
     }
 }
 

@@ -90,6 +90,13 @@ impl Samples<'_> {
         }
         self.number(&catalogue::LINK_UP, Vec::new(), process.link_up.at(0) as f64);
         self.observations(&catalogue::POLICY_INSTALL_SECONDS, Vec::new(), Some(process.policy_install_seconds.at(0)));
+        for index in 0..<(super::PolicyRefusal,)>::COUNT {
+            let count = process.policy_refused.at(index);
+            if count != 0 {
+                let labels = words(<(super::PolicyRefusal,)>::labels_at(index));
+                self.number(&catalogue::POLICY_REFUSED_TOTAL, labels, count as f64);
+            }
+        }
         for index in 0..<(super::CertificateKind,)>::COUNT {
             let ends = process.certificate_expiry.at(index);
             if ends != 0 {
@@ -141,7 +148,7 @@ mod tests {
     use penstock_core::quic::DatagramOutcome;
 
     use super::*;
-    use crate::metrics::{CertificateKind, Http, Overlap, Resumed};
+    use crate::metrics::{CertificateKind, Http, Overlap, PolicyRefusal, Resumed};
 
     fn shards(count: usize) -> Vec<Arc<ShardCells>> {
         (0..count).map(|_| Arc::new(ShardCells::new())).collect()
@@ -164,6 +171,7 @@ mod tests {
         cells.leaf_minted.add((), 1);
         cells.udp_datagrams.add((DatagramOutcome::Held,), 1);
         process.policy_install_seconds.observe((), 0.2);
+        process.policy_refused.add((PolicyRefusal::Behind,), 1);
         process.certificate_expiry.set((CertificateKind::Issuer,), 1_800_000_000);
     }
 
@@ -180,8 +188,10 @@ mod tests {
         touch(&shards[1], &process);
         let samples = collect(&shards, &process);
         let names: BTreeSet<&str> = samples.iter().map(|sample| sample.name.as_str()).collect();
-        // Exports are control's.
-        let own = CATALOGUE.iter().filter(|metric| !metric.labels.contains(&"export"));
+        // Exports are control's, and so is how old a policy is.
+        let is_own =
+            |metric: &&Metric| !metric.labels.contains(&"export") && metric.name != catalogue::POLICY_AGE_SECONDS.name;
+        let own = CATALOGUE.iter().filter(is_own);
         assert_eq!(names, own.map(|metric| metric.name).collect());
         for sample in &samples {
             let metric = CATALOGUE.iter().find(|metric| metric.name == sample.name).unwrap();

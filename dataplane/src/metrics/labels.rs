@@ -134,6 +134,16 @@ labelled! {
 }
 
 labelled! {
+    /// Why a policy of a control is not taken.
+    pub enum PolicyRefusal {
+        /// Its epoch is below the one in force.
+        Behind = "behind",
+        /// It cannot be installed here.
+        Unusable = "unusable",
+    }
+}
+
+labelled! {
     /// Whether a TLS handshake resumed an earlier one.
     pub enum Resumed {
         /// A full handshake.

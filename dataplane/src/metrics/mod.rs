@@ -9,5 +9,5 @@ mod labels;
 mod shard;
 
 pub(crate) use collect::collect;
-pub(crate) use labels::{CertificateKind, Http, Overlap, Resumed};
+pub(crate) use labels::{CertificateKind, Http, Overlap, PolicyRefusal, Resumed};
 pub(crate) use shard::{ProcessCells, ShardCells};

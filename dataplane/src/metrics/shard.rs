@@ -7,7 +7,7 @@ use penstock_core::policy::{EngineKind, Mode, Reason, Verdict};
 use penstock_core::quic::DatagramOutcome;
 
 use super::cell::{Counter, Gauge, Histogram};
-use super::labels::{CertificateKind, Http, Overlap, Resumed};
+use super::labels::{CertificateKind, Http, Overlap, PolicyRefusal, Resumed};
 
 /// What one shard counts. Only its own thread writes.
 pub(crate) struct ShardCells {
@@ -41,6 +41,8 @@ pub(crate) struct ProcessCells {
     pub(crate) signer_up: Gauge<()>,
     /// Background thread (link).
     pub(crate) policy_install_seconds: Histogram<()>,
+    /// Background thread (link).
+    pub(crate) policy_refused: Counter<(PolicyRefusal,)>,
     /// Background thread (link).
     pub(crate) certificate_expiry: Gauge<(CertificateKind,)>,
     /// Background thread.
@@ -88,6 +90,7 @@ impl ProcessCells {
             link_up: Gauge::new(),
             signer_up: Gauge::new(),
             policy_install_seconds: Histogram::new(LATENCY_BUCKETS),
+            policy_refused: Counter::new(),
             certificate_expiry: Gauge::new(),
             memory_resident_bytes: Gauge::new(),
             memory_ceiling_bytes: Gauge::new(),

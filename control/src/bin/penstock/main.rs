@@ -11,6 +11,7 @@ mod doctor;
 mod events;
 mod explain;
 mod exports;
+mod node;
 mod output;
 mod policy;
 mod probe;
@@ -54,6 +55,9 @@ enum Command {
     Explain(explain::Arguments),
     /// Show where audit events go beside the store, and how far each export is.
     Exports(exports::Arguments),
+    /// Let data planes of other machines join, show the fleet, shut one out.
+    #[command(subcommand)]
+    Node(node::Command),
     /// Check, publish, compare and roll back policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Command::Events(arguments) => events::run(&arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Exports(arguments) => exports::run(&arguments),
+        Command::Node(command) => node::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Token(command) => token::run(&command),

@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// Only acts of this one: a user, token:ID, or token:file.
     #[arg(long, value_name = "NAME")]
     who: Option<String>,
-    /// Only acts of this kind: account, change_policy, manage_access, rotate_authority, sign_in, sign_out or unmask.
+    /// Only acts of this kind: account, change_policy, manage_access, manage_nodes, rotate_authority, sign_in, sign_out or unmask.
     #[arg(long, value_name = "ACT")]
     act: Option<String>,
     /// How many, newest first.

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Answers;
 use crate::boot::facts::{capabilities, number};
-use crate::config::Config;
+use crate::config::{Config, Link};
 
 /// Everything that the findings are made of.
 pub(super) struct Facts {
@@ -77,12 +78,33 @@ impl Facts {
             reverse_path: reverse_path(),
             tracked: number("net/netfilter/nf_conntrack_count").zip(number("net/netfilter/nf_conntrack_max")),
             free_bytes: free_bytes(&config.state_directory),
-            link: UnixStream::connect(&config.link.socket).map(drop),
+            link: reach(&config.link),
             now: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             answers,
         }
     }
 }
+
+/// Whether somebody answers where control should be; the first of several that does.
+fn reach(link: &Link) -> io::Result<()> {
+    let controls = match link {
+        Link::Socket(socket) => return UnixStream::connect(socket).map(drop),
+        Link::Controls(controls) => controls,
+    };
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for control in controls {
+        for address in (control.host.as_str(), control.port).to_socket_addrs().into_iter().flatten() {
+            match TcpStream::connect_timeout(&address, CONTROL_PATIENCE) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+    }
+    Err(last)
+}
+
+/// For one address of a control.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The data plane of the configuration in `file`; of a supervisor its child.
 fn running(file: &Path) -> Option<Running> {

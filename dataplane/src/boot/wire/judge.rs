@@ -4,7 +4,7 @@ use penstock_core::limits::AUDIT_SPOOL_BYTES_MAX;
 
 use super::facts::{Facts, Table};
 use crate::boot::report::{Check, failed, good, warning};
-use crate::config::{Config, QuicRefusal, Steering};
+use crate::config::{Config, Link, QuicRefusal, Steering};
 
 /// Judges a host.
 pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Check> {
@@ -225,15 +225,21 @@ fn disk(config: &Config, facts: &Facts) -> Check {
 }
 
 fn control(config: &Config, facts: &Facts) -> Check {
-    let socket = config.link.socket.display();
+    let (place, fix) = match &config.link {
+        Link::Socket(socket) => {
+            (socket.display().to_string(), "systemctl start penstock-control.socket penstock-control")
+        }
+        Link::Controls(controls) => {
+            let places: Vec<String> = controls.iter().map(ToString::to_string).collect();
+            (places.join(", "), "on control's machine: set listen in [link], systemctl restart penstock-control")
+        }
+    };
     match &facts.link {
-        Ok(()) => good("control", format!("answers at {socket}")),
+        Ok(()) => good("control", format!("answers at {place}")),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            warning("control", format!("{socket}: {error}"), "sudo penstock doctor")
+            warning("control", format!("{place}: {error}"), "sudo penstock doctor")
         }
-        Err(error) => {
-            warning("control", format!("{socket}: {error}"), "systemctl start penstock-control.socket penstock-control")
-        }
+        Err(error) => warning("control", format!("{place}: {error}"), fix),
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use penstock_link::link_server::{Link, LinkServer};
 use penstock_link::{
-    AuditBatch, AuditCommitted, FromNode, Hello, MetricsRequest, State, TicketKeys, ToNode, from_node, to_node,
+    AuditBatch, AuditCommitted, CertificateRequest, FromNode, Hello, MetricsRequest, NodeCertificate, State,
+    TicketKeys, ToNode, from_node, to_node,
 };
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -155,5 +156,9 @@ impl Link for Service {
         let _test_listens = self.batches.send(Batch { batch: request.into_inner(), reply });
         let sequence = committed.await.map_err(|_dropped| Status::unavailable("the store is not ready"))?;
         Ok(Response::new(AuditCommitted { sequence }))
+    }
+
+    async fn renew_certificate(&self, _: Request<CertificateRequest>) -> Result<Response<NodeCertificate>, Status> {
+        Err(Status::failed_precondition("a node on the same machine has no certificate"))
     }
 }

@@ -8,6 +8,7 @@ use prost::Message as _;
 
 use super::control::{Control, soon};
 use super::node::{Place, issuer, issuer_for, now, state};
+use crate::metrics::PolicyRefusal;
 
 #[tokio::test]
 async fn all_shards_take_it_before_it_is_acknowledged_and_kept() {
@@ -223,6 +224,7 @@ async fn ticket_keys_come_into_use_and_are_kept_nowhere() {
         secret: vec![number; 32],
         seals_from,
         seals_until: seals_from + 3_600,
+        sealed_secret: Vec::new(),
     };
     let damaged = TicketKey { secret: vec![9; 7], ..key(9, now()) };
     attached.send_ticket_keys(TicketKeys { keys: vec![damaged, key(0xab, now() - 1), key(0xcd, now() + 3_599)] }).await;
@@ -302,6 +304,33 @@ async fn a_signer_with_a_fresh_key_is_sealed_for_anew() {
     attached.send(sealed_for(&attached.hello.sealing_key, &sent)).await;
     assert_eq!(node.take().await, 3, "the same state is no repeat");
     attached.installed().await;
+    node.kill();
+    control.stop();
+}
+
+/// A control with an older store offers what was in force before: the node keeps what it has, says so and counts it.
+#[tokio::test]
+async fn an_epoch_below_the_one_in_force_is_refused_and_counted() {
+    let place = Place::new();
+    let mut control = Control::start(&place.socket());
+    let node = place.node(1);
+    let mut attached = control.attached().await;
+    attached.send(state(5)).await;
+    assert_eq!(node.take().await, 5);
+    assert_eq!(attached.installed().await.0, 5);
+    attached.send(state(4)).await;
+    let (epoch, reason) = attached.refused().await;
+    assert!(epoch == 4 && reason.contains("control is behind"), "{reason}");
+    assert_eq!(node.cells.policy_refused.value((PolicyRefusal::Behind,)), 1);
+    // It is not kept either: a start finds the later one.
+    attached.send(state(6)).await;
+    assert_eq!(node.take().await, 6);
+    assert_eq!(attached.installed().await.0, 6);
+    node.kill();
+    let node = place.node(1);
+    assert_eq!(node.take().await, 6);
+    let attached = control.attached().await;
+    assert!(attached.hello.epoch == 6 && attached.hello.confirmed > 0);
     node.kill();
     control.stop();
 }

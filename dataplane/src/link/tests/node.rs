@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::control::soon;
 use crate::audit::{self, AuditRing, AuditWriter};
+use crate::config;
 use crate::link::{Background, Link, Settings, start};
 use crate::metrics::{ProcessCells, ShardCells};
 use crate::shard::mailbox::{InstallAck, Installed, Mailbox, MailboxReceiver, Message};
@@ -69,7 +70,7 @@ impl Place {
         let settings = Settings {
             node: "gate-1".to_owned(),
             labels: vec!["canary".to_owned()],
-            socket: self.socket(),
+            link: config::Link::Socket(self.socket()),
             state_directory: self.state(),
             proxy: "127.0.0.1:8080".parse().unwrap(),
             mailboxes: senders,

@@ -131,7 +131,7 @@ impl Plan {
             state_directory: self.state.clone(),
             policy_file: Some(self.policy.clone()),
             admin_token_file: Some(self.token_file()),
-            link: RawLink { socket: Some(socket.clone()) },
+            link: RawLink { socket: Some(socket.clone()), listen: None },
             allow_plaintext_admin: self.allow_plaintext_admin,
             admin_tls: self.admin_tls.clone(),
             ca: self.authority.clone(),

@@ -1,14 +1,16 @@
-//! PEM (RFC 7468), with buffers that are wiped: keys pass through here.
+//! PEM (RFC 7468), with buffers that are wiped: keys pass through here. For control's authorities and a node's own files.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-pub(super) const CERTIFICATE: &str = "CERTIFICATE";
-pub(super) const PRIVATE_KEY: &str = "PRIVATE KEY";
+/// Label of a certificate.
+pub const CERTIFICATE: &str = "CERTIFICATE";
+/// Label of a PKCS #8 key.
+pub const PRIVATE_KEY: &str = "PRIVATE KEY";
 
 /// Appends `der` as a block with `label`.
-pub(super) fn write(out: &mut Zeroizing<String>, label: &str, der: &[u8]) {
+pub fn write(out: &mut Zeroizing<String>, label: &str, der: &[u8]) {
     const DER_BYTES_PER_LINE: usize = 48;
     // Room for all at once: a string that grows would leave copies of a key behind.
     out.reserve(der.len() * 4 / 3 + der.len() / DER_BYTES_PER_LINE + 2 * label.len() + 48);
@@ -21,12 +23,12 @@ pub(super) fn write(out: &mut Zeroizing<String>, label: &str, der: &[u8]) {
 }
 
 /// The first block with `label` in `text`; `None` when there is none or it is broken.
-pub(super) fn read(text: &str, label: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub fn read(text: &str, label: &str) -> Option<Zeroizing<Vec<u8>>> {
     next(&mut text.lines(), text.len(), label)?
 }
 
 /// Every block with `label` in `text`; `None` when one is broken.
-pub(super) fn read_all(text: &str, label: &str) -> Option<Vec<Zeroizing<Vec<u8>>>> {
+pub fn read_all(text: &str, label: &str) -> Option<Vec<Zeroizing<Vec<u8>>>> {
     let mut lines = text.lines();
     std::iter::from_fn(|| next(&mut lines, text.len(), label)).collect()
 }
@@ -59,6 +61,8 @@ fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used, reason = "a test may panic")]
+
     use super::*;
 
     #[test]

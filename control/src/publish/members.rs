@@ -1,0 +1,294 @@
+//! Who belongs to the fleet: makes tokens, gives certificates for them, renews those, and refuses what was revoked.
+//!
+//! A certificate below the link's authority is what proves a node, whichever control gave it; the store says what of that is
+//! refused. Called by `service` for nodes and by `admin` for operators.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use penstock_core::limits::JOIN_TOKEN_SECONDS_MAX;
+use penstock_core::mint::is_node_name;
+use penstock_link::{JOIN_SECRET_BYTES, JoinToken, NodeCertificate as Certified};
+use zeroize::Zeroizing;
+
+use super::publisher::{Clock, hex};
+use crate::ca::{CaError, ControlIdentity, LinkAuthority, NodeCertificate};
+use crate::store::{JoinTokenRecord, NodeRecord, NodeStore, StoreError};
+
+/// See the module.
+pub(crate) struct Members {
+    authority: LinkAuthority,
+    store: Arc<dyn NodeStore>,
+    clock: Clock,
+}
+
+/// A token, as its maker is told of it, this once.
+pub(crate) struct MadeToken {
+    pub(crate) token: JoinToken,
+    /// Unix seconds.
+    pub(crate) ends_at: i64,
+}
+
+/// Why somebody is no member, or does not become one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MemberError {
+    #[error("a node's name is 1 to 64 letters, digits, `-`, `_` or `.`")]
+    Name,
+    #[error("a token lives from one second to {JOIN_TOKEN_SECONDS_MAX} seconds")]
+    Life,
+    #[error("the token is unknown, used or over: have another made with `penstock node token`")]
+    Token,
+    #[error("the node {0} was revoked: to come back it joins by a new token")]
+    Revoked(String),
+    #[error("the certificate of the node {0} has ended: to come back it joins by a new token")]
+    Ended(String),
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("no randomness for a token: {0}")]
+    Random(getrandom::Error),
+}
+
+impl Members {
+    pub(crate) fn new(authority: LinkAuthority, store: Arc<dyn NodeStore>, clock: Clock) -> Self {
+        Self { authority, store, clock }
+    }
+
+    /// The link authority's certificate, DER.
+    pub(super) fn authority(&self) -> &[u8] {
+        self.authority.certificate()
+    }
+
+    /// The last second of the link's authority.
+    pub(crate) fn authority_ends(&self) -> i64 {
+        self.authority.ends()
+    }
+
+    /// A certificate and key for this control.
+    pub(super) fn identity(&self) -> Result<ControlIdentity, CaError> {
+        self.authority.certify_control((self.clock)())
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Makes a token by which a node may join under `name`, once, in the next `seconds`.
+    pub(crate) async fn make_token(&self, name: &str, seconds: u64) -> Result<MadeToken, MemberError> {
+        if !is_node_name(name) {
+            return Err(MemberError::Name);
+        }
+        let life = Some(seconds).filter(|seconds| (1..=JOIN_TOKEN_SECONDS_MAX).contains(seconds));
+        let life = life.and_then(|seconds| i64::try_from(seconds).ok()).ok_or(MemberError::Life)?;
+        let mut secret = Zeroizing::new([0; JOIN_SECRET_BYTES]);
+        getrandom::fill(secret.as_mut_slice()).map_err(MemberError::Random)?;
+        let (now, hash) = ((self.clock)(), hash(secret.as_slice()));
+        let ends_at = now + life;
+        let record = JoinTokenRecord { hash, node: name.to_owned(), expires_ms: milliseconds(ends_at) };
+        self.store.add_join_token(record, milliseconds(now)).await?;
+        Ok(MadeToken { token: JoinToken { secret, pin: self.authority.pin() }, ends_at })
+    }
+
+    /// Gives the holder of a token its certificate; answers whose it is too.
+    pub(super) async fn join(&self, secret: &[u8], pkcs10: &[u8]) -> Result<(String, Certified), MemberError> {
+        let (now, hash) = ((self.clock)(), hash(secret));
+        let token = self.store.join_token(hash.clone()).await?;
+        let token = token.filter(|token| milliseconds(now) < token.expires_ms).ok_or(MemberError::Token)?;
+        // A certificate that is good in spite of an earlier revocation is one that was signed after it.
+        let member = self.store.member(token.node.clone()).await?;
+        let revoked_until = member.and_then(|member| member.revoked_until);
+        let made_at = revoked_until.map_or(now, |until| now.max(until.saturating_add(1)));
+        let certificate = self.authority.certify_node(&token.node, pkcs10, made_at)?;
+        if !self.store.take_join_token(hash).await? {
+            return Err(MemberError::Token);
+        }
+        self.note(&certificate, Some(milliseconds(now))).await?;
+        Ok((token.node, self.with_authority(certificate)))
+    }
+
+    /// Gives a member a fresh certificate under its own name.
+    pub(super) async fn renew(&self, member: &NodeCertificate, pkcs10: &[u8]) -> Result<Certified, MemberError> {
+        let certificate = self.authority.certify_node(&member.name, pkcs10, (self.clock)().max(member.made_at))?;
+        self.note(&certificate, None).await?;
+        Ok(self.with_authority(certificate))
+    }
+
+    /// Whether who shows this certificate may speak now.
+    pub(super) async fn admit(&self, shown: &NodeCertificate) -> Result<(), MemberError> {
+        let NodeCertificate { name, made_at, ends_at } = shown;
+        if (self.clock)() > *ends_at {
+            return Err(MemberError::Ended(name.clone()));
+        }
+        let member = self.store.member(name.clone()).await?;
+        match member.and_then(|member| member.revoked_until) {
+            Some(until) if *made_at <= until => Err(MemberError::Revoked(name.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses every certificate that was signed for the name until now, and its tokens.
+    pub(crate) async fn revoke(&self, name: &str) -> Result<(), MemberError> {
+        Ok(self.store.revoke_member(name.to_owned(), (self.clock)()).await?)
+    }
+
+    /// Every node that joined here or was revoked here.
+    pub(crate) async fn list(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        self.store.members().await
+    }
+
+    async fn note(&self, certificate: &[u8], joined_ms: Option<u64>) -> Result<(), MemberError> {
+        let Some(NodeCertificate { name, ends_at, .. }) = LinkAuthority::read_node(certificate) else {
+            return Err(MemberError::Name);
+        };
+        Ok(self.store.note_certificate(name, joined_ms, ends_at).await?)
+    }
+
+    fn with_authority(&self, certificate: Vec<u8>) -> Certified {
+        Certified { certificate, authority: self.authority.certificate().to_vec() }
+    }
+}
+
+/// What the store keeps of a secret. It has 256 bits, so no salt and no slow hash are needed.
+fn hash(secret: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, secret).as_ref())
+}
+
+fn milliseconds(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+    use penstock_core::limits::NODE_CERTIFICATE_LIFE_SECONDS;
+    use penstock_core::mint::{SignError, Signer, encode_node_request};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::{Retention, SqliteStore};
+
+    const START: i64 = 1_795_305_600;
+
+    struct Key(EcdsaKeyPair);
+
+    impl Signer for Key {
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+            Ok(self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError)?.as_ref().to_vec())
+        }
+    }
+
+    fn request() -> Vec<u8> {
+        let key = Key(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap());
+        let public = key.0.public_key().as_der().unwrap().as_ref().to_vec();
+        encode_node_request(&public, &key).unwrap()
+    }
+
+    fn members(state: &TempDir, clock: Clock) -> Members {
+        let retention = Retention { events_max: 1_000, age_ms_max: None, bytes_max: None };
+        let store = SqliteStore::open(&state.path().join("control.db"), retention, || 0).unwrap();
+        Members::new(LinkAuthority::open_or_create(state.path(), clock()).unwrap(), Arc::new(store), clock)
+    }
+
+    fn read(certified: &Certified) -> NodeCertificate {
+        LinkAuthority::read_node(&certified.certificate).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_is_good_once_for_its_name_and_until_its_end() {
+        static NOW: AtomicI64 = AtomicI64::new(START);
+        let state = TempDir::new().unwrap();
+        let members = members(&state, || NOW.load(Ordering::Relaxed));
+        for (name, seconds) in [("", 60), ("a b", 60), ("edge-1", 0), ("edge-1", JOIN_TOKEN_SECONDS_MAX + 1)] {
+            assert!(members.make_token(name, seconds).await.is_err(), "{name:?} {seconds}");
+        }
+        let made = members.make_token("edge-1", 60).await.unwrap();
+        assert_eq!(made.token.pin, members.authority.pin());
+        let database = std::fs::read(state.path().join("control.db-wal")).unwrap();
+        let secret = hex(made.token.secret.as_slice());
+        for kept in [made.token.secret.as_slice(), secret.as_bytes()] {
+            assert!(!database.windows(kept.len()).any(|window| window == kept), "the secret itself is not kept");
+        }
+        // What is no request costs the token nothing; what is not signed by its key neither.
+        let mut forged = request();
+        *forged.last_mut().unwrap() ^= 1;
+        for wrong in [&[][..], &forged] {
+            let refused = members.join(made.token.secret.as_slice(), wrong).await;
+            assert!(matches!(refused, Err(MemberError::Ca(CaError::Request))));
+        }
+        let (name, certified) = members.join(made.token.secret.as_slice(), &request()).await.unwrap();
+        assert_eq!(name, "edge-1");
+        let (shown, ends_at) = (read(&certified), START + NODE_CERTIFICATE_LIFE_SECONDS);
+        assert_eq!(shown, NodeCertificate { name, made_at: START, ends_at });
+        members.admit(&shown).await.unwrap();
+        assert!(
+            matches!(members.join(made.token.secret.as_slice(), &request()).await, Err(MemberError::Token)),
+            "used"
+        );
+
+        let late = members.make_token("edge-2", 60).await.unwrap();
+        NOW.store(START + 60, Ordering::Relaxed);
+        assert!(
+            matches!(members.join(late.token.secret.as_slice(), &request()).await, Err(MemberError::Token)),
+            "over"
+        );
+        assert!(matches!(members.join(&[0; 32], &request()).await, Err(MemberError::Token)), "unknown");
+        NOW.store(ends_at + 1, Ordering::Relaxed);
+        assert!(matches!(members.admit(&shown).await, Err(MemberError::Ended(_))));
+    }
+
+    #[tokio::test]
+    async fn of_two_who_come_with_one_token_one_gets_a_certificate() {
+        let state = TempDir::new().unwrap();
+        let members = members(&state, || START);
+        let made = members.make_token("edge-1", 60).await.unwrap();
+        let (first, second) = (request(), request());
+        let secret = made.token.secret.as_slice();
+        let (first, second) = tokio::join!(members.join(secret, &first), members.join(secret, &second));
+        assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
+    }
+
+    /// Also what was renewed, in the very second of the revocation; and what was signed after it is good.
+    #[tokio::test]
+    async fn what_was_signed_before_a_revocation_is_refused_and_what_came_after_is_not() {
+        let state = TempDir::new().unwrap();
+        let members = members(&state, || START);
+        let made = members.make_token("edge-1", 60).await.unwrap();
+        let (_, first) = members.join(made.token.secret.as_slice(), &request()).await.unwrap();
+        let renewed = members.renew(&read(&first), &request()).await.unwrap();
+        assert_eq!(read(&renewed).name, "edge-1");
+        let waiting = members.make_token("edge-1", 60).await.unwrap();
+        members.revoke("edge-1").await.unwrap();
+        for shown in [&first, &renewed] {
+            assert!(matches!(members.admit(&read(shown)).await, Err(MemberError::Revoked(_))));
+        }
+        assert!(matches!(members.join(waiting.token.secret.as_slice(), &request()).await, Err(MemberError::Token)));
+        let again = members.make_token("edge-1", 60).await.unwrap();
+        let (_, back) = members.join(again.token.secret.as_slice(), &request()).await.unwrap();
+        members.admit(&read(&back)).await.unwrap();
+        assert!(members.admit(&read(&first)).await.is_err(), "the old one stays refused");
+        let listed = members.list().await.unwrap();
+        assert_eq!((listed.len(), listed[0].revoked_until), (1, Some(START)));
+    }
+
+    #[tokio::test]
+    async fn the_authority_stays_and_its_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let state = TempDir::new().unwrap();
+        let first = LinkAuthority::open_or_create(state.path(), START).unwrap();
+        let again = LinkAuthority::open_or_create(state.path(), START + 1).unwrap();
+        assert_eq!((first.pin(), first.certificate()), (again.pin(), again.certificate()));
+        let file = state.path().join("link-authority.pem");
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(LinkAuthority::open_or_create(state.path(), START), Err(CaError::LooseMode { .. })));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&file, "damaged").unwrap();
+        assert!(matches!(LinkAuthority::open_or_create(state.path(), START), Err(CaError::Malformed { .. })));
+    }
+}
