@@ -31,6 +31,14 @@ fn the_package_is_whole_and_sound() {
         "./usr/share/doc/penstock/copyright",
         "./usr/share/penstock/prometheus/alerts.yml",
         "./usr/share/penstock/grafana/penstock-overview.json",
+        "./usr/share/man/man1/penstock.1.gz",
+        "./usr/share/man/man1/penstock-policy-apply.1.gz",
+        "./usr/share/man/man8/penstock-control.8.gz",
+        "./usr/share/man/man8/penstock-dataplane.8.gz",
+        "./usr/share/man/man8/penstock-nft.8.gz",
+        "./usr/share/bash-completion/completions/penstock",
+        "./usr/share/fish/vendor_completions.d/penstock.fish",
+        "./usr/share/zsh/vendor-completions/_penstock",
     ] {
         assert!(contents.lines().any(|line| line.ends_with(&format!(" {file}"))), "no {file} in:\n{contents}");
     }
@@ -47,6 +55,7 @@ fn the_package_is_whole_and_sound() {
     let Some(lintian) = place::program("lintian") else { return };
     let found = said(Command::new(lintian).args(["--fail-on", "error", "--allow-root"]).arg(&package));
     assert!(!found.contains("E: "), "{found}");
+    assert!(!found.contains("manual-page") && !found.contains("groff"), "{found}");
 }
 
 /// `deploy/deb/try` installs, removes and purges in a folder, and again under systemd in a container, where both daemons

@@ -59,6 +59,7 @@ mod pass;
 mod policy;
 mod probe;
 mod proxy_protocol;
+mod reference;
 mod resilience;
 mod signer;
 mod transparent;

@@ -15,6 +15,7 @@ mod node;
 mod output;
 mod policy;
 mod probe;
+mod reference;
 mod report;
 mod token;
 mod trail;
@@ -47,6 +48,8 @@ enum Command {
     /// Show what is known about each SaaS.
     #[command(subcommand)]
     Catalogue(catalogue::Command),
+    /// Print a shell's completions of this command.
+    Completions(reference::CompletionsArguments),
     /// Look for what would keep the appliance from working on this machine, and say how to mend it.
     Doctor(doctor::Arguments),
     /// Show audit events.
@@ -58,6 +61,8 @@ enum Command {
     /// Let data planes of other machines join, show the fleet, shut one out.
     #[command(subcommand)]
     Node(node::Command),
+    /// Print the manual page of this command, or write those of all of its subcommands.
+    Man(reference::ManArguments),
     /// Check, publish, compare and roll back policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -90,11 +95,13 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Ca(command) => authority::run(&command),
         Command::Catalogue(command) => catalogue::run(&command),
+        Command::Completions(arguments) => reference::completions(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Exports(arguments) => exports::run(&arguments),
         Command::Node(command) => node::run(&command),
+        Command::Man(arguments) => reference::man(&arguments),
         Command::Policy(command) => policy::run(&command),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Token(command) => token::run(&command),
