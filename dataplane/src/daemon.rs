@@ -30,7 +30,7 @@ use crate::shard::mailbox::{Mailbox, MailboxSender, Message};
 use crate::shard::{self, OpenFlows, PinnedClients, Pressure, Pulse, Seed, ShardSeed, Worn};
 use crate::signer::{Place, SignerHandle};
 use crate::tls::{RootsWatch, TlsShared, UpstreamRoots};
-use crate::{audit, boot, signer, supervise, watchdog};
+use crate::{audit, boot, signer, supervise, tls, watchdog};
 
 /// Penstock's data plane: splices what passes, inspects the sign-in hosts.
 #[derive(Debug, Parser)]
@@ -319,11 +319,12 @@ fn start_signer(
     signer::start(background.handle(), place, Arc::clone(cells))
 }
 
-/// Looks whether this host can carry a data plane, and which engine it shall have.
+/// Looks whether this host and this binary can carry a data plane, and which engine it shall have.
 fn prepare_host(setting: IoEngineSetting) -> anyhow::Result<IoEngine> {
     let host = boot::probe(ring::probe);
     host.log();
     anyhow::ensure!(host.ok, "this host cannot carry a data plane");
+    tls::trial().context("the cryptography fails its trial: this binary is damaged, or not for this machine")?;
     choose_engine(setting)
 }
 

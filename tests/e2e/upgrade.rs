@@ -30,17 +30,17 @@ const DOWNLOAD: &str = "download.example.org";
 const WORKERS: usize = 8;
 
 /// Process id of the data plane that serves now.
-fn serving(appliance: &Appliance) -> u32 {
+pub(crate) fn serving(appliance: &Appliance) -> u32 {
     appliance.running("dataplane").unwrap()
 }
 
 /// Waits until another data plane than `before` serves.
-fn await_successor(appliance: &Appliance, before: u32) -> u32 {
+pub(crate) fn await_successor(appliance: &Appliance, before: u32) -> u32 {
     wait::until("another data plane", || Some(serving(appliance)).filter(|pid| *pid != before && process::alive(*pid)))
 }
 
 /// Upgrades to the same binary.
-fn upgrade(appliance: &mut Appliance) {
+pub(crate) fn upgrade(appliance: &mut Appliance) {
     let before = serving(appliance);
     let upgrades = appliance.log().matches("upgraded;").count();
     process::signal(appliance.process().id(), Signal::HUP);
@@ -235,8 +235,8 @@ fn a_data_plane_that_stands_still_is_replaced() {
 }
 
 /// A supervisor alone, on the state that an appliance has left.
-struct Alone {
-    supervisor: Process,
+pub(crate) struct Alone {
+    pub(crate) supervisor: Process,
     _upstream: Upstream,
     hello: Vec<u8>,
     directory: Arc<TempDir>,
@@ -254,7 +254,7 @@ impl Alone {
     }
 
     /// From a binary that may stand in the given folder.
-    fn start_by(binary: impl FnOnce(&Path) -> PathBuf) -> Self {
+    pub(crate) fn start_by(binary: impl FnOnce(&Path) -> PathBuf) -> Self {
         let upstream = Upstream::plan().start();
         let slow = upstream::listen(|mut stream| {
             let _ = stream.read(&mut [0; 4096]);
@@ -271,11 +271,11 @@ impl Alone {
         Self { supervisor, _upstream: upstream, hello, directory }
     }
 
-    fn data_plane(&self) -> u32 {
+    pub(crate) fn data_plane(&self) -> u32 {
         u32::try_from(self.supervisor.ready["pid"].as_u64().unwrap()).unwrap()
     }
 
-    fn flow(&self) -> TcpStream {
+    pub(crate) fn flow(&self) -> TcpStream {
         let proxy = self.supervisor.text("listening").parse().unwrap();
         let mut stream = tunnel::open(STAFF, proxy, &format!("{PASSED}:443"));
         stream.write_all(&self.hello).unwrap();
@@ -288,11 +288,24 @@ fn config(directory: &TempDir) -> PathBuf {
 }
 
 /// Puts a file in another's place, as a package manager does.
-fn put(path: &Path, content: &[u8], mode: u32) {
+pub(crate) fn put(path: &Path, content: &[u8], mode: u32) {
     let fresh = path.with_extension("new");
     fs::write(&fresh, content).unwrap();
     fs::set_permissions(&fresh, fs::Permissions::from_mode(mode)).unwrap();
     fs::rename(fresh, path).unwrap();
+}
+
+/// A program that starts and runs, with one bit wrong in each of its tables of SHA-256 (FIPS 180-4 section 4.2.2): what a bad
+/// disk or a bad copy may leave.
+fn damaged(good: &[u8]) -> Vec<u8> {
+    let begins: Vec<u8> = [0x428a_2f98_u32, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5].map(u32::to_le_bytes).concat();
+    let tables: Vec<usize> = (0..good.len()).filter(|&index| good[index..].starts_with(&begins)).collect();
+    assert!(!tables.is_empty());
+    let mut damaged = good.to_vec();
+    for table in tables {
+        damaged[table] ^= 1;
+    }
+    damaged
 }
 
 #[test]
@@ -305,16 +318,18 @@ fn a_broken_binary_is_rolled_back_and_a_good_one_put_into_service() {
         path.clone()
     });
     let hangs: &[u8] = b"#!/bin/sh\nexec sleep 600\n";
-    let broken: [(&[u8], u32); 5] = [
+    let damaged = damaged(&good);
+    let broken: [(&[u8], u32); 6] = [
         // Cut off within what is loaded; debug information comes last.
         (&good[..good.len() / 20], 0o755),
         (b"no program", 0o755),
         (b"#!/bin/sh\nexit 3\n", 0o755),
         (&good, 0o644),
+        (&damaged, 0o755),
         // Rolled back after 30 seconds.
         (hangs, 0o755),
     ];
-    let count = if place::quick() { 4 } else { 5 };
+    let count = if place::quick() { 5 } else { 6 };
     for (index, (content, mode)) in broken.into_iter().enumerate().take(count) {
         put(&path, content, mode);
         let mut open = alone.flow();
@@ -327,6 +342,7 @@ fn a_broken_binary_is_rolled_back_and_a_good_one_put_into_service() {
         }
         assert!(process::alive(alone.data_plane()), "{index}");
     }
+    assert!(alone.supervisor.log().contains("the cryptography fails its trial"), "{}", alone.supervisor.log());
     put(&path, &good, 0o755);
     process::signal(alone.supervisor.id(), Signal::HUP);
     wait::until("the upgrade", || alone.supervisor.log().contains("upgraded;").then_some(()));

@@ -12,9 +12,11 @@
 //! TlsShard::take(&verified, &issuer, &minted, now) ──▶ Leaf
 //! TlsShard::downstream(&leaf, choice, engines) ──▶ Engine
 //! TlsShard::origins() ──▶ OriginMemory         what origins chose and proved last time: a guess at what they will do
+//! trial()                                      whether any of this can be trusted
 //! ```
 
 mod alpn;
+mod authority;
 mod boring;
 mod chain;
 mod client_certificate;
@@ -29,6 +31,7 @@ mod roots;
 mod rustls;
 mod shard;
 mod ticket;
+mod trial;
 mod trust;
 mod verify;
 mod walks;
@@ -43,6 +46,7 @@ pub(crate) use memory::{Answer, Origin};
 pub(crate) use roots::UpstreamRoots;
 pub(crate) use shard::{LeafOrder, TlsShard, TlsShared};
 pub(crate) use ticket::{TicketKey, TicketKeyring};
+pub(crate) use trial::trial;
 pub(crate) use trust::RootsWatch;
 pub(crate) use verify::VerifiedUpstream;
 

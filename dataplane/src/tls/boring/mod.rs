@@ -13,14 +13,17 @@
 //! | `wire` | the stream in memory that BoringSSL reads and writes |
 //! | `origins` | the configurations of upstream legs, and the check of the chain |
 //! | `serving` | the configurations of downstream legs, of one leaf |
+//! | `primitive` | a hash and a cipher, for the trial |
 //! | `reason` | what an error of BoringSSL means in the product's faults |
 
 mod connection;
 mod greeting;
 mod origins;
+mod primitive;
 mod reason;
 mod serving;
 mod wire;
 
 pub(super) use origins::Origins;
+pub(super) use primitive::{seal, sha256};
 pub(super) use serving::{LeafKey, Serving};

@@ -7,14 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use penstock_core::flow::{Fault, Phase};
-use penstock_core::mint::{
-    AuthorityRequest, CertificateFacts, MintError, PermittedNames, SignError, Signer, Validity, encode_issuer,
-    encode_root,
-};
+use penstock_core::mint::{CertificateFacts, MintError, Validity};
 use penstock_core::policy::{EngineKind, Engines};
 use penstock_core::signer::{IssuerId, LeafMint, MintRequest, Minted, Moment};
 use penstock_core::sni::Sni;
@@ -24,6 +18,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::origin::{ClientAuth, TestCa, server_config};
 use super::wire::Pair;
+use crate::tls::authority::{Authority, AuthorityKey};
 use crate::tls::chain::Voucher;
 use crate::tls::{Alpn, Issuer, Leaf, Offer, TlsShard, TlsShared, VerifiedUpstream};
 
@@ -73,7 +68,7 @@ pub(super) enum LeafSource {
     Minted,
 }
 
-type Issuers = HashMap<IssuerId, Arc<(CertificateFacts, Key)>>;
+type Issuers = HashMap<IssuerId, Arc<(CertificateFacts, AuthorityKey)>>;
 
 /// The issuers that the tests of this process have made, with their keys: what a signer would have.
 static ISSUERS: LazyLock<ArcSwap<Issuers>> = LazyLock::new(ArcSwap::default);
@@ -195,33 +190,13 @@ pub(crate) fn now() -> i64 {
     i64::try_from(now.as_secs()).expect("seconds")
 }
 
-struct Key(EcdsaKeyPair);
-
-impl Signer for Key {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError)?.as_ref().to_vec())
-    }
-}
-
 /// What the link would deliver at `now`: chain, PKCS#8 key and period.
 pub(crate) fn issuer_parts(now: i64, hosts: &[&str]) -> (Vec<Vec<u8>>, Vec<u8>, Validity) {
-    let key = || Key(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("key"));
-    let (root_key, issuer_key) = (key(), key());
-    let request =
-        |common_name, public_key, validity| AuthorityRequest { common_name, public_key, serial: [9; 16], validity };
-    let root_public = root_key.0.public_key().as_der().expect("public key");
-    let issuer_public = issuer_key.0.public_key().as_der().expect("public key");
-    let period = Validity::from_now(now, 3650 * DAY);
-    let root = encode_root(&request("root", root_public.as_ref(), period), &root_key).expect("root");
-    let facts = CertificateFacts::parse(&root).expect("facts");
-    let permitted = PermittedNames::from_patterns(hosts.iter().copied()).expect("patterns");
-    let period = Validity::from_now(now, 30 * DAY);
-    let request = request("issuer", issuer_public.as_ref(), period);
-    let issuer = encode_issuer(&request, &facts, &permitted, &root_key).expect("issuer");
-    let pkcs8 = issuer_key.0.to_pkcs8v1().expect("PKCS#8").as_ref().to_vec();
+    let Authority { root, issuer, validity: period, key } = Authority::new(now, hosts).expect("authority");
+    let pkcs8 = key.0.to_pkcs8v1().expect("PKCS#8").as_ref().to_vec();
     let id = digest(&SHA256, &issuer).as_ref().try_into().expect("32 bytes");
     let facts = CertificateFacts::parse(&issuer).expect("facts");
-    let made = Arc::new((facts, issuer_key));
+    let made = Arc::new((facts, key));
     ISSUERS.rcu(|issuers| {
         let mut issuers = Issuers::clone(issuers);
         issuers.insert(id, Arc::clone(&made));
