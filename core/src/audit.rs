@@ -100,6 +100,9 @@ pub struct Event {
     pub fault: Option<String>,
 }
 
+/// `fault` of an event that is no flow's: a data plane was killed, and what it had not written is missing here.
+pub const AUDIT_GAP: &str = "process/audit/gap";
+
 /// Writes a moment, in milliseconds since 1970-01-01T00:00:00Z, as RFC 3339 in UTC.
 pub fn timestamp(unix_ms: u64) -> String {
     let (seconds, millis) = (unix_ms / 1000, unix_ms % 1000);

@@ -18,6 +18,7 @@ use penstock_link::JoinToken;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use crate::audit::{AuditRing, AuditWriter, SpoolReader};
 use crate::auth::{Directory, Workers};
 use crate::config::{Config, ControlAddress, IoEngineSetting, Link, TransparentListener};
 use crate::ingress::{self, Listeners, udp};
@@ -218,8 +219,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let (tls, watch) = start_tls(&config)?;
     let shard_cells: Vec<_> = (0..config.shards.get()).map(|_| Arc::new(ShardCells::new())).collect();
     let process_cells = Arc::new(ProcessCells::new());
-    let (rings, writer, spool) = audit::start(&config.state_directory, &shard_cells, Arc::clone(&process_cells))
-        .with_context(|| format!("cannot open the audit spool under {}", config.state_directory.display()))?;
+    let (rings, writer, spool) = start_audit(&config, &shard_cells, &process_cells)?;
     let Listeners { proxy: address, transparent, per_shard } = ingress::bind(&config, &mut inherited, &notifier)?;
     let datagrams = udp::bind(&config)?;
     let background = Background::start()?;
@@ -269,6 +269,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
         signer,
     };
     let link = link::start(background.handle(), settings);
+    writer.serves();
     announce(address, &transparent, shards.len());
     background.handle().spawn(report(Arc::clone(&notifier), link.serving(), inherited));
     background.handle().spawn(watchdog::feed(Arc::clone(&notifier), pulses));
@@ -298,6 +299,16 @@ fn start_tls(config: &Config) -> anyhow::Result<(Arc<TlsShared>, RootsWatch)> {
     let (roots, watch) = RootsWatch::load(config.upstream.native_roots, &config.upstream.ca_files)?;
     let tls = TlsShared::new(roots).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?;
     Ok((Arc::new(tls), watch))
+}
+
+/// The rings of the shards, the writer, and what the link sends.
+fn start_audit(
+    config: &Config,
+    shards: &[Arc<ShardCells>],
+    cells: &Arc<ProcessCells>,
+) -> anyhow::Result<(Vec<AuditRing>, AuditWriter, SpoolReader)> {
+    audit::start(&config.state_directory, &config.node, shards, Arc::clone(cells))
+        .with_context(|| format!("cannot open the audit spool under {}", config.state_directory.display()))
 }
 
 /// The users and the threads that verify their passwords, where the configuration asks for credentials.

@@ -27,6 +27,7 @@ mod explicit_pac;
 mod explicit_plain;
 mod export;
 mod faults_clock;
+mod faults_death;
 mod faults_memory;
 mod faults_network;
 mod faults_own;

@@ -305,7 +305,7 @@ impl Appliance {
         let file = self.state().join("dataplane.toml");
         fs::write(&file, format!("{}\n[deadlines]\n{lines}\n", place::read(&file))).unwrap();
         let before = self.pid("dataplane");
-        process::signal(before, Signal::KILL);
+        process::signal(before, Signal::TERM);
         wait::until("another data plane", || self.running("dataplane").filter(|pid| *pid != before));
         wait::until("the data plane to serve", || tunnel::try_open(self.proxy(), "login.microsoftonline.com:443"));
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each process has a spool of its own (`spool`, `spool-1`, ...), since an old one may still drain when the next one serves;
-//! what one leaves behind is delivered by those that come after it.
+//! what one leaves behind is delivered by those that come after it, behind an event that says so when it was killed.
 //!
 //! Owns sequence numbers and the files; does not own the event's schema (`penstock_core::audit`) nor delivery (`link`).
 //! A leaf: any module may record. Recording never blocks; what is lost is counted.
@@ -18,7 +18,4 @@ mod writer;
 
 pub(crate) use ring::{AuditRing, unix_now_ms};
 pub(crate) use spool::{Batch, SpoolReader};
-#[cfg(test)]
-pub(crate) use writer::AuditWriter;
-pub(crate) use writer::start;
-pub(crate) use writer::{SPOOLS_MAX, orphan};
+pub(crate) use writer::{AuditWriter, SPOOLS_MAX, orphan, start};

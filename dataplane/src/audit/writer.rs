@@ -11,38 +11,55 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
-use penstock_core::audit::Event;
+use penstock_core::audit::{AUDIT_GAP, Event, Status, timestamp};
 use penstock_core::limits::{AUDIT_SEGMENT_BYTES_MAX, AUDIT_SPOOL_BYTES_MAX};
 
-use super::ring::{AuditRing, Bell};
-use super::spool::{self, Append, Appender, Bounds, SpoolReader};
+use super::ring::{AuditRing, Bell, unix_now_ms};
+use super::spool::{self, Append, Appender, Bounds, Mark, SpoolReader};
 use crate::metrics::{ProcessCells, ShardCells};
 
 /// The running writer; dropping it leaves the thread alone, [`Self::stop`] ends it.
 pub(crate) struct AuditWriter {
     bell: Arc<Bell>,
     is_stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    /// Answers whether all is written.
+    thread: JoinHandle<bool>,
+    mark: Mark,
 }
 
 impl AuditWriter {
+    /// The process serves: should it die from here on, the record says that there is a gap.
+    pub(crate) fn serves(&self) {
+        if let Err(error) = self.mark.set() {
+            tracing::warn!(%error, "should this process be killed, the audit will not say that events are missing");
+        }
+    }
+
     /// Writes what the rings hold and ends the thread; called when no shard records any more. Blocks for as long as the
     /// disk takes.
     pub(crate) fn stop(self) {
         self.is_stopping.store(true, Ordering::Release);
         self.bell.ring();
-        // A panicked writer has nothing left to say.
-        let _ended = self.thread.join();
+        if matches!(self.thread.join(), Ok(true))
+            && let Err(error) = self.mark.clear()
+        {
+            tracing::warn!(%error, "the audit will say that events are missing, and none are");
+        }
     }
 }
 
 /// Opens the first free spool under `state_directory` and starts the writer; one ring for each of `shards`, in their order.
+/// Events of the writer's own are `node`'s.
 pub(crate) fn start(
     state_directory: &Path,
+    node: &str,
     shards: &[Arc<ShardCells>],
     cells: Arc<ProcessCells>,
 ) -> io::Result<(Vec<AuditRing>, AuditWriter, SpoolReader)> {
-    let (appender, reader) = open_free(state_directory, BOUNDS)?;
+    let (mut appender, reader) = open_free(state_directory, BOUNDS)?;
+    // What cannot be written now is in the buffer, and the mark still stands.
+    tell_once(&mut None, tell_gap(&mut appender, node).as_ref().err());
+    let mark = appender.mark()?;
     let bell = Arc::new(Bell::default());
     let rings: Vec<_> = shards.iter().map(|shard| AuditRing::new(Arc::clone(&bell), Arc::clone(shard))).collect();
     let is_stopping = Arc::new(AtomicBool::new(false));
@@ -50,16 +67,16 @@ pub(crate) fn start(
         queues: rings.iter().map(AuditRing::queue).collect(),
         bell: Arc::clone(&bell),
         is_stopping: Arc::clone(&is_stopping),
+        buffered: u64::from(appender.was_cut_off()),
         appender,
         cells,
-        buffered: 0,
     };
     let thread = std::thread::Builder::new().name("penstock-audit".to_owned()).spawn(move || {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run()));
         // Without it no event would reach the disk any more.
-        ended.unwrap_or_else(|_told| std::process::abort());
+        ended.unwrap_or_else(|_told| std::process::abort())
     })?;
-    Ok((rings, AuditWriter { bell, is_stopping, thread }, reader))
+    Ok((rings, AuditWriter { bell, is_stopping, thread, mark }, reader))
 }
 
 /// A spool for this process alone: while one process drains and the next serves already, each has its own.
@@ -83,13 +100,16 @@ pub(crate) struct Orphan {
 }
 
 /// Takes over spool `number` (below [`SPOOLS_MAX`]); `None` when it is in use or was never there. Blocks.
-pub(crate) fn orphan(state_directory: &Path, number: usize) -> io::Result<Option<(Orphan, SpoolReader)>> {
+pub(crate) fn orphan(state_directory: &Path, node: &str, number: usize) -> io::Result<Option<(Orphan, SpoolReader)>> {
     let directory = directory(state_directory, number);
     if !directory.is_dir() {
         return Ok(None);
     }
     match spool::open(&directory, BOUNDS) {
-        Ok((appender, reader)) => Ok(Some((Orphan { was_torn: appender.was_torn(), _appender: appender }, reader))),
+        Ok((mut appender, reader)) => {
+            tell_gap(&mut appender, node)?;
+            Ok(Some((Orphan { was_torn: appender.was_torn(), _appender: appender }, reader)))
+        }
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(None),
         Err(error) => Err(error),
     }
@@ -111,7 +131,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self) {
+    /// Until it is stopped; whether all is written then.
+    fn run(mut self) -> bool {
         if self.appender.was_torn() {
             tracing::warn!("the audit spool ended in half an event: it is cut off and counted as lost");
             self.cells.audit_spool_dropped.add((), 1);
@@ -124,7 +145,7 @@ impl Writer {
             let moved = self.drain();
             tell_once(&mut failure, moved.as_ref().err());
             if is_stopping {
-                break;
+                return moved.is_ok();
             }
             quiet_rounds = if matches!(moved, Ok(0)) { quiet_rounds + 1 } else { 0 };
             if quiet_rounds < QUIET_ROUNDS {
@@ -168,6 +189,26 @@ impl Writer {
     }
 }
 
+/// Where the process that had the spool before died, says in the record that events may be missing: those of its last moments,
+/// and those of the flows that it had.
+fn tell_gap(appender: &mut Appender, node: &str) -> io::Result<()> {
+    if !appender.was_cut_off() {
+        return Ok(());
+    }
+    let nobody = || "-".to_owned();
+    appender.append(&Event {
+        time: timestamp(unix_now_ms()),
+        node: node.to_owned(),
+        flow: nobody(),
+        source: nobody(),
+        status: Status::Fault.label().to_owned(),
+        fault: Some(AUDIT_GAP.to_owned()),
+        ..Event::default()
+    });
+    appender.flush()?;
+    appender.mark()?.clear()
+}
+
 /// Says that the spool fails, or works again, when that changes.
 fn tell_once(failure: &mut Option<io::ErrorKind>, error: Option<&io::Error>) {
     let kind = error.map(io::Error::kind);
@@ -192,3 +233,54 @@ const QUIET_ROUNDS: u32 = 50;
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// Bytes that go to the file in one write.
 const WRITE_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Starts a writer, which writes nothing of its own accord; the faults that it found in the record.
+    fn next(directory: &TempDir) -> (AuditWriter, Vec<Option<String>>) {
+        let (_rings, writer, mut reader) =
+            start(directory.path(), "gate-1", &[], Arc::new(ProcessCells::new())).unwrap();
+        let mut faults = Vec::new();
+        while let Some(batch) = reader.read().unwrap() {
+            faults.extend(batch.events.iter().map(|(_, json)| serde_json::from_str::<Event>(json).unwrap().fault));
+            reader.commit(batch.events.last().unwrap().0).unwrap();
+        }
+        (writer, faults)
+    }
+
+    /// What a killed process leaves: its lock is gone, and all else as it was.
+    fn killed(directory: &TempDir) {
+        let (appender, _reader) = open_free(directory.path(), BOUNDS).unwrap();
+        appender.mark().unwrap().set().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_died_leaves_a_mark_in_the_record_once() {
+        let directory = TempDir::new().unwrap();
+        let gap = [Some(AUDIT_GAP.to_owned())];
+        let (first, faults) = next(&directory);
+        assert_eq!(faults, []);
+        first.serves();
+        first.stop();
+        let (second, faults) = next(&directory);
+        assert_eq!(faults, [], "it ended in order");
+        second.stop();
+        killed(&directory);
+        let (third, faults) = next(&directory);
+        assert_eq!(faults, gap);
+        // Before it serves.
+        third.stop();
+        let (fourth, faults) = next(&directory);
+        assert_eq!(faults, [], "told once");
+        fourth.stop();
+        killed(&directory);
+        let (orphan, mut reader) = orphan(directory.path(), "gate-1", 0).unwrap().unwrap();
+        assert!(reader.read().unwrap().unwrap().events[0].1.contains(AUDIT_GAP));
+        drop(orphan);
+        assert_eq!(next(&directory).1, gap, "not committed, so still there, and told once");
+    }
+}

@@ -42,8 +42,8 @@ impl Orphans {
     }
 
     async fn adopt(&self, number: usize) {
-        let directory = self.state_directory.clone();
-        let (orphan, reader) = match blocking(move || audit::orphan(&directory, number)).await {
+        let (directory, node) = (self.state_directory.clone(), self.node.clone());
+        let (orphan, reader) = match blocking(move || audit::orphan(&directory, &node, number)).await {
             Some(Ok(Some(found))) => found,
             Some(Ok(None)) | None => return,
             Some(Err(error)) => {

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,8 +40,24 @@ pub(in crate::audit) struct Appender {
     next: u64,
     buffer: Vec<u8>,
     was_torn: bool,
+    was_cut_off: bool,
     /// Keeps other processes out for as long as this one lives.
-    _lock: File,
+    lock: File,
+}
+
+/// Stands in a spool's lock while a process serves that writes to it: who finds it there later knows that the process died.
+pub(in crate::audit) struct Mark(File);
+
+impl Mark {
+    /// From here on the process knows what is not written yet.
+    pub(in crate::audit) fn set(&self) -> io::Result<()> {
+        self.0.write_all_at(MARK, 0)
+    }
+
+    /// All is written.
+    pub(in crate::audit) fn clear(&self) -> io::Result<()> {
+        self.0.set_len(0)
+    }
 }
 
 impl Appender {
@@ -68,13 +85,24 @@ impl Appender {
             next,
             buffer: Vec::new(),
             was_torn: tail.is_some_and(|tail| tail.was_torn),
-            _lock: lock,
+            was_cut_off: lock.metadata()?.len() > 0,
+            lock,
         })
     }
 
     /// Whether opening found and cut off a line that a crash had torn.
     pub(in crate::audit) fn was_torn(&self) -> bool {
         self.was_torn
+    }
+
+    /// Whether the process that had the spool before died, with what it had not written.
+    pub(in crate::audit) fn was_cut_off(&self) -> bool {
+        self.was_cut_off
+    }
+
+    /// The spool's mark.
+    pub(in crate::audit) fn mark(&self) -> io::Result<Mark> {
+        self.lock.try_clone().map(Mark)
     }
 
     /// Adds an event to the buffer.
@@ -150,6 +178,8 @@ impl Appender {
         Ok(())
     }
 }
+
+const MARK: &[u8] = b"in use\n";
 
 #[cfg(test)]
 mod tests {

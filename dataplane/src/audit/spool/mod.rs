@@ -21,7 +21,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) use append::{Append, Appender};
+pub(super) use append::{Append, Appender, Mark};
 pub(crate) use read::{Batch, SpoolReader};
 
 use cursor::Cursor;

@@ -63,7 +63,7 @@ impl Place {
         let (senders, mailboxes) = (0..shards).map(|_| Mailbox::channel()).unzip();
         let shards: Vec<_> = (0..shards).map(|_| Arc::new(ShardCells::new())).collect();
         let cells = Arc::new(ProcessCells::new());
-        let (rings, writer, spool) = audit::start(&self.state(), &shards, Arc::clone(&cells)).unwrap();
+        let (rings, writer, spool) = audit::start(&self.state(), "gate-1", &shards, Arc::clone(&cells)).unwrap();
         let tickets = Arc::new(TicketKeyring::new());
         let place = signer::Place::Thread { state_directory: self.state() };
         let signer = signer::start(background.handle(), place, Arc::clone(&cells));
