@@ -235,6 +235,22 @@ fn a_drain_refuses_new_streams_and_lets_old_ones_end() {
     assert_eq!(drive.refusals, [EditFault::StreamRefused]);
 }
 
+/// Who opens a stream while the connection closes knows from the last GOAWAY that it was not heard.
+#[test]
+fn a_close_says_which_streams_were_heard() {
+    for (served, last) in [(None, 3), (Some(1), 1), (Some(9), 3)] {
+        let mut drive = Drive::new();
+        drive.get(1, &[]).get(3, &[]).answer(1, &[(":status", "204")], true).answer(3, &[(":status", "204")], true);
+        if let Some(served) = served {
+            drive.ingress(frame(wire::GOAWAY, 0, 0, [0, 0, 0, served, 0, 0, 0, 0]));
+        }
+        drive.exchange.handle_drain();
+        drive.exchange.handle_close();
+        drive.transmit();
+        assert_eq!(drive.client.items.last(), Some(&Item::Goaway { last, code: 0 }), "{served:?}");
+    }
+}
+
 #[test]
 fn an_abort_accounts_for_every_request() {
     let mut drive = Drive::new();

@@ -107,6 +107,15 @@ impl Exchange {
         }
     }
 
+    /// The connection is closed while it is idle: downstream is told which of its streams were heard, so that it may ask again
+    /// elsewhere for those that it opens meanwhile, whatever their methods (RFC 9113 section 6.8).
+    pub fn handle_close(&mut self) {
+        let Connection { streams, served_last, to_downstream, .. } = &mut self.connection;
+        // What the origin has said that it does not serve stays so.
+        let last = served_last.map_or(streams.last, |served| served.min(streams.last));
+        to_downstream.push_last(last, code::NO_ERROR);
+    }
+
     /// What the audit is to be told next. To be polled after each call: events are kept until then.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.connection.events.pop_front()

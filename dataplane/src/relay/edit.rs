@@ -119,6 +119,8 @@ impl<'a> EditRelay<'a> {
     /// The exchange is over: goodbye on both legs, then both pumps end.
     async fn finish(&self) {
         self.finished.set(true);
+        self.exchange.borrow_mut().handle_close();
+        self.transmit();
         self.upstream.close(self.flow).await;
         self.downstream.close(self.flow).await;
         // What the client sent behind its last request is read and dropped: closing on it would send a reset, which may

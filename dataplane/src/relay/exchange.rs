@@ -71,6 +71,14 @@ impl Exchange {
         either!(self, exchange => exchange.handle_drain());
     }
 
+    /// The legs are closed, while nothing is under way.
+    pub(super) fn handle_close(&mut self) {
+        match self {
+            Self::One(_) => {}
+            Self::Two(exchange) => exchange.handle_close(),
+        }
+    }
+
     pub(super) fn poll_event(&mut self) -> Option<Event> {
         either!(self, exchange => exchange.poll_event())
     }
