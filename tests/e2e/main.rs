@@ -26,6 +26,7 @@ mod explicit_auth;
 mod explicit_pac;
 mod explicit_plain;
 mod export;
+mod faults_bytes;
 mod faults_clock;
 mod faults_death;
 mod faults_memory;
