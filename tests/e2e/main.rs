@@ -32,6 +32,7 @@ mod faults_death;
 mod faults_memory;
 mod faults_network;
 mod faults_own;
+mod faults_processes;
 mod faults_upstream;
 mod fleet;
 mod hostile_certificate;
