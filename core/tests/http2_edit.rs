@@ -235,6 +235,33 @@ fn a_drain_refuses_new_streams_and_lets_old_ones_end() {
     assert_eq!(drive.refusals, [EditFault::StreamRefused]);
 }
 
+/// As over HTTP/1.1: who has just connected has sent its request before it can hear of the drain.
+#[test]
+fn a_drain_before_the_first_stream_lets_it_be_served() {
+    for begins in [false, true] {
+        let mut drive = Drive::fresh(header_edit(Mode::Enforce));
+        let begin = |drive: &mut Drive| {
+            drive.egress([wire::PREFACE, &wire::settings(&[])].concat()).ingress(wire::settings(&[]));
+        };
+        if begins {
+            begin(&mut drive);
+        }
+        drive.exchange.handle_drain();
+        drive.transmit();
+        assert!(drive.exchange.is_idle() && !drive.exchange.must_close(), "not before it was asked");
+        if !begins {
+            begin(&mut drive);
+            drive.transmit();
+        }
+        assert_eq!(drive.client.items.last(), Some(&Item::Goaway { last: 0x7fff_ffff, code: 0 }));
+        drive.get(1, &[]).get(3, &[]).answer(1, &[(":status", "204")], true);
+        assert!(!drive.exchange.is_idle() && drive.went_upstream(1) && drive.went_upstream(3));
+        drive.answer(3, &[(":status", "204")], true);
+        assert!(drive.exchange.is_idle() && drive.exchange.must_close());
+        assert_eq!((drive.fault, drive.client.resets()), (None, vec![]));
+    }
+}
+
 /// Who opens a stream while the connection closes knows from the last GOAWAY that it was not heard.
 #[test]
 fn a_close_says_which_streams_were_heard() {

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) connect_offered: bool,
     /// No stream is taken any more.
     pub(super) is_draining: bool,
+    /// The drain began before the client had opened a stream: it is good for those that were on their way.
+    pub(super) drains_fresh: bool,
     /// The last stream that the origin serves, once it has said so.
     pub(super) served_last: Option<u32>,
     reset_count: usize,
@@ -125,6 +127,7 @@ impl Connection {
             to_downstream: Transmit::default(),
             connect_offered: false,
             is_draining: false,
+            drains_fresh: false,
             served_last: None,
             reset_count: 0,
             moved_bytes: 0,
@@ -291,11 +294,12 @@ impl Connection {
         self.events.extend(response.map(Event::Response));
     }
 
-    /// Takes no stream any more.
+    /// Takes no stream any more, unless there was none yet.
     pub(super) fn drain(&mut self) -> Result<(), Violation> {
         if core::mem::replace(&mut self.is_draining, true) {
             return Ok(());
         }
+        self.drains_fresh = self.streams.last == 0;
         self.to_downstream.push(Own::Goaway { last: WINDOW_MAX, code: code::NO_ERROR })
     }
 }

@@ -160,7 +160,8 @@ impl Connection {
         if summary.over_limit.is_some() {
             return Err(EditFault::TooManyFields);
         }
-        if self.is_draining || !self.streams.has_room() || self.served_last.is_some_and(|last| block.stream > last) {
+        let is_drained = self.is_draining && !self.drains_fresh;
+        if is_drained || !self.streams.has_room() || self.served_last.is_some_and(|last| block.stream > last) {
             return Err(EditFault::StreamRefused);
         }
         let rules = Rules { edit: &self.edit, origin: &self.origin, connect_offered: self.connect_offered };

@@ -93,14 +93,15 @@ impl Exchange {
     /// The connection ends for a reason that is not of this object's: requests without a judged answer get their
     /// [`Event::Response`] now, with what is known.
     pub fn handle_abort(&mut self) {
-        self.connection.is_draining = true;
+        (self.connection.is_draining, self.connection.drains_fresh) = (true, false);
         while let Some(mut stream) = self.connection.streams.pop_first() {
             self.connection.events.extend(stream.response().map(Event::Response));
         }
     }
 
     /// The flow is to end soon: downstream is told to open no more streams (GOAWAY), and those that it opens all the same are
-    /// refused. The connection is to be closed once it is idle.
+    /// refused. The connection is to be closed once it is idle. One that has had no stream yet, and maybe not a word, is good
+    /// for those that were on their way: the request of a new connection is not lost.
     pub fn handle_drain(&mut self) {
         if let Err(violation) = self.connection.drain() {
             self.give_up(Leg::Downstream, violation);
@@ -150,7 +151,9 @@ impl Exchange {
 
     /// Whether nothing more may come on this connection once it is idle.
     pub const fn must_close(&self) -> bool {
-        self.connection.is_draining || self.fault.is_some()
+        let Connection { is_draining, drains_fresh, streams, .. } = &self.connection;
+        let awaits_first = *drains_fresh && streams.last == 0;
+        (*is_draining && !awaits_first) || self.fault.is_some()
     }
 
     /// Which of the client's units has begun but not ended, by its number: the preface with the first SETTINGS, a header
