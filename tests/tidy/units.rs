@@ -25,6 +25,84 @@ fn units_are_hardened() {
     }
 }
 
+/// What the score does not tell apart: whose they are, what they may, who watches over them.
+#[test]
+fn units_are_of_their_own_users_and_watched() {
+    for (name, capabilities) in [("control", ""), ("dataplane", "CAP_NET_ADMIN CAP_NET_BIND_SERVICE")] {
+        let unit = place::read(place::workspace().join(format!("deploy/systemd/penstock-{name}.service")));
+        for line in [
+            format!("User=penstock-{name}").as_str(),
+            format!("CapabilityBoundingSet={capabilities}").as_str(),
+            format!("AmbientCapabilities={capabilities}").as_str(),
+            "Type=notify",
+            "WatchdogSec=30s",
+            "NoNewPrivileges=yes",
+            "ProtectSystem=strict",
+            "ProtectHome=yes",
+            "PrivateDevices=yes",
+            "MemoryDenyWriteExecute=yes",
+            "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+            "SystemCallArchitectures=native",
+            "SystemCallFilter=~@privileged @resources",
+            "LimitCORE=0",
+        ] {
+            assert!(unit.lines().any(|found| found == line), "penstock-{name}.service has no {line}");
+        }
+        assert!(!unit.contains("ReadWritePaths="), "penstock-{name}.service writes beside its state");
+    }
+}
+
+/// Settings of the kernel in a text: `name = value` on a line, and what stands right above it.
+fn settings(text: &str) -> Vec<(&str, &str)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let setting =
+        |line: &str| line.split_once(" = ").is_some_and(|(name, _)| name.contains('.') && !name.contains(' '));
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| setting(line)) {
+        let above = lines[..index].iter().rev().find(|line| !setting(line)).copied().unwrap_or_default();
+        found.push((line.split_once(" = ").unwrap().0, above));
+    }
+    found
+}
+
+#[test]
+fn settings_of_the_kernel_exist_and_say_why() {
+    let read = |path: &str| place::read(place::workspace().join("deploy").join(path));
+    let brought = read("sysctl/60-penstock.conf");
+    let brought = settings(&brought);
+    assert!(brought.len() > 10, "{brought:?}");
+    for (name, above) in &brought {
+        assert!(above.starts_with("# "), "{name} does not say why");
+    }
+    let tuning = read("tuning.md");
+    let tuned = settings(&tuning);
+    assert!(tuned.len() > 5, "{tuned:?}");
+    for (name, _) in brought.iter().chain(&tuned) {
+        let file = format!("/proc/sys/{}", name.replace('.', "/"));
+        assert!(std::path::Path::new(&file).exists(), "this kernel has no {name}");
+    }
+}
+
+/// The worked example for bare metal speaks of each thing that it is to lay out.
+#[test]
+fn the_tuned_example_lays_out_processors_rings_pipes_and_tracking() {
+    let tuning = place::read(place::workspace().join("deploy/tuning.md"));
+    for word in [
+        "smp_affinity_list",
+        "CPUAffinity=",
+        "isolcpus=",
+        "ethtool -L",
+        "ethtool -G",
+        "shards = ",
+        "fs.pipe-user-pages-soft",
+        "LimitNOFILE",
+        "net.netfilter.nf_conntrack_max",
+        "modules-load.d",
+    ] {
+        assert!(tuning.contains(word), "deploy/tuning.md has nothing on {word}");
+    }
+}
+
 /// The units start what the package installs, from the configuration that it installs, in folders that they own.
 #[test]
 fn units_fit_the_configuration() {
