@@ -46,6 +46,9 @@ impl Bed {
     fn start(upstream: &Upstream) -> Self {
         let mut setup = Setup::default().upstream(upstream).host(PASSED, upstream::echo());
         setup = setup.dataplane("[deadlines]\ndrain_ms = 60000\n");
+        // Below the ports that connections get: control is away for seconds, and finds it free again.
+        let port = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+        setup = setup.admin(([127, 0, 0, 1], port).into());
         let has_disk = geteuid().is_root();
         let mut appliance = if has_disk { setup.spool_disk("32m") } else { setup }.start();
         // As the processes in the mount namespace see it.
@@ -142,6 +145,8 @@ fn a_soak_with_faults_leaves_nothing_behind() {
         let started = Instant::now();
         while started.elapsed() < half {
             bed.faults();
+            // Who dies too often is started again more and more slowly.
+            thread::sleep(half / 10);
         }
         // What the last upgrade has left drains, and caches fill.
         thread::sleep(half / 4);

@@ -32,6 +32,7 @@ pub struct Setup {
     authorities: Vec<PathBuf>,
     shards: u16,
     listen: String,
+    admin: String,
     users: Option<String>,
     dataplane: Option<String>,
     control: Option<String>,
@@ -60,6 +61,7 @@ impl Default for Setup {
             authorities: Vec::new(),
             shards: 2,
             listen: "127.0.0.1:0".to_owned(),
+            admin: "127.0.0.1:0".to_owned(),
             users: None,
             dataplane: None,
             control: None,
@@ -104,6 +106,12 @@ impl Setup {
     /// Asks for credentials of these users.
     pub fn users(mut self, text: &str) -> Self {
         self.users = Some(text.to_owned());
+        self
+    }
+
+    /// An admin listener that is not on any free port, which somebody else may have got while control was away.
+    pub fn admin(mut self, address: SocketAddr) -> Self {
+        self.admin = address.to_string();
         self
     }
 
@@ -210,7 +218,7 @@ impl Setup {
         }
         command.arg("up").arg("--state").arg(directory.join("state"));
         command.arg("--policy").arg(directory.join("policy.toml"));
-        command.args(["--listen", &self.listen, "--admin", "127.0.0.1:0", "--shards", &self.shards.to_string()]);
+        command.args(["--listen", &self.listen, "--admin", &self.admin, "--shards", &self.shards.to_string()]);
         command.args(&self.arguments);
         for authority in &self.authorities {
             command.arg("--upstream-ca").arg(authority);
