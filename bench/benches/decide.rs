@@ -4,16 +4,15 @@
 //! The bar is 100 ns for a decision at 100,000 rules.
 #![allow(clippy::expect_used, missing_docs, reason = "a bench may panic")]
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::IpAddr;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use penstock_bench::hot::document;
 use penstock_core::catalogue::{ConnectorId, DenialScanner};
 use penstock_core::policy::{FlowFacts, Snapshot, compile};
 use penstock_core::sni::Sni;
 
-const EXAMPLE: &str = include_str!("../../deploy/policies/example.toml");
 const RULES: [usize; 3] = [100, 10_000, 100_000];
 
 /// Names as they come: listed, not listed, deep, inspected, excluded.
@@ -27,21 +26,6 @@ const NAMES: [&str; 8] = [
     "edge.blocked12345.example.com",
     "telemetry.vendor.example.co.uk",
 ];
-
-/// The example policy with that many rules more, half of them names and half suffixes, on both lists.
-fn document(rules: usize) -> String {
-    let list = |word: &str| {
-        let mut list = String::new();
-        for number in 0..rules / 2 {
-            let pattern = if number % 2 == 0 { "" } else { "*." };
-            write!(list, "\"{pattern}{word}{number}.example.com\", ").expect("a string takes all");
-        }
-        list
-    };
-    EXAMPLE
-        .replace("[\"*.bank.example\"]", &format!("[{}\"*.bank.example\"]", list("bank")))
-        .replace("[\"onedrive.live.com\"]", &format!("[{}\"onedrive.live.com\"]", list("blocked")))
-}
 
 fn snapshot(rules: usize) -> Snapshot {
     compile("bench.toml", &document(rules), Some(1), 0x5eed).expect("the document is right")
