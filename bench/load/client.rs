@@ -23,14 +23,15 @@ use crate::tally::{Failure, Open, Tally};
 /// The way to the proxy, shared by all streams of a run.
 #[derive(Debug)]
 pub(crate) struct Route {
-    pub(crate) proxy: SocketAddr,
+    /// One proxy, or several that are taken in turn.
+    pub(crate) proxies: Vec<SocketAddr>,
     /// By CONNECT; otherwise the hello is sent at once and the proxy reads the name from it.
     pub(crate) connect: bool,
     /// The port in the CONNECT request.
     pub(crate) port: u16,
     /// Client addresses, 127.0.0.1 and up.
     pub(crate) sources: u8,
-    pub(crate) turn: Cell<u8>,
+    pub(crate) turn: Cell<usize>,
 }
 
 /// Where a stream's flows go, with what.
@@ -157,15 +158,17 @@ impl Target {
 
 impl Route {
     async fn dial(&self) -> io::Result<TcpStream> {
-        let socket = if self.proxy.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let turn = self.turn.replace(self.turn.get().wrapping_add(1));
+        let count = self.proxies.len().max(1);
+        let proxy = *self.proxies.get(turn % count).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let socket = if proxy.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if self.sources > 1 {
-            let turn = self.turn.get() % self.sources;
-            self.turn.set(turn + 1);
+            let source = u8::try_from(turn / count % usize::from(self.sources)).unwrap_or_default();
             socket.set_reuseaddr(true)?;
-            socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + turn)), 0))?;
+            socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + source)), 0))?;
         }
         socket.set_nodelay(true)?;
-        socket.connect(self.proxy).await
+        socket.connect(proxy).await
     }
 }
 

@@ -9,6 +9,8 @@ use std::cell::Cell;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +24,13 @@ use crate::engine::Setting;
 use crate::origin::Places;
 use crate::outcome::{Heading, Outcome};
 
+mod chart;
 mod client;
+mod compare;
 mod engine;
 mod exchange;
 mod hello;
+mod html;
 mod meter;
 mod origin;
 mod outcome;
@@ -55,6 +60,40 @@ enum Command {
     Origin(OriginArguments),
     /// List the profiles that come with this tool.
     Profiles,
+    /// Make one HTML file, with plots, of a result or of curves of growth.
+    Report(ReportArguments),
+    /// Put two results side by side; ends with 1 when a chosen metric became worse.
+    Compare(CompareArguments),
+}
+
+#[derive(Debug, Args)]
+struct ReportArguments {
+    /// What `run --json` or `bench/run --growth` wrote.
+    #[arg(value_name = "RESULT.json")]
+    result: PathBuf,
+    /// Where the page goes.
+    #[arg(long, value_name = "OUT.html")]
+    html: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CompareArguments {
+    /// The result before.
+    #[arg(value_name = "A.json")]
+    first: PathBuf,
+    /// The result after.
+    #[arg(value_name = "B.json")]
+    second: PathBuf,
+    /// A metric that must not become worse, or the end of its name; may be repeated. By default CPU an operation and a
+    /// gigabyte, and memory a flow.
+    #[arg(long, value_name = "NAME")]
+    metric: Vec<String>,
+    /// How much worse is no worse, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    tolerance: f64,
+    /// Print the table as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a run does, to whom.
@@ -63,21 +102,21 @@ struct RunArguments {
     /// A profile of `penstock-load profiles`, or a file.
     #[arg(long, value_name = "NAME|FILE")]
     profile: String,
-    /// The proxy, a loopback address.
-    #[arg(long, value_name = "IP:PORT")]
-    proxy: SocketAddr,
+    /// The proxy, a loopback address; several are taken in turn, flow by flow.
+    #[arg(long, value_name = "IP:PORT", required = true)]
+    proxy: Vec<SocketAddr>,
     /// How the proxy learns the destination: by CONNECT, or by the server name of a handshake sent at once.
     #[arg(long, value_enum, default_value = "connect")]
     via: Via,
     /// The port in the CONNECT request.
     #[arg(long, default_value_t = 443)]
     port: u16,
-    /// Roots of the origin (PEM), for passed flows.
+    /// Roots of the origin (PEM), for passed flows; may be repeated.
     #[arg(long, value_name = "FILE")]
-    origin_ca: Option<PathBuf>,
-    /// Roots of the proxy (PEM), for inspected flows.
+    origin_ca: Vec<PathBuf>,
+    /// Roots of the proxy (PEM), for inspected flows; one file for each proxy.
     #[arg(long, value_name = "FILE")]
-    proxy_ca: Option<PathBuf>,
+    proxy_ca: Vec<PathBuf>,
     /// Another length of the sustain phase than the profile's.
     #[arg(long)]
     seconds: Option<u16>,
@@ -126,12 +165,12 @@ enum Via {
     Direct,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let cpu = match &arguments.command {
         Command::Run(run) => run.cpu,
         Command::Origin(origin) => origin.cpu,
-        Command::Profiles => None,
+        Command::Compare(_) | Command::Profiles | Command::Report(_) => None,
     };
     if let Some(index) = cpu {
         processor::pin(index).with_context(|| format!("cannot run on CPU {index}"))?;
@@ -139,14 +178,20 @@ fn main() -> anyhow::Result<()> {
     processor::raise_descriptor_limit().context("cannot raise the descriptor limit")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match arguments.command {
-        Command::Run(run) => runtime.block_on(load(&run)),
-        Command::Origin(origin) => runtime.block_on(serve(&origin)),
-        Command::Profiles => list(),
+        Command::Run(run) => runtime.block_on(load(&run))?,
+        Command::Origin(origin) => runtime.block_on(serve(&origin))?,
+        Command::Profiles => list()?,
+        Command::Report(report) => {
+            let page = html::page(&read(&report.result)?).with_context(|| report.result.display().to_string())?;
+            std::fs::write(&report.html, page).with_context(|| report.html.display().to_string())?;
+        }
+        Command::Compare(arguments) => return compare(&arguments),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn load(arguments: &RunArguments) -> anyhow::Result<()> {
-    ensure_loopback(arguments.proxy)?;
+    arguments.proxy.iter().try_for_each(|proxy| ensure_loopback(*proxy))?;
     ensure!((SCALE_MIN..=SCALE_MAX).contains(&arguments.scale), "--scale is {SCALE_MIN} to {SCALE_MAX}");
     let (name, mut profile) = shipped::open(&arguments.profile)?;
     profile.scale(arguments.scale);
@@ -154,23 +199,24 @@ async fn load(arguments: &RunArguments) -> anyhow::Result<()> {
     profile.sustain = seconds(arguments.seconds, profile.sustain);
     profile.ramp = seconds(arguments.ramp_seconds, profile.ramp);
     ensure!(!profile.sustain.is_zero(), "--seconds is 1 at least");
-    ensure!(profile.sources == 1 || arguments.proxy.is_ipv4(), "several `sources` need a proxy on 127.0.0.0/8");
+    let is_ipv4 = arguments.proxy.iter().all(SocketAddr::is_ipv4);
+    ensure!(profile.sources == 1 || is_ipv4, "several `sources` need a proxy on 127.0.0.0/8");
     let route = Route {
-        proxy: arguments.proxy,
+        proxies: arguments.proxy.clone(),
         connect: arguments.via == Via::Connect,
         port: arguments.port,
         sources: profile.sources,
         turn: Cell::new(0),
     };
     let setting = Setting {
-        route,
-        origin_roots: roots(arguments.origin_ca.as_deref())?,
-        proxy_roots: roots(arguments.proxy_ca.as_deref())?,
+        route: Rc::new(route),
+        origin_roots: roots(&arguments.origin_ca)?,
+        proxy_roots: roots(&arguments.proxy_ca)?,
         pids: arguments.watch_pid.clone(),
     };
     let heading = Heading {
         profile: name,
-        proxy: arguments.proxy.to_string(),
+        proxy: arguments.proxy.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", "),
         via: if arguments.via == Via::Connect { "connect" } else { "direct" },
         pids: arguments.watch_pid.clone(),
     };
@@ -211,10 +257,26 @@ fn list() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn roots(file: Option<&Path>) -> anyhow::Result<Option<Arc<RootCertStore>>> {
-    let Some(file) = file else { return Ok(None) };
-    let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
-    hello::roots(&pem).map(Some)
+fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
+    let outcome = |file: &Path| -> anyhow::Result<Outcome> {
+        let outcome: Outcome = serde_json::from_str(&read(file)?).with_context(|| file.display().to_string())?;
+        ensure!(outcome.schema == outcome::SCHEMA, "{}: `{}` is no result", file.display(), outcome.schema);
+        Ok(outcome)
+    };
+    let (first, second) = (outcome(&arguments.first)?, outcome(&arguments.second)?);
+    let comparison = compare::Comparison::new(&first, &second, &arguments.metric, arguments.tolerance)?;
+    let text = if arguments.json { serde_json::to_string(&comparison)? } else { comparison.to_string() };
+    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    Ok(if comparison.is_worse() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
+fn roots(files: &[PathBuf]) -> anyhow::Result<Option<Arc<RootCertStore>>> {
+    let pem = files.iter().map(|file| read(file)).collect::<anyhow::Result<String>>()?;
+    if files.is_empty() { Ok(None) } else { hello::roots(pem.as_bytes()).map(Some) }
 }
 
 fn ensure_loopback(address: SocketAddr) -> anyhow::Result<()> {
@@ -236,6 +298,10 @@ Examples:
 
   The same at a tenth of the load, for five seconds:
     penstock-load run --profile office --scale 0.1 --seconds 5 ...
+
+  A page with plots, and what a change did:
+    penstock-load report office.json --html office.html
+    penstock-load compare before.json after.json --tolerance 5 --metric passed.first_byte.p99_us
 
 bench/run --profile NAME does all of the first; bench/README.md explains the figures.
 ";

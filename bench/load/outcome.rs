@@ -5,7 +5,7 @@
 //! profile      name of the profile
 //! title        its title
 //! version      of this tool
-//! proxy        address of the proxy
+//! proxy        address of the proxy, or several with commas
 //! via          "connect" or "direct"
 //! ramp_s       length of the ramp-up phase
 //! sustain_s    measured length of the sustain phase; all rates and latencies are of this phase alone
@@ -470,5 +470,49 @@ mod tests {
         (1..=1_000).for_each(|value| histogram.record(value).unwrap());
         let latency = Latency::new(&histogram).unwrap();
         assert_eq!((latency.count, latency.p50, latency.p90, latency.p99, latency.p999), (1_000, 500, 900, 990, 999));
+    }
+}
+
+/// A result for the tests of what reads one.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use super::Outcome;
+
+    pub(crate) fn outcome() -> Outcome {
+        let counts = |failures: u64| {
+            serde_json::json!({
+                "operations": 1_000, "connections": 10, "handshakes": 10, "resumed": 0, "requests": 1_000, "bytes": 1_024_000,
+                "failures": if failures > 0 { serde_json::json!({"reset": failures}) } else { serde_json::json!({}) },
+            })
+        };
+        let figures = serde_json::json!({
+            "whole": counts(2), "sustained": counts(0), "flows": 1_000, "operations_per_second": 500.0, "connections_per_second": 5.0,
+            "handshakes_per_second": 5.0, "requests_per_second": 500.0, "megabytes_per_second": 0.5,
+        });
+        let latency = serde_json::json!({"count": 1_000, "mean": 120.0, "p50": 100, "p90": 200, "p99": 300, "p999": 400, "max": 500});
+        let used = |bytes: u64| serde_json::json!({"user_ms": 100, "system_ms": 50, "rss_bytes": bytes, "pss_bytes": bytes, "descriptors": 20});
+        let sample = |at_s: f64, phase: &str| {
+            serde_json::json!({
+                "at_s": at_s, "phase": phase, "operations_per_second": 500.0, "megabytes_per_second": 0.5, "failures": 0,
+                "flows": 1_000, "held_flows": 990, "cpu_percent": 7.5, "memory_bytes": 3_000_000, "descriptors": 20,
+            })
+        };
+        let outcome = serde_json::json!({
+            "schema": super::SCHEMA, "profile": "test", "title": "A test", "version": "0", "proxy": "127.0.0.1:1", "via": "connect",
+            "ramp_s": 1.0, "sustain_s": 2.0, "cpus": 2, "total": figures,
+            "streams": [{
+                "name": "one", "host": "www.example.com", "verdict": "pass", "work": "HTTP/1.1, kept connection", "rate": null,
+                "concurrency": 8, "figures": figures, "latency": {"first_byte": latency, "last_byte": latency},
+            }],
+            "processes": [{
+                "pid": 7, "name": "penstock-dataplane", "cpu_user_ms": 100, "cpu_system_ms": 50, "before": used(1_000_000), "begin": used(2_000_000),
+                "end": used(3_000_000), "after": used(2_500_000),
+            }],
+            "cpu": {"user_ms": 100, "system_ms": 50, "us_per_operation": 150.0, "us_per_request": 150.0, "ms_per_gigabyte": 146.0, "cores": 0.075},
+            "memory": {"before_bytes": 1_000_000, "end_bytes": 3_000_000, "bytes_per_flow": 2_000.0},
+            "validity": [{"rule": "failed operations", "limit": 0.001, "found": 0.2, "holds": false}],
+            "samples": [sample(1.0, "ramp"), sample(2.0, "sustain"), sample(3.0, "sustain")],
+        });
+        serde_json::from_value(outcome).unwrap()
     }
 }

@@ -50,6 +50,7 @@ mod hostile_upstream;
 mod http2;
 mod http2_websocket;
 mod inspect;
+mod load;
 mod metrics;
 mod oracle;
 mod overlap;
