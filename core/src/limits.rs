@@ -57,6 +57,9 @@ pub const PANICS_PER_SHARD_MAX: usize = 10;
 /// See [`PANICS_PER_SHARD_MAX`].
 pub const PANICS_SPAN_MS: u64 = 60_000;
 
+/// Datagrams that wait in a socket while nobody reads, in bytes of the kernel's memory, about twice those of a datagram: one
+/// process takes over from another, or a shard is busy.
+pub const UDP_QUEUE_BYTES: usize = 1024 * 1024;
 /// UDP flows that one shard remembers, about 80 KiB each at the worst; with one more, its client has to take TCP.
 pub const UDP_FLOWS_PER_SHARD_MAX: usize = 4_096;
 /// Time from a flow's first datagram to a whole ClientHello.
@@ -67,6 +70,11 @@ pub const UDP_HELD_DATAGRAMS_MAX: usize = 16;
 pub const UDP_HELD_BYTES_MAX: usize = 32 * 1024;
 /// Time for which a decided flow is remembered after its last datagram that was read.
 pub const UDP_FLOW_SECONDS: u64 = 60;
+/// Time that a process which ends gives the ClientHellos of which it has read the beginning.
+pub const UDP_FAREWELL_MS: u64 = 1_000;
+/// Time that the next one waits for it before it reads beside it: more than the farewell takes.
+pub const UDP_TURN_PATIENCE_MS: u64 = 5_000;
+const _: () = assert!(UDP_FAREWELL_MS < UDP_TURN_PATIENCE_MS && UDP_FAREWELL_MS < UDP_SNIFF_DEADLINE_MS);
 /// Answers to one refused flow: the first may be lost, and a client that goes on does not listen.
 pub const UDP_ANSWERS_PER_FLOW_MAX: usize = 3;
 /// Answers that one shard sends in a second.

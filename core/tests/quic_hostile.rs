@@ -187,7 +187,7 @@ fn h117_coalesced_packets_are_read_one_by_one() {
     assert_eq!(see_all([&[initial.clone(), rest].concat()]), [opens(NAME)]);
     // 0-RTT before its Initial waits for it.
     let seen = see_all([&zero_rtt, &Initial { bytes: 1_200, ..whole(&message) }.seal(), &zero_rtt]);
-    assert_eq!(seen, [Seen::Waits, opens(NAME), Seen::Follows]);
+    assert_eq!(seen, [Seen::Unseen, opens(NAME), Seen::Follows]);
     // Two connections in one datagram, and more packets than there are kinds.
     let other = Initial { bytes: 800, ..whole(&message).to(&[4; 8]) }.seal();
     assert_eq!(see_all([&[initial.clone(), other].concat()]), [Seen::Refused(QuicReject::TooMany)]);
@@ -302,4 +302,18 @@ fn h018_a_second_hello_must_name_the_same_host() {
     let third = [second(NAME), long_hello(NAME, 140)].concat();
     let last = Initial { number: 2, ..Initial::of(crypto(&third, second(NAME).len(), third.len())) }.seal();
     assert_eq!(see_all([&datagram, &then(NAME, 1, ID), &last])[2], Seen::Refused(QuicReject::Hello));
+}
+
+#[test]
+fn h119_a_handshake_that_began_unseen_is_told_apart() {
+    let handshake = [&[0xe0, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 40][..], &[0x5a; 40]].concat();
+    assert_eq!(see_all([&handshake]), [Seen::Unseen]);
+    // Beside an Initial that opens, it is that one's.
+    let message = hello(NAME);
+    let datagrams = flight(&message);
+    assert_eq!(see_all([&datagrams[0], &handshake]), [opens(NAME), Seen::Follows]);
+    // Beside one that does not, it may be anybody's, and opens nothing.
+    let mut forged = datagrams[0].clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(see_all([&[&forged[..], &handshake].concat()]), [Seen::Unseen]);
 }

@@ -64,7 +64,7 @@ fn captured_flows_read_as_wireshark_reads_them() {
         let mut reader = InitialReader::new();
         let (last, before) = datagrams.split_last().unwrap();
         for datagram in before {
-            assert_eq!(see(&mut reader, datagram), Seen::Waits, "{pcap}");
+            assert!(matches!(see(&mut reader, datagram), Seen::Unseen | Seen::Waits), "{pcap}");
         }
         if NO_NAMES.contains(&flow["sni"].as_str().unwrap()) {
             assert_eq!(see(&mut reader, last), Seen::Refused(QuicReject::Hello), "{pcap}");

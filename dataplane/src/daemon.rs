@@ -221,7 +221,7 @@ fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let process_cells = Arc::new(ProcessCells::new());
     let (rings, writer, spool) = start_audit(&config, &shard_cells, &process_cells)?;
     let Listeners { proxy: address, transparent, per_shard } = ingress::bind(&config, &mut inherited, &notifier)?;
-    let datagrams = udp::bind(&config)?;
+    let datagrams = udp::bind(&config, &mut inherited, &notifier)?;
     let background = Background::start()?;
     let auth = start_auth(&config, &background)?;
     background.handle().spawn(watch.run(Arc::clone(tls.roots())));

@@ -6,6 +6,7 @@ quic.py ask NAME ADDRESS [BYTES [VERSION [LOCAL]]]
     prints one line of JSON:
     {"outcome": "echoed", "bytes": n, "version": "..."}, {"outcome": "closed", "error": n, "ms": t} or
     {"outcome": "timeout", "ms": t}; ms: from the first packet
+quic.py hello NAME [PADDING]               prints {"datagrams": [hex, ...]}: a client's first flight, with so many bytes more
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from aioquic.asyncio import QuicConnectionProtocol, connect, serve
 from aioquic.h3.connection import H3Connection
 from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import HandshakeCompleted, StreamDataReceived
 from aioquic.quic.packet import QuicProtocolVersion
 
@@ -102,6 +104,13 @@ async def ask(name, address, count=1, version="1", local=0):
     return {"outcome": "timeout", "ms": since(started, time.monotonic())}
 
 
+def hello(name, padding=0):
+    alpn = ["h3"] + [f"{number:0>200}" for number in range(int(padding) // 200)]
+    connection = QuicConnection(configuration=QuicConfiguration(is_client=True, alpn_protocols=alpn, server_name=name))
+    connection.connect(("192.0.2.1", 443), now=0.0)
+    return [data.hex() for data, _ in connection.datagrams_to_send(now=0.0)]
+
+
 def since(started, now):
     return round((now - started) * 1000)
 
@@ -114,6 +123,8 @@ async def main():
             await answer(Pages, address, certificate, key)
         case ["ask", name, address, *more]:
             say(**await ask(name, address, *more))
+        case ["hello", name, *more]:
+            say(datagrams=hello(name, *more))
         case _:
             sys.exit(__doc__)
 

@@ -76,6 +76,7 @@ mod transparent_quic_browser;
 mod transparent_redirect;
 mod transparent_script;
 mod transparent_tproxy;
+mod transparent_upgrade;
 mod upgrade;
 mod web;
 mod web_tls;

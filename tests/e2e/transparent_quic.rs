@@ -27,7 +27,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// One that echoes; `None` where the Python clients are not installed.
-    fn start(network: &Network, address: IpAddr) -> Option<Self> {
+    pub(crate) fn start(network: &Network, address: IpAddr) -> Option<Self> {
         Self::start_as("serve", network, address)
     }
 
@@ -66,12 +66,12 @@ impl Origin {
     }
 }
 
-fn script() -> PathBuf {
+pub(crate) fn script() -> PathBuf {
     place::workspace().join("tests/clients/quic.py")
 }
 
 /// What a client inside finds that asks for `name` at `address`.
-fn ask(network: &Network, name: &str, address: IpAddr, more: &[&str]) -> Value {
+pub(crate) fn ask(network: &Network, name: &str, address: IpAddr, more: &[&str]) -> Value {
     let script = script();
     let fixed = [script.to_str().unwrap(), "ask", name];
     let address = address.to_string();
@@ -189,7 +189,7 @@ fn with_the_data_plane_down_quic_is_dropped_or_passes_as_the_operator_wishes() {
 }
 
 /// A socket inside and one outside at port 443.
-fn ends(network: &Network, inside: IpAddr, outside: IpAddr) -> (UdpSocket, UdpSocket) {
+pub(crate) fn ends(network: &Network, inside: IpAddr, outside: IpAddr) -> (UdpSocket, UdpSocket) {
     let bind = |place, address| network.enter(place, || UdpSocket::bind(address)).unwrap();
     let (client, origin) =
         (bind(Place::Inside, SocketAddr::new(inside, 0)), bind(Place::Outside, SocketAddr::new(outside, 443)));

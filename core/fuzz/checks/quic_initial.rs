@@ -53,7 +53,7 @@ pub(crate) fn check(data: &[u8]) {
                 opened += 1;
             }
             Opening::Refused(_) => return,
-            Opening::Follows | Opening::Ignored | Opening::Waits => {}
+            Opening::Follows | Opening::Ignored | Opening::Unseen | Opening::Waits => {}
         }
         assert!(!matches!(reader.handle_datagram(&Transparent, &datagram), Opening::Opens { .. }), "opened twice");
     }

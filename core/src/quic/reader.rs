@@ -49,6 +49,8 @@ pub enum Opening<'a> {
     },
     /// No continuation can be right.
     Refused(QuicReject),
+    /// Packets of a connection that began unseen; the flow has none that was seen. They can open nothing.
+    Unseen,
     /// A connection whose ClientHello is not whole yet goes on.
     Waits,
 }
@@ -173,6 +175,7 @@ impl InitialReader {
         match counts {
             false => Opening::Ignored,
             true if self.connections.iter().any(Connection::is_read) => Opening::Follows,
+            true if self.connections.is_empty() => Opening::Unseen,
             true => Opening::Waits,
         }
     }

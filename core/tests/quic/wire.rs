@@ -116,6 +116,7 @@ pub(crate) enum Seen {
     Ignored,
     Opens(Option<String>),
     Refused(QuicReject),
+    Unseen,
     Waits,
 }
 
@@ -129,6 +130,7 @@ pub(crate) fn see(reader: &mut InitialReader, datagram: &[u8]) -> Seen {
         Opening::Ignored => Seen::Ignored,
         Opening::Opens { hello, .. } => Seen::Opens(hello.sni.map(|name| name.to_string())),
         Opening::Refused(reject) => Seen::Refused(reject),
+        Opening::Unseen => Seen::Unseen,
         Opening::Waits => Seen::Waits,
     }
 }

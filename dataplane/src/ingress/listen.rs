@@ -5,21 +5,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
 
 use crate::notify::Notifier;
-use crate::ring::{Inherited, Listener};
+use crate::ring::{Heirloom, Inherited, Listener};
 
-/// Listens on `address`, which gets the port that was found for port 0: for each of `shards` its sockets, one at least.
-/// What is opened anew, by `bind`, is given to `manager` to keep.
-pub(super) fn listen(
+/// Listens on `address`, which gets the port that was found for port 0, with the sockets that were inherited, or else with
+/// one for each of `shards`. What is opened anew, by `bind`, is given to `manager` to keep.
+pub(super) fn listen<S: Heirloom>(
     inherited: &mut Inherited,
     manager: &Notifier,
     address: &mut SocketAddr,
     shards: usize,
-    bind: impl Fn(SocketAddr) -> io::Result<Listener>,
-) -> io::Result<Vec<Vec<Listener>>> {
-    let mut sockets = inherited.claim(*address)?;
+    bind: impl Fn(SocketAddr) -> io::Result<S>,
+) -> io::Result<Vec<S>> {
+    let mut sockets = inherited.claim::<S>(*address)?;
     let is_new = sockets.is_empty();
     if is_new {
         for _ in 0..shards {
@@ -31,15 +30,15 @@ pub(super) fn listen(
     }
     *address = sockets.first().ok_or(io::ErrorKind::InvalidInput)?.local_address()?;
     for socket in sockets.iter().filter(|_| is_new) {
-        if let Err(error) = manager.store(&store_name(*address), socket.as_fd()) {
+        if let Err(error) = manager.store(&store_name::<S>(*address), socket.as_fd()) {
             tracing::warn!(%error, "a listener is not kept for the next start: connections may be refused then");
         }
     }
-    deal(sockets, shards)
+    Ok(sockets)
 }
 
 /// Every socket has a shard that accepts from it, and every shard a socket: with fewer sockets some share one.
-fn deal(sockets: Vec<Listener>, shards: usize) -> io::Result<Vec<Vec<Listener>>> {
+pub(super) fn deal(sockets: Vec<Listener>, shards: usize) -> io::Result<Vec<Vec<Listener>>> {
     let mut per_shard: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
     let mut shared = Vec::new();
     for shard in sockets.len()..shards {
@@ -52,13 +51,14 @@ fn deal(sockets: Vec<Listener>, shards: usize) -> io::Result<Vec<Vec<Listener>>>
 }
 
 /// What the service manager calls the sockets of an address: a name has no colon.
-fn store_name(address: SocketAddr) -> String {
-    address.to_string().replace(':', "_")
+fn store_name<S: Heirloom>(address: SocketAddr) -> String {
+    format!("{}{address}", S::NAME_PREFIX).replace(':', "_")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::DatagramListener;
 
     #[test]
     fn every_socket_is_served_and_every_shard_has_work() {
@@ -77,6 +77,8 @@ mod tests {
 
     #[test]
     fn names_are_fit_for_the_protocol() {
-        assert_eq!(store_name("[::1]:8080".parse().unwrap()), "[__1]_8080");
+        let address = "[::1]:8080".parse().unwrap();
+        assert_eq!(store_name::<Listener>(address), "[__1]_8080");
+        assert_eq!(store_name::<DatagramListener>(address), "udp_[__1]_8080", "another than that of TCP");
     }
 }

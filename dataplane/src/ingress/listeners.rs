@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::Entrance;
-use super::listen::listen;
+use super::listen::{deal, listen};
 use crate::config::{Config, Steering, TransparentListener};
 use crate::notify::Notifier;
 use crate::ring::{Inherited, Listener, Socket};
@@ -26,22 +26,23 @@ pub(crate) fn bind(config: &Config, inherited: &mut Inherited, manager: &Notifie
     let shards = usize::from(config.shards.get());
     let mut per_shard: Vec<Vec<(Entrance, Listener)>> = (0..shards).map(|_| Vec::new()).collect();
     // Each shard has its own count of who holds the entrance.
-    let mut deal = |entrance: &dyn Fn() -> Entrance, dealt: Vec<Vec<Listener>>| {
-        for (listeners, own) in per_shard.iter_mut().zip(dealt) {
+    let mut give = |entrance: &dyn Fn() -> Entrance, sockets: Vec<Listener>| -> io::Result<()> {
+        for (listeners, own) in per_shard.iter_mut().zip(deal(sockets, shards)?) {
             listeners.extend(own.into_iter().map(|listener| (entrance(), listener)));
         }
+        Ok(())
     };
     let mut proxy = config.listen.proxy;
     let bind = |address| Listener::bind(address, BACKLOG);
-    let dealt = listen(inherited, manager, &mut proxy, shards, bind);
-    deal(&|| Entrance::Explicit, dealt.with_context(|| format!("cannot listen on {}", config.listen.proxy))?);
+    let sockets = listen(inherited, manager, &mut proxy, shards, bind);
+    give(&|| Entrance::Explicit, sockets.with_context(|| format!("cannot listen on {}", config.listen.proxy))?)?;
     let mut transparent = config.listeners.clone();
     for wanted in &mut transparent {
         let is_foreign = wanted.steering == Steering::Tproxy;
         let bind = |address| Listener::bind_transparent(address, is_foreign, BACKLOG);
-        let dealt = listen(inherited, manager, &mut wanted.address, shards, bind)
+        let sockets = listen(inherited, manager, &mut wanted.address, shards, bind)
             .with_context(|| format!("cannot listen on {} ({})", wanted.address, wanted.steering.label()))?;
-        deal(&|| Entrance::Transparent(Arc::new(wanted.clone())), dealt);
+        give(&|| Entrance::Transparent(Arc::new(wanted.clone())), sockets)?;
     }
     Ok(Listeners { proxy, transparent, per_shard })
 }

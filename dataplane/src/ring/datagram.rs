@@ -5,12 +5,27 @@ use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg, setsockopt, sockopt,
+};
+use nix::{libc, setsockopt_impl, sockopt_impl};
+use penstock_core::limits::UDP_QUEUE_BYTES;
 use rustix::event::PollFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::descriptor::Descriptor;
+use super::inherited::Heirloom;
+
+sockopt_impl!(
+    /// Tells the mark of each datagram as rules of the kernel left it, as a control message `SO_MARK`; since Linux 5.19.
+    ReceiveMark,
+    SetOnly,
+    libc::SOL_SOCKET,
+    SO_RCVMARK,
+    bool
+);
 
 /// A socket of one shard that takes datagrams for any address.
 pub(crate) struct DatagramListener {
@@ -25,6 +40,8 @@ pub(crate) struct Received {
     pub(crate) bytes: usize,
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
+    /// What the kernel's rules marked it with; 0 where the kernel does not tell.
+    pub(crate) mark: u32,
 }
 
 impl DatagramListener {
@@ -34,19 +51,10 @@ impl DatagramListener {
         let socket = transparent(address)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
-            nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv6OrigDstAddr, &true)?;
-        } else {
-            nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv4OrigDstAddr, &true)?;
         }
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
-        let control = RefCell::new(nix::cmsg_space!(nix::libc::sockaddr_in6));
-        Ok(Self { descriptor: Descriptor::new(socket.into()), control })
-    }
-
-    /// The address as bound: with the port that the kernel chose for port 0.
-    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
-        SockRef::from(&self.descriptor).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+        Self::adopt(socket.into())
     }
 
     /// Waits until a datagram is there.
@@ -69,16 +77,54 @@ impl DatagramListener {
             Some(&mut control),
             MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC,
         )?;
-        let destination = message.cmsgs()?.find_map(|control| match control {
-            ControlMessageOwned::Ipv4OrigDstAddr(address) => Some(SocketAddr::V4(SockaddrIn::from(address).into())),
-            ControlMessageOwned::Ipv6OrigDstAddr(address) => Some(SocketAddr::V6(SockaddrIn6::from(address).into())),
-            _ => None,
-        });
+        let (mut destination, mut mark) = (None, 0);
+        for control in message.cmsgs()? {
+            match control {
+                ControlMessageOwned::Ipv4OrigDstAddr(address) => {
+                    destination = Some(SocketAddr::V4(SockaddrIn::from(address).into()));
+                }
+                ControlMessageOwned::Ipv6OrigDstAddr(address) => {
+                    destination = Some(SocketAddr::V6(SockaddrIn6::from(address).into()));
+                }
+                // No other is asked for.
+                ControlMessageOwned::Unknown(other) if other.cmsg_header.cmsg_type == libc::SO_MARK => {
+                    mark = other.data_bytes.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+                }
+                _ => {}
+            }
+        }
         let source = message.address.as_ref().and_then(socket_address);
         let (Some(source), Some(destination)) = (source, destination) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        Ok(Received { bytes: message.bytes, source, destination })
+        Ok(Received { bytes: message.bytes, source, destination, mark })
+    }
+}
+
+impl Heirloom for DatagramListener {
+    const NAME_PREFIX: &'static str = "udp_";
+
+    fn is_kind(socket: &SockRef<'_>) -> bool {
+        socket.r#type().is_ok_and(|kind| kind == Type::DGRAM)
+    }
+
+    fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        if SockRef::from(&descriptor).local_addr()?.is_ipv6() {
+            setsockopt(&descriptor, sockopt::Ipv6OrigDstAddr, &true)?;
+        } else {
+            setsockopt(&descriptor, sockopt::Ipv4OrigDstAddr, &true)?;
+        }
+        // An older kernel does not tell: every mark is 0 then.
+        let _ = setsockopt(&descriptor, ReceiveMark, &true);
+        setsockopt(&descriptor, sockopt::RcvBufForce, &UDP_QUEUE_BYTES)?;
+        let control = RefCell::new(nix::cmsg_space!(libc::sockaddr_in6, u32));
+        Ok(Self { descriptor: Descriptor::new(descriptor), control })
+    }
+}
+
+impl AsFd for DatagramListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 
@@ -120,3 +166,6 @@ fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = storage.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));
     v4.or_else(|| storage.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into())))
 }
+
+/// `asm-generic/socket.h`.
+const SO_RCVMARK: libc::c_int = 75;

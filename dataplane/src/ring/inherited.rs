@@ -1,21 +1,35 @@
-//! Listening sockets that a service manager opened and this process was started with: systemd's socket activation, and
-//! its store of descriptors. Our own supervisor speaks the same protocol (sd_listen_fds(3)).
+//! Sockets that a service manager opened or kept and this process was started with: systemd's socket activation, and its
+//! store of descriptors. Our own supervisor speaks the same protocol (sd_listen_fds(3)).
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::FdFlags;
 use socket2::SockRef;
 
-use super::descriptor::Descriptor;
-use super::socket::Listener;
-
 /// What was inherited and nobody has claimed yet, each socket under its name.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     sockets: Vec<(String, OwnedFd)>,
+}
+
+/// A kind of socket that is used on by the next process.
+pub(crate) trait Heirloom: AsFd + Sized {
+    /// What its names in the manager's store begin with.
+    const NAME_PREFIX: &'static str;
+
+    /// Whether `socket` is one of these.
+    fn is_kind(socket: &SockRef<'_>) -> bool;
+
+    /// Takes one over from the process before.
+    fn adopt(descriptor: OwnedFd) -> io::Result<Self>;
+
+    /// The address as bound: with the port that the kernel chose for port 0.
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        SockRef::from(self).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// Whose word counts that `LISTEN_FDS` is meant for this process.
@@ -57,13 +71,13 @@ impl Inherited {
         Ok(Self { sockets })
     }
 
-    /// The listeners on `address` (port 0: any), whatever they are called.
-    pub(crate) fn claim(&mut self, address: SocketAddr) -> io::Result<Vec<Listener>> {
+    /// The sockets of one kind on `address` (port 0: any), whatever they are called.
+    pub(crate) fn claim<S: Heirloom>(&mut self, address: SocketAddr) -> io::Result<Vec<S>> {
         let mut claimed = Vec::new();
         for (name, descriptor) in std::mem::take(&mut self.sockets) {
-            if bound(&descriptor).is_some_and(|bound| is_at(bound, address)) {
+            if bound::<S>(&descriptor).is_some_and(|bound| is_at(bound, address)) {
                 SockRef::from(&descriptor).set_nonblocking(true)?;
-                claimed.push(Listener { descriptor: Descriptor::new(descriptor) });
+                claimed.push(S::adopt(descriptor)?);
             } else {
                 self.sockets.push((name, descriptor));
             }
@@ -77,10 +91,9 @@ impl Inherited {
     }
 }
 
-fn bound(descriptor: &OwnedFd) -> Option<SocketAddr> {
+fn bound<S: Heirloom>(descriptor: &OwnedFd) -> Option<SocketAddr> {
     let socket = SockRef::from(descriptor);
-    socket.is_listener().ok().filter(|listens| *listens)?;
-    socket.local_addr().ok()?.as_socket()
+    if S::is_kind(&socket) { socket.local_addr().ok()?.as_socket() } else { None }
 }
 
 fn is_at(bound: SocketAddr, wanted: SocketAddr) -> bool {

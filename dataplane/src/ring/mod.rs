@@ -11,7 +11,7 @@
 //! | `descriptor` | an open socket and its waits, on either engine |
 //! | `engine`, `epoll` | which engine a thread has, and the one for hosts that refuse io_uring |
 //! | `address` | socket addresses as the kernel writes them |
-//! | `inherited` | listening sockets that the process was started with |
+//! | `inherited` | sockets that the process was started with |
 //! | `runtime` | the runtime of one shard, its settings, and the probe |
 //! | `chaos` | in test builds: what a network may do to all of these, from a seed |
 //!
@@ -43,7 +43,7 @@ mod tests;
 pub(crate) use accept::accept;
 pub(crate) use datagram::{DatagramListener, DatagramSender, Received};
 pub(crate) use engine::IoEngine;
-pub(crate) use inherited::{Inherited, Manager};
+pub(crate) use inherited::{Heirloom, Inherited, Manager};
 pub(crate) use operation::in_flight;
 pub(crate) use pipe::Pipe;
 pub(crate) use runtime::{probe, spawn, start};

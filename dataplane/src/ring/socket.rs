@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Type};
 #[cfg(test)]
 use super::chaos;
 use super::descriptor::Descriptor;
+use super::inherited::Heirloom;
 
 /// A connected (or connecting) TCP socket, non-blocking.
 pub(crate) struct Socket {
@@ -219,10 +220,17 @@ impl Listener {
     pub(crate) fn cancel(&self) {
         self.descriptor.cancel();
     }
+}
 
-    /// The address as bound: with the port that the kernel chose for port 0.
-    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
-        SockRef::from(&self.descriptor).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+impl Heirloom for Listener {
+    const NAME_PREFIX: &'static str = "";
+
+    fn is_kind(socket: &SockRef<'_>) -> bool {
+        socket.is_listener().unwrap_or(false)
+    }
+
+    fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        Ok(Self { descriptor: Descriptor::new(descriptor) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::{IoEngine, Listener, Pipe, Socket, accept, in_flight, spawn, start};
+use super::{Heirloom as _, IoEngine, Listener, Pipe, Socket, accept, in_flight, spawn, start};
 
 const ENGINES: [IoEngine; 2] = [IoEngine::Epoll, IoEngine::Uring];
 

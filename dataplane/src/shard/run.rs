@@ -14,7 +14,8 @@ use super::pressure::Shed;
 use super::quota::Ticket;
 use super::state::{Shard, ShardSeed};
 use crate::flow::{self, Flow, Learned, Stop};
-use crate::ingress::{Entrance, udp};
+use crate::ingress::Entrance;
+use crate::ingress::udp::{self, Turn};
 use crate::panics::{Panicked, caught, vital};
 use crate::ring::{self, DatagramListener, IoEngine, Listener};
 
@@ -23,7 +24,7 @@ pub(crate) struct Seed {
     pub(crate) engine: IoEngine,
     pub(crate) index: u16,
     pub(crate) listeners: Vec<(Entrance, Listener)>,
-    pub(crate) datagrams: Vec<DatagramListener>,
+    pub(crate) datagrams: Vec<(DatagramListener, Turn)>,
     pub(crate) mailbox: MailboxReceiver,
     pub(crate) shard: ShardSeed,
 }
@@ -36,12 +37,14 @@ pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
         let shard = Rc::new(Shard::new(shard)?);
         let listeners: Vec<_> =
             listeners.into_iter().map(|(entrance, listener)| (entrance, Rc::new(listener))).collect();
-        let datagrams: Vec<_> = datagrams.into_iter().map(Rc::new).collect();
+        let datagrams: Vec<_> = datagrams.into_iter().map(|(listener, turn)| (Rc::new(listener), turn)).collect();
         let drained = Rc::new(Notify::new());
         ring::spawn(vital(reap(Rc::clone(&shard), Rc::clone(&drained))));
         receive(&shard, &listeners, &datagrams, &mailbox).await;
-        // Closed as soon as nothing waits on them: a datagram must not be left to who is not there.
-        drop((listeners, datagrams));
+        // Closed as soon as nothing waits on them: a connection must not be left to who is not there.
+        drop(listeners);
+        udp::end(&shard, &datagrams).await;
+        drop(datagrams);
         drained.notified().await;
         shard.pulse.end();
         Ok(())
@@ -53,7 +56,7 @@ pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
 async fn receive(
     shard: &Rc<Shard>,
     listeners: &[(Entrance, Rc<Listener>)],
-    datagrams: &[Rc<DatagramListener>],
+    datagrams: &[(Rc<DatagramListener>, Turn)],
     mailbox: &MailboxReceiver,
 ) {
     let mut accepting = false;
@@ -69,8 +72,8 @@ async fn receive(
                             ring::spawn(accept(Rc::clone(shard), entrance.clone(), Rc::clone(listener)));
                         }
                     }
-                    for listener in datagrams {
-                        ring::spawn(receive_datagrams(Rc::clone(shard), Rc::clone(listener)));
+                    for (listener, turn) in datagrams {
+                        ring::spawn(receive_datagrams(Rc::clone(shard), Rc::clone(listener), turn.clone()));
                     }
                 }
             }
@@ -78,7 +81,6 @@ async fn receive(
                 shard.draining.set(true);
                 shard.flows.drain();
                 listeners.iter().for_each(|(_, listener)| listener.cancel());
-                datagrams.iter().for_each(|listener| listener.cancel());
                 return;
             }
         }
@@ -132,8 +134,8 @@ async fn take_connections(shard: &Rc<Shard>, entrance: &Entrance, listener: &Lis
 }
 
 /// The same for datagrams: the one that could not be read is lost.
-async fn receive_datagrams(shard: Rc<Shard>, listener: Rc<DatagramListener>) {
-    while let Err(Panicked) = caught(pin!(udp::serve(Rc::clone(&shard), Rc::clone(&listener)))).await {
+async fn receive_datagrams(shard: Rc<Shard>, listener: Rc<DatagramListener>, turn: Turn) {
+    while let Err(Panicked) = caught(pin!(udp::serve(Rc::clone(&shard), Rc::clone(&listener), turn.clone()))).await {
         note_panic(&shard, Phase::Sniff);
     }
 }

@@ -138,11 +138,6 @@ impl Shard {
         tells
     }
 
-    /// Whether nothing new is taken any more.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
-    }
-
     /// Puts a snapshot and its issuer in force for flows that start from now on.
     pub(super) fn install(&self, installed: Arc<Installed>) {
         if self.index == 0 {

@@ -25,6 +25,7 @@ pub(crate) struct UdpFlows {
     /// Answers in the present second, and when that began.
     answers: u32,
     answers_since_ms: u64,
+    is_closed: bool,
 }
 
 /// One flow.
@@ -91,6 +92,20 @@ impl UdpFlows {
             stays
         });
         unread
+    }
+
+    /// Whether no flow waits for the rest of its hello.
+    pub(super) fn are_decided(&self) -> bool {
+        self.flows.values().all(|flow| flow.state != State::Waiting)
+    }
+
+    /// Takes note that no datagram is read any more.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// How many flows are remembered.

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use penstock_core::flow::{Direction, Fault, FaultKind, Phase, RelayPath};
@@ -13,27 +14,31 @@ use penstock_core::quic::{DatagramOutcome, Opening, QuicReject, connection_close
 use super::cipher::Cipher;
 use super::flows::{Ends, State, UdpFlow};
 use super::judge::{self, Judgement};
+use super::turn::Turn;
 use crate::config::{Config, Quic, QuicRefusal};
-use crate::ring::{DatagramListener, DatagramSender, Received};
+use crate::ingress::listen::listen;
+use crate::notify::Notifier;
+use crate::ring::{DatagramListener, DatagramSender, Heirloom as _, Inherited, Received};
 use crate::shard::Shard;
 
-/// Listens on all that the configuration names, for each shard on the same addresses.
-pub(crate) fn bind(config: &Config) -> anyhow::Result<Vec<Vec<DatagramListener>>> {
+/// Listens on all that the configuration names, on sockets of the process before where there are any. All datagrams of a flow
+/// come to one socket, so each has one shard: a shard without one reads none.
+pub(crate) fn bind(
+    config: &Config,
+    inherited: &mut Inherited,
+    manager: &Notifier,
+) -> anyhow::Result<Vec<Vec<(DatagramListener, Turn)>>> {
     let shards = usize::from(config.shards.get());
-    let Some(quic) = &config.quic else { return Ok((0..shards).map(|_| Vec::new()).collect()) };
+    let mut per_shard: Vec<Vec<(DatagramListener, Turn)>> = (0..shards).map(|_| Vec::new()).collect();
+    let Some(quic) = &config.quic else { return Ok(per_shard) };
     check_rights(quic)?;
-    let mut addresses = quic.listen.clone();
-    let mut per_shard = Vec::new();
-    for _ in 0..shards {
-        let mut listeners = Vec::new();
-        for address in &mut addresses {
-            let listener =
-                DatagramListener::bind(*address).with_context(|| format!("cannot listen on {address} (QUIC)"))?;
-            // The first shard finds the ports, the others follow.
-            *address = listener.local_address()?;
-            listeners.push(listener);
+    let turn = Turn::of(&config.state_directory)?;
+    for wanted in &quic.listen {
+        let sockets = listen(inherited, manager, &mut wanted.clone(), shards, DatagramListener::bind)
+            .with_context(|| format!("cannot listen on {wanted} (QUIC)"))?;
+        for (listeners, socket) in (0..shards).cycle().zip(sockets) {
+            per_shard[listeners].push((socket, turn.clone()));
         }
-        per_shard.push(listeners);
     }
     Ok(per_shard)
 }
@@ -60,16 +65,29 @@ pub(crate) fn reap(shard: &Shard) {
     }
 }
 
-/// Serves a listener until the shard drains.
-pub(crate) async fn serve(shard: Rc<Shard>, listener: Rc<DatagramListener>) {
+/// Gives the hellos of which the beginning was read a moment to be read to their end: the next process does not have it. Then
+/// nothing more is read.
+pub(crate) async fn end(shard: &Shard, listeners: &[(Rc<DatagramListener>, Turn)]) {
+    let until_ms = shard.now_ms() + limits::UDP_FAREWELL_MS;
+    let is_done = || shard.udp.borrow().are_decided() || shard.now_ms() >= until_ms;
+    while !listeners.is_empty() && !is_done() {
+        tokio::time::sleep(PAUSE).await;
+    }
+    shard.udp.borrow_mut().close();
+    listeners.iter().for_each(|(listener, _)| listener.cancel());
+}
+
+/// Serves a listener once it is this process's turn, until [`end`].
+pub(crate) async fn serve(shard: Rc<Shard>, listener: Rc<DatagramListener>, turn: Turn) {
+    let patience_ms = shard.now_ms() + limits::UDP_TURN_PATIENCE_MS;
+    while !turn.is_taken() && shard.now_ms() < patience_ms {
+        tokio::time::sleep(PAUSE).await;
+    }
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let own_port = listener.local_address().map_or(0, |address| address.port());
-    while !shard.is_draining() {
-        if listener.readable().await.is_err() {
-            return;
-        }
-        // Others on this thread get their turn after a batch.
-        for _ in 0..RECEIVES_MAX {
+    while !shard.udp.borrow().is_closed() && listener.readable().await.is_ok() {
+        // Others on this thread get their turn after a batch. What came with the end is the next process's.
+        for _ in 0..if shard.udp.borrow().is_closed() { 0 } else { RECEIVES_MAX } {
             match listener.try_recv(&mut buffer) {
                 Ok(received) => {
                     let datagram = buffer.get(..received.bytes).unwrap_or_default();
@@ -98,7 +116,8 @@ fn handle(shard: &Shard, own_port: u16, received: Received, datagram: &[u8]) -> 
         shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
         return DatagramOutcome::Dropped;
     };
-    let outcome = advance(&Turn { shard, quic, snapshot, ends }, flow, datagram);
+    let has_passed = received.mark == quic.mark.get();
+    let outcome = advance(&Step { shard, quic, snapshot, ends, has_passed }, flow, datagram);
     flow.touch(now_ms);
     if outcome != DatagramOutcome::Answered {
         return outcome;
@@ -118,28 +137,35 @@ fn handle(shard: &Shard, own_port: u16, received: Received, datagram: &[u8]) -> 
 }
 
 /// What one datagram is handled with.
-struct Turn<'a> {
+struct Step<'a> {
     shard: &'a Shard,
     quic: &'a Quic,
     snapshot: &'a Snapshot,
     ends: Ends,
+    /// The kernel remembers that the flow has passed; this process may not, when it has taken over from another.
+    has_passed: bool,
 }
 
 /// Reads a datagram of a flow and acts on it; `Answered` where an answer is due.
-fn advance(turn: &Turn<'_>, flow: &mut UdpFlow, datagram: &[u8]) -> DatagramOutcome {
-    let Turn { shard, snapshot, ends, .. } = *turn;
+fn advance(step: &Step<'_>, flow: &mut UdpFlow, datagram: &[u8]) -> DatagramOutcome {
+    let Step { shard, snapshot, ends, .. } = *step;
     match flow.state {
         State::Refused { .. } => return DatagramOutcome::Answered,
         State::Waiting if judge::is_free(snapshot, ends) => flow.state = State::Open,
         State::Open | State::Passed | State::Waiting => {}
     }
     if flow.state == State::Open {
-        return forward(turn, flow, datagram);
+        return forward(step, flow, datagram);
     }
     let judged = match flow.reader.handle_datagram(&Cipher, datagram) {
-        Opening::Follows => return forward(turn, flow, datagram),
+        Opening::Follows => return forward(step, flow, datagram),
+        // A handshake in the middle of which this process took over. It can open nothing: nothing is read in it.
+        Opening::Unseen if step.has_passed => {
+            flow.state = State::Passed;
+            return forward(step, flow, datagram);
+        }
         Opening::Ignored => return DatagramOutcome::Ignored,
-        Opening::Waits => None,
+        Opening::Unseen | Opening::Waits => None,
         Opening::Opens { hello, version, destination, source } => {
             let decision = judge::hello(shard, snapshot, ends, &hello);
             flow.name = hello.sni;
@@ -157,11 +183,11 @@ fn advance(turn: &Turn<'_>, flow: &mut UdpFlow, datagram: &[u8]) -> DatagramOutc
     match judge::record(shard, snapshot, ends, flow, &decision) {
         Judgement::Pass => {
             flow.state = passed;
-            forward(turn, flow, datagram)
+            forward(step, flow, datagram)
         }
         Judgement::Refuse => {
             flow.release();
-            let answer = answer.filter(|_| turn.quic.refuse == QuicRefusal::Close);
+            let answer = answer.filter(|_| step.quic.refuse == QuicRefusal::Close);
             flow.state = State::Refused { answer, answers: 0 };
             DatagramOutcome::Answered
         }
@@ -169,16 +195,17 @@ fn advance(turn: &Turn<'_>, flow: &mut UdpFlow, datagram: &[u8]) -> DatagramOutc
 }
 
 /// Sends on what was held, and `datagram`, as the client. The mark makes the kernel remember the flow.
-fn forward(turn: &Turn<'_>, flow: &mut UdpFlow, datagram: &[u8]) -> DatagramOutcome {
-    let held = flow.release();
-    let Ok(sender) = DatagramSender::bind(turn.ends.source, Some(turn.quic.mark)) else {
-        turn.shard.cells.faults.add(Fault::upstream(Phase::Dial, FaultKind::Resource), 1);
+fn forward(step: &Step<'_>, flow: &mut UdpFlow, datagram: &[u8]) -> DatagramOutcome {
+    // A socket of this machine may have that port on every address; what is held then waits for the client's next try.
+    let Ok(sender) = DatagramSender::bind(step.ends.source, Some(step.quic.mark)) else {
+        step.shard.cells.faults.add(Fault::upstream(Phase::Dial, FaultKind::Resource), 1);
         return DatagramOutcome::Lost;
     };
+    let held = flow.release();
     let mut outcome = DatagramOutcome::Forwarded;
     for datagram in held.iter().map(Vec::as_slice).chain([datagram]) {
-        match sender.try_send(datagram, turn.ends.destination) {
-            Ok(bytes) => turn.shard.cells.relay_bytes.add((Direction::Egress, RelayPath::Copy), bytes as u64),
+        match sender.try_send(datagram, step.ends.destination) {
+            Ok(bytes) => step.shard.cells.relay_bytes.add((Direction::Egress, RelayPath::Copy), bytes as u64),
             Err(_) => outcome = DatagramOutcome::Lost,
         }
     }
@@ -189,3 +216,5 @@ fn forward(turn: &Turn<'_>, flow: &mut UdpFlow, datagram: &[u8]) -> DatagramOutc
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// Datagrams taken in one turn of the loop.
 const RECEIVES_MAX: usize = 64;
+/// Between two looks at what other processes or flows are to do first.
+const PAUSE: Duration = Duration::from_millis(5);

@@ -15,12 +15,15 @@
 //! | `listener` | taking datagrams, and sending them on or answering |
 //! | `flows` | the bounded table of flows, what waits in them, and their end |
 //! | `judge` | decision, metrics and audit of a flow |
+//! | `turn` | which process reads while one takes over from another |
 //! | `cipher` | primitives of Initial packets |
 
 mod cipher;
 mod flows;
 mod judge;
 mod listener;
+mod turn;
 
 pub(crate) use flows::UdpFlows;
-pub(crate) use listener::{bind, reap, serve};
+pub(crate) use listener::{bind, end, reap, serve};
+pub(crate) use turn::Turn;

@@ -18,6 +18,7 @@ use super::world;
 use crate::flow::Stop;
 use crate::ingress::Entrance;
 use crate::metrics::ShardCells;
+use crate::ring::Heirloom as _;
 use crate::ring::chaos::Dice;
 use crate::ring::{self, Listener};
 use crate::shard::orders::{Order, Orders};

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::ingress::Entrance;
 use crate::metrics::ShardCells;
 use crate::resolve::{ConnectorAddresses, Lookups};
+use crate::ring::Heirloom as _;
 use crate::ring::chaos::{self, Dice, Settings};
 use crate::ring::{self, Listener};
 use crate::shard::OpenFlows;

@@ -18,6 +18,7 @@ use super::{HOST, IMPOSTOR};
 use crate::flow::Stop;
 use crate::ingress::Entrance;
 use crate::metrics::ShardCells;
+use crate::ring::Heirloom as _;
 use crate::ring::chaos::{self, Dice};
 use crate::ring::{self, Listener};
 use crate::shard::run::accept;

@@ -168,7 +168,7 @@ impl<'a> Flows<'a> {
             // What has been judged goes on under keys that are not known.
             Opening::Refused(_) if !flow.names.is_empty() => return,
             Opening::Refused(reject) => (judge::quic_reject(self.snapshot, ends, reject), None, Some(reject.label())),
-            Opening::Waits => {
+            Opening::Unseen | Opening::Waits => {
                 held = datagram.len();
                 (Err(Unread::NoRoom), None, None)
             }
