@@ -16,7 +16,7 @@ pub(crate) struct TransparentListener {
     /// Port 0 is any free port. An IPv6 address takes IPv6 alone: each family has a listener of its own.
     pub(crate) address: SocketAddr,
     /// Whether origins see the client's address instead of the appliance's; the way back must lead through the appliance.
-    /// Default: no. Needs CAP_NET_ADMIN, and at most 28,000 or so flows of one client to one origin fit.
+    /// Default: no. For `tproxy`, whose rules lead that way. Needs CAP_NET_ADMIN, and at most 28,000 or so flows of one client to one origin fit.
     pub(crate) keep_source: bool,
     /// Whether connections begin with a PROXY protocol header.
     pub(crate) proxy_protocol: ProxyProtocol,
@@ -99,11 +99,17 @@ impl Source<'_> {
         proxy_protocol: &ProxyProtocol,
     ) -> Result<bool, ConfigError> {
         let Some(keep) = written.filter(|keep| *keep.get_ref()) else { return Ok(false) };
-        if matches!(steering, Steering::Direct { .. }) || proxy_protocol.mode != ProxyProtocolMode::Off {
-            return self
-                .refuse(&keep, "`listener.keep_source` is for what the kernel leads here, without a PROXY header");
+        match steering {
+            Steering::Tproxy if proxy_protocol.mode == ProxyProtocolMode::Off => Ok(true),
+            Steering::Redirect => self.refuse(
+                &keep,
+                "`listener.keep_source` needs `kind = \"tproxy\"`, and `penstock-nft apply --mode tproxy`: the rules of redirect \
+                 bring no answer to a client's address back here",
+            ),
+            Steering::Direct { .. } | Steering::Tproxy => {
+                self.refuse(&keep, "`listener.keep_source` is for what the kernel leads here, without a PROXY header")
+            }
         }
-        Ok(true)
     }
 }
 
@@ -167,6 +173,11 @@ mod tests {
             (entry("redirect", "0.0.0.0:1"), "port = 443", "7:8: error: `listener.port` is for `kind = \"direct\"`"),
             (entry("direct", "0.0.0.0:1"), "port = 0", "7:8: error: `listener.port`"),
             (entry("direct", "0.0.0.0:1"), "keep_source = true", "7:15: error: `listener.keep_source` is for what"),
+            (
+                entry("redirect", "0.0.0.0:1"),
+                "keep_source = true",
+                "7:15: error: `listener.keep_source` needs `kind = \"tproxy\"`, and `penstock-nft apply --mode tproxy`",
+            ),
             (entry("tproxy", "0.0.0.0:1"), "proxy_protocol = \"required\"", "7:18: error: `listener.trusted`"),
             (
                 entry("tproxy", "0.0.0.0:1"),

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// (deploy/nftables), direct for what DNS or a balancer does. May be repeated; each family has a listener of its own.
     #[arg(long, value_name = "KIND=IP:PORT", value_parser = transparent::read)]
     transparent: Vec<Transparent>,
-    /// Dial with the client's own address for what came by --transparent. Needs CAP_NET_ADMIN.
+    /// Dial with the client's own address for what came by --transparent tproxy. Needs CAP_NET_ADMIN.
     #[arg(long, requires = "transparent")]
     keep_source: bool,
     /// Mark connections to origins, so that rules of the kernel know them (SO_MARK). Needs CAP_NET_ADMIN.
