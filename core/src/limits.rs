@@ -68,6 +68,10 @@ pub const UDP_SNIFF_DEADLINE_MS: u64 = 3_000;
 pub const UDP_HELD_DATAGRAMS_MAX: usize = 16;
 /// See [`UDP_HELD_DATAGRAMS_MAX`].
 pub const UDP_HELD_BYTES_MAX: usize = 32 * 1024;
+/// Of these, those of one source: enough that no source can shut the others out.
+pub const UDP_FLOWS_PER_SOURCE_MAX: usize = UDP_FLOWS_PER_SHARD_MAX / 2;
+/// Flows that one source may begin in a second on a shard, where the configuration has no other number.
+pub const UDP_NEW_FLOWS_PER_SOURCE_MAX: usize = 500;
 /// Time for which a decided flow is remembered after its last datagram that was read.
 pub const UDP_FLOW_SECONDS: u64 = 60;
 /// Time that a process which ends gives the ClientHellos of which it has read the beginning.

@@ -61,7 +61,12 @@ impl Source<'_> {
         }
     }
 
-    fn count(&self, key: &str, count: Option<&Spanned<u64>>, most: usize) -> Result<Option<usize>, ConfigError> {
+    pub(super) fn count(
+        &self,
+        key: &str,
+        count: Option<&Spanned<u64>>,
+        most: usize,
+    ) -> Result<Option<usize>, ConfigError> {
         let Some(count) = count else { return Ok(None) };
         match usize::try_from(*count.get_ref()) {
             Ok(within) if (1..=most).contains(&within) => Ok(Some(within)),

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
+use penstock_core::limits;
+
 use super::error::ConfigError;
 use super::raw::RawQuic;
 use super::typed::Source;
@@ -16,6 +18,9 @@ pub(crate) struct Quic {
     pub(crate) refuse: QuicRefusal,
     /// Mark on datagrams of flows that pass, by which the kernel learns them. Default: 0x52.
     pub(crate) mark: NonZeroU32,
+    /// Flows that one source may begin in a second on one shard; further datagrams are dropped, and their client takes TCP.
+    /// Addresses of one /64 of IPv6 are one source. Default: 500; a shard remembers 4,096 flows, half of them for one source.
+    pub(crate) flows_per_second_and_source: usize,
 }
 
 /// What a client of a refused flow is told.
@@ -49,7 +54,11 @@ impl Source<'_> {
                 None => return self.refuse(&mark, format!("`quic.mark` must be between 1 and {}", u32::MAX)),
             },
         };
-        Ok(Quic { listen, refuse, mark })
+        let per_source = raw.flows_per_second_and_source_max.as_ref();
+        let per_source =
+            self.count("quic.flows_per_second_and_source_max", per_source, limits::UDP_FLOWS_PER_SOURCE_MAX)?;
+        let flows_per_second_and_source = per_source.unwrap_or(limits::UDP_NEW_FLOWS_PER_SOURCE_MAX);
+        Ok(Quic { listen, refuse, mark, flows_per_second_and_source })
     }
 }
 
@@ -74,9 +83,10 @@ mod tests {
         assert_eq!(quic("").unwrap(), None);
         let listen: Vec<SocketAddr> = vec!["0.0.0.0:8443".parse().unwrap(), "[::]:8443".parse().unwrap()];
         let read = quic("[quic]\nlisten = [\"0.0.0.0:8443\", \"[::]:8443\"]\n").unwrap().unwrap();
-        assert_eq!(read, Quic { listen, refuse: QuicRefusal::Close, mark: MARK });
-        let read = quic("[quic]\nlisten = [\"0.0.0.0:1\"]\nrefuse = \"drop\"\nmark = 7\n").unwrap().unwrap();
-        assert_eq!((read.refuse, read.mark.get()), (QuicRefusal::Drop, 7));
+        assert_eq!(read, Quic { listen, refuse: QuicRefusal::Close, mark: MARK, flows_per_second_and_source: 500 });
+        let more = "refuse = \"drop\"\nmark = 7\nflows_per_second_and_source_max = 9\n";
+        let read = quic(&format!("[quic]\nlisten = [\"0.0.0.0:1\"]\n{more}")).unwrap().unwrap();
+        assert_eq!((read.refuse, read.mark.get(), read.flows_per_second_and_source), (QuicRefusal::Drop, 7, 9));
     }
 
     #[test]
@@ -87,5 +97,10 @@ mod tests {
         assert!(refused("listen = [\"[::]:1\"]\nrefuse = \"icmp\"\n").contains(":6:10: error: `quic.refuse` must be"));
         assert!(refused("listen = [\"[::]:1\"]\nmark = 0\n").contains(":6:8: error: `quic.mark` must be"));
         assert!(refused("refuse = \"drop\"\n").contains("listen"));
+        let none = refused("listen = [\"[::]:1\"]\nflows_per_second_and_source_max = 0\n");
+        assert!(
+            none.contains(":6:35: error: `quic.flows_per_second_and_source_max` must be between 1 and 2048"),
+            "{none}"
+        );
     }
 }

@@ -86,6 +86,7 @@ pub(super) struct RawQuic {
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
     pub(super) refuse: Option<Spanned<String>>,
     pub(super) mark: Option<Spanned<u64>>,
+    pub(super) flows_per_second_and_source_max: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]

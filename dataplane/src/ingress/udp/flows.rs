@@ -3,11 +3,14 @@
 //! Owns bounds and times. A full table takes no new flows: their clients use TCP.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, SocketAddr};
 
+use penstock_core::flow::FaultKind;
 use penstock_core::limits;
 use penstock_core::quic::InitialReader;
 use penstock_core::sni::Sni;
+use penstock_core::source::network;
 
 /// Source and destination of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,12 +23,23 @@ pub(super) struct Ends {
 #[derive(Default)]
 pub(crate) struct UdpFlows {
     flows: HashMap<Ends, UdpFlow>,
+    /// Sources without a flow are not in it.
+    by_source: HashMap<IpAddr, SourceFlows>,
     /// Flows that there ever were.
     count: u64,
     /// Answers in the present second, and when that began.
     answers: u32,
     answers_since_ms: u64,
     is_closed: bool,
+}
+
+/// The flows of one source; addresses of one /64 of IPv6 are one source.
+#[derive(Default)]
+struct SourceFlows {
+    open: usize,
+    /// Those that began in the second since then.
+    new: usize,
+    since_ms: u64,
 }
 
 /// One flow.
@@ -55,23 +69,30 @@ pub(super) enum State {
 }
 
 impl UdpFlows {
-    /// The flow between `ends`, a new one if need be; `None` when there is no room for one.
-    pub(super) fn enter(&mut self, ends: Ends, now_ms: u64) -> Option<&mut UdpFlow> {
-        if self.flows.len() >= limits::UDP_FLOWS_PER_SHARD_MAX && !self.flows.contains_key(&ends) {
-            return None;
-        }
-        Some(self.flows.entry(ends).or_insert_with(|| {
-            self.count += 1;
-            UdpFlow {
-                number: self.count,
-                reader: InitialReader::new(),
-                state: State::Waiting,
-                name: None,
-                held: Vec::new(),
-                held_bytes: 0,
-                until_ms: now_ms + limits::UDP_SNIFF_DEADLINE_MS,
+    /// The flow between `ends`, a new one if need be; an error when there is no room for one, or its source may begin no more
+    /// than `per_second` in a second.
+    pub(super) fn enter(&mut self, ends: Ends, per_second: usize, now_ms: u64) -> Result<&mut UdpFlow, FaultKind> {
+        let is_full = self.flows.len() >= limits::UDP_FLOWS_PER_SHARD_MAX;
+        match self.flows.entry(ends) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(_) if is_full => Err(FaultKind::TooMany),
+            Entry::Vacant(place) => {
+                let source = self.by_source.entry(network(ends.source.ip())).or_default();
+                if !source.enter(per_second, now_ms) {
+                    return Err(FaultKind::SourceFull);
+                }
+                self.count += 1;
+                Ok(place.insert(UdpFlow {
+                    number: self.count,
+                    reader: InitialReader::new(),
+                    state: State::Waiting,
+                    name: None,
+                    held: Vec::new(),
+                    held_bytes: 0,
+                    until_ms: now_ms + limits::UDP_SNIFF_DEADLINE_MS,
+                }))
             }
-        }))
+        }
     }
 
     /// Whether one more answer may be sent in this second.
@@ -85,12 +106,16 @@ impl UdpFlows {
 
     /// Forgets what is over. Gives how many flows ended unread.
     pub(crate) fn reap(&mut self, now_ms: u64) -> u64 {
-        let mut unread = 0;
-        self.flows.retain(|_, flow| {
+        let (mut unread, by_source) = (0, &mut self.by_source);
+        self.flows.retain(|ends, flow| {
             let stays = now_ms < flow.until_ms;
             unread += u64::from(!stays && flow.state == State::Waiting);
+            if !stays && let Some(source) = by_source.get_mut(&network(ends.source.ip())) {
+                source.open -= 1;
+            }
             stays
         });
+        by_source.retain(|_, source| source.open > 0);
         unread
     }
 
@@ -111,6 +136,21 @@ impl UdpFlows {
     /// How many flows are remembered.
     pub(crate) fn len(&self) -> usize {
         self.flows.len()
+    }
+}
+
+impl SourceFlows {
+    /// Takes a place for one more flow; says whether there was one.
+    const fn enter(&mut self, per_second: usize, now_ms: u64) -> bool {
+        if now_ms >= self.since_ms + 1_000 {
+            (self.new, self.since_ms) = (0, now_ms);
+        }
+        let has_room = self.new < per_second && self.open < limits::UDP_FLOWS_PER_SOURCE_MAX;
+        if has_room {
+            self.new += 1;
+            self.open += 1;
+        }
+        has_room
     }
 }
 
@@ -144,17 +184,23 @@ impl UdpFlow {
 mod tests {
     use super::*;
 
+    const ANY: usize = usize::MAX;
+
+    fn of(host: u8, port: u16) -> Ends {
+        Ends { source: ([10, 0, 0, host], port).into(), destination: ([192, 0, 2, 1], 443).into() }
+    }
+
     fn ends(port: u16) -> Ends {
-        Ends { source: ([10, 0, 0, 1], port).into(), destination: ([192, 0, 2, 1], 443).into() }
+        of(1, port)
     }
 
     #[test]
     fn h118_flows_and_what_they_hold_are_bounded() {
         let mut flows = UdpFlows::default();
         let sources = (0..=u16::MAX).take(limits::UDP_FLOWS_PER_SHARD_MAX);
-        assert!(sources.clone().all(|port| flows.enter(ends(port), 0).is_some()));
-        assert!(flows.enter(ends(u16::MAX), 0).is_none());
-        let flow = flows.enter(ends(0), 0).unwrap();
+        assert!(sources.clone().all(|port| flows.enter(of((port % 4) as u8, port), ANY, 0).is_ok()));
+        assert_eq!(flows.enter(of(9, u16::MAX), ANY, 0).err(), Some(FaultKind::TooMany));
+        let flow = flows.enter(of(0, 0), ANY, 0).unwrap();
         let taken = (0..1_000).take_while(|_| flow.hold(&[0; 1_300])).count();
         assert!(taken <= limits::UDP_HELD_DATAGRAMS_MAX && taken * 1_300 <= limits::UDP_HELD_BYTES_MAX);
         assert!(!flow.hold(&[0; 1_300]));
@@ -166,7 +212,7 @@ mod tests {
     #[test]
     fn a_flow_is_forgotten_some_time_after_its_last_datagram() {
         let mut flows = UdpFlows::default();
-        let flow = flows.enter(ends(1), 0).unwrap();
+        let flow = flows.enter(ends(1), ANY, 0).unwrap();
         flow.touch(1_000);
         assert_eq!(flow.until_ms, limits::UDP_SNIFF_DEADLINE_MS, "what waits cannot extend its time");
         flow.state = State::Passed;
@@ -175,6 +221,26 @@ mod tests {
         assert_eq!(flows.len(), 1);
         flows.reap(limits::UDP_FLOW_SECONDS * 1_000 + 1_000);
         assert_eq!(flows.len(), 0);
+    }
+
+    #[test]
+    fn h118_a_source_that_floods_leaves_the_others_their_places() {
+        let mut flows = UdpFlows::default();
+        let begun = |flows: &mut UdpFlows, host, now_ms| {
+            (0..=u16::MAX).filter(|port| flows.enter(of(host, *port), 100, now_ms).is_ok()).count()
+        };
+        assert_eq!(begun(&mut flows, 1, 0), 100);
+        assert_eq!(flows.enter(of(1, u16::MAX), 100, 999).err(), Some(FaultKind::SourceFull));
+        assert!(flows.enter(of(1, 0), 100, 999).is_ok(), "a flow that stands goes on");
+        assert!(flows.enter(of(2, 0), 100, 999).is_ok(), "another source's begin");
+        assert!(flows.enter(of(1, u16::MAX), 100, 1_000).is_ok(), "in the next second more may");
+        // However slowly, one source gets no more than its part of the table.
+        let mut flows = UdpFlows::default();
+        let slow = (0..=u16::MAX).filter(|port| flows.enter(ends(*port), ANY, u64::from(*port)).is_ok()).count();
+        assert_eq!(slow, limits::UDP_FLOWS_PER_SOURCE_MAX);
+        flows.reap(u64::from(u16::MAX) + limits::UDP_SNIFF_DEADLINE_MS);
+        assert!(flows.by_source.is_empty(), "sources without a flow are forgotten");
+        assert!(flows.enter(ends(0), ANY, 100_000).is_ok());
     }
 
     #[test]

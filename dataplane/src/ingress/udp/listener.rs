@@ -112,9 +112,12 @@ fn handle(shard: &Shard, own_port: u16, received: Received, datagram: &[u8]) -> 
     }
     let (snapshot, now_ms) = (&installed.snapshot, shard.now_ms());
     let mut flows = shard.udp.borrow_mut();
-    let Some(flow) = flows.enter(ends, now_ms) else {
-        shard.cells.faults.add(Fault::downstream(Phase::Accept, FaultKind::TooMany), 1);
-        return DatagramOutcome::Dropped;
+    let flow = match flows.enter(ends, quic.flows_per_second_and_source, now_ms) {
+        Ok(flow) => flow,
+        Err(kind) => {
+            shard.cells.faults.add(Fault::downstream(Phase::Accept, kind), 1);
+            return DatagramOutcome::Dropped;
+        }
     };
     let has_passed = received.mark == quic.mark.get();
     let outcome = advance(&Step { shard, quic, snapshot, ends, has_passed }, flow, datagram);
