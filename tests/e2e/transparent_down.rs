@@ -98,3 +98,8 @@ impl Drop for Heartbeat {
 const PAST: &str = "https://login.microsoftonline.com/bytes/10";
 /// `CURLE_COULDNT_CONNECT`.
 const COULD_NOT_CONNECT: i32 = 7;
+
+penstock_tests::on_epoll! {
+    closed_means_refused,
+    open_by_tproxy_goes_past_it_with_the_next_connection,
+}

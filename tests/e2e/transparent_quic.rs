@@ -247,3 +247,36 @@ fn h119_packets_of_a_connection_that_nobody_saw_begin_do_not_pass() {
     origin.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     assert!(origin.recv_from(&mut [0; 100]).is_err(), "nothing came");
 }
+
+#[test]
+fn h118_a_source_that_opens_flow_after_flow_is_bounded_and_nothing_of_it_passes_unread() {
+    let Some(network) = Network::start() else { return };
+    let more = "[quic]\nlisten = [\"0.0.0.0:8444\", \"[::]:8444\"]\nflows_per_second_and_source_max = 5\n";
+    let appliance = setup(&network, "tproxy", &[]).shards(1).dataplane(more).start();
+    network.penstock_nft(APPLY);
+    let (_, origin) = ends(&network, INSIDE_V4, OTHER_V4);
+    let clients: Vec<_> = (0..200)
+        .map(|_| network.enter(Place::Inside, || UdpSocket::bind(SocketAddr::new(INSIDE_V4, 0))).unwrap())
+        .collect();
+    let count = |metric: &str, labels: &[&str]| counted(&network, &appliance, metric, labels);
+    let full = || count("penstock_faults_total", &["phase=\"accept\"", "kind=\"source_full\""]);
+    clients.iter().for_each(|client| assert_eq!(client.send_to(&[22, 0], (OTHER_V4, 443)).unwrap(), 2));
+    let passed = || count("penstock_flows_total", &["reason=\"not_tls\""]);
+    wait::until("each to be counted", || (passed() + full() == 200.0).then_some(()));
+    assert!(full() > 100.0 && passed() >= 5.0, "{} passed", passed());
+    let mut arrived = 0.0;
+    origin.set_nonblocking(true).unwrap();
+    wait::until("those that passed", || {
+        arrived += f64::from(origin.recv_from(&mut [0; 100]).is_ok());
+        (arrived == passed()).then_some(())
+    });
+    assert!(origin.recv_from(&mut [0; 100]).is_err(), "nothing that was not judged came");
+    assert_eq!(count("penstock_udp_datagrams_total", &["outcome=\"dropped\""]), full());
+}
+
+penstock_tests::on_epoll! {
+    h115_quic_to_a_sign_in_host_is_refused_at_once_and_the_client_signs_in_over_tcp,
+    quic_elsewhere_passes_and_the_kernel_forwards_all_but_its_first_packets,
+    h119_packets_of_a_connection_that_nobody_saw_begin_do_not_pass,
+    h120_what_is_not_quic_gets_what_policy_says_of_what_is_not_tls,
+}

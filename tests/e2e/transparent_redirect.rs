@@ -68,3 +68,8 @@ fn the_machines_own_connections_are_led_there_and_those_of_the_data_plane_are_no
     let metrics = network.enter(Place::Gate, || appliance.admin().metrics());
     assert_eq!(metrics.sum("penstock_flows_total", &[]), 1.0, "the flow does not meet itself");
 }
+
+penstock_tests::on_epoll! {
+    curl_is_restricted_where_it_signs_in_and_untouched_elsewhere,
+    a_connection_to_the_listener_itself_is_refused_and_counted,
+}

@@ -124,3 +124,10 @@ fn chromium_without_a_proxy_signs_in_and_is_recorded() {
     assert_eq!(event["status"], "allowed");
     assert!([INSIDE_V4, INSIDE_V6].iter().any(|address| event["source"] == address.to_string()), "{event}");
 }
+
+penstock_tests::on_epoll! {
+    curl_is_restricted_where_it_signs_in_and_untouched_elsewhere,
+    origins_see_the_appliance_or_the_client_as_the_operator_wishes,
+    with_its_own_source_a_client_is_restricted_all_the_same,
+    a_connection_to_the_appliance_itself_is_refused_and_counted,
+}

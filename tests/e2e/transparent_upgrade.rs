@@ -191,3 +191,9 @@ fn a_handshake_in_the_middle_of_which_the_data_plane_changes_goes_on_and_no_othe
         assert!(origin.recv_from(&mut buffer).is_err(), "nothing came");
     }
 }
+
+penstock_tests::on_epoll! {
+    quic_that_comes_while_nobody_serves_is_judged_by_the_next_data_plane,
+    upgrades_lose_no_datagram_tear_no_hello_and_fail_no_client_of_quic,
+    a_handshake_in_the_middle_of_which_the_data_plane_changes_goes_on_and_no_other_does,
+}

@@ -412,3 +412,10 @@ fn a_second_supervisor_or_data_plane_is_refused() {
     let mut late = [0; 4];
     alone.flow().read_exact(&mut late).expect("the first is not disturbed");
 }
+
+penstock_tests::on_epoll! {
+    upgrades_under_load_fail_no_connection_and_cut_no_request,
+    an_upgrade_that_does_not_start_leaves_the_old_one_serving,
+    a_killed_data_plane_refuses_nobody_even_without_control,
+    a_data_plane_that_stands_still_is_replaced,
+}

@@ -1,5 +1,6 @@
 //! One appliance, started as an operator starts it: `penstock up` in a temporary directory on free ports.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -35,6 +36,8 @@ pub struct Setup {
     admin: String,
     users: Option<String>,
     dataplane: Option<String>,
+    /// `io_engine` of the data plane, where it is not left to it.
+    engine: Option<&'static str>,
     control: Option<String>,
     arguments: Vec<String>,
     deadlines: Option<String>,
@@ -44,6 +47,32 @@ pub struct Setup {
     namespace: Option<String>,
     /// Size of a disk that holds nothing but the audit spool.
     spool_disk: Option<String>,
+}
+
+thread_local! {
+    static ENGINE: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Runs a test once more, with data planes whose `io_engine` is `engine` wherever its own thread makes a [`Setup`].
+pub fn with_engine(engine: &'static str, test: impl FnOnce()) {
+    ENGINE.set(Some(engine));
+    test();
+    assert_eq!(ENGINE.take(), Some(engine));
+}
+
+/// The tests of these names once more, on the epoll engine: elsewhere the host's is used, which is io_uring.
+#[macro_export]
+macro_rules! on_epoll {
+    ($($test:ident),+ $(,)?) => {
+        mod epoll {
+            $(
+                #[test]
+                fn $test() {
+                    $crate::appliance::with_engine("epoll", super::$test);
+                }
+            )+
+        }
+    };
 }
 
 /// A running appliance. Its state directory lives as long as it does.
@@ -64,6 +93,7 @@ impl Default for Setup {
             admin: "127.0.0.1:0".to_owned(),
             users: None,
             dataplane: None,
+            engine: ENGINE.get(),
             control: None,
             arguments: Vec::new(),
             deadlines: None,
@@ -179,7 +209,7 @@ impl Setup {
         if let Some(users) = &self.users {
             fs::write(directory.path().join("users"), users).unwrap();
         }
-        if let Some(text) = &self.dataplane {
+        if let Some(text) = self.dataplane_config() {
             fs::write(directory.path().join("more.toml"), text).unwrap();
         }
         if let Some(text) = &self.control {
@@ -192,6 +222,13 @@ impl Setup {
             appliance.set_deadlines(lines);
         }
         Ok(appliance)
+    }
+
+    /// What stands in the data plane's configuration beside what `penstock up` writes.
+    fn dataplane_config(&self) -> Option<String> {
+        let engine = self.engine.map(|engine| format!("io_engine = \"{engine}\"\n"));
+        let parts = [engine.as_deref(), self.dataplane.as_deref()];
+        (engine.is_some() || self.dataplane.is_some()).then(|| parts.into_iter().flatten().collect())
     }
 
     /// The operator's command, where the appliance is.
@@ -226,7 +263,7 @@ impl Setup {
         if self.users.is_some() {
             command.arg("--users").arg(directory.join("users"));
         }
-        if self.dataplane.is_some() {
+        if self.dataplane_config().is_some() {
             command.arg("--dataplane-config").arg(directory.join("more.toml"));
         }
         if self.control.is_some() {
