@@ -8,7 +8,7 @@ use penstock_core::flow::{Fault, FaultKind, FlowId, Phase};
 use penstock_core::limits;
 use tokio::sync::Notify;
 
-use super::clock::TICK;
+use super::clock::{TICK, Tick};
 use super::mailbox::{MailboxReceiver, Message};
 use super::pressure::Shed;
 use super::quota::Ticket;
@@ -178,10 +178,12 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
         if before < Shed::KeepAlive && shed >= Shed::KeepAlive {
             shard.flows.drain();
         }
-        let now_ms = shard.clock.tick();
+        let Tick { now_ms, is_late } = shard.clock.tick();
         shard.pulse.beat();
-        shard.flows.reap(now_ms);
-        udp::reap(&shard);
+        if !is_late {
+            shard.flows.reap(now_ms);
+            udp::reap(&shard);
+        }
         shard.cells.ring_operations_in_flight.set((), ring::in_flight());
         if !shard.draining.get() {
             continue;
