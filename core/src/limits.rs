@@ -46,8 +46,14 @@ pub const MEMORY_INSPECTED_PERCENT: u64 = 92;
 pub const MEMORY_FLOWS_PERCENT: u64 = 95;
 /// Between two measurements of the memory.
 pub const MEMORY_PERIOD_MS: u64 = 250;
+/// The same from [`MEMORY_NEAR_PERCENT`] of the ceiling on. One takes some 50 us; flows that hold the longest ClientHello, 4,000 new
+/// ones in a second, take 6 MiB in that time, less than what is left when new ones are refused of any ceiling above 128 MiB.
+pub const MEMORY_NEAR_PERIOD_MS: u64 = 25;
+/// Percent of the ceiling that cannot be left behind within one [`MEMORY_PERIOD_MS`] before the next measurement.
+pub const MEMORY_NEAR_PERCENT: u64 = 60;
 /// Lowest memory ceiling that may be configured, in MiB: below, the tables of one shard would not fit.
 pub const MEMORY_CEILING_MIB_MIN: u64 = 32;
+const _: () = assert!(MEMORY_NEAR_PERCENT < MEMORY_KEEP_ALIVE_PERCENT && MEMORY_NEAR_PERIOD_MS < MEMORY_PERIOD_MS);
 const _: () = assert!(MEMORY_KEEP_ALIVE_PERCENT < MEMORY_INSPECTED_PERCENT);
 const _: () = assert!(MEMORY_INSPECTED_PERCENT < MEMORY_FLOWS_PERCENT && MEMORY_FLOWS_PERCENT < 100);
 
@@ -62,16 +68,16 @@ pub const PANICS_SPAN_MS: u64 = 60_000;
 pub const UDP_QUEUE_BYTES: usize = 1024 * 1024;
 /// UDP flows that one shard remembers, about 80 KiB each at the worst; with one more, its client has to take TCP.
 pub const UDP_FLOWS_PER_SHARD_MAX: usize = 4_096;
+/// Of these, those of one source: enough that no source can shut the others out.
+pub const UDP_FLOWS_PER_SOURCE_MAX: usize = UDP_FLOWS_PER_SHARD_MAX / 2;
+/// Flows that one source may begin in a second on a shard, where the configuration has no other number.
+pub const UDP_NEW_FLOWS_PER_SOURCE_MAX: usize = 500;
 /// Time from a flow's first datagram to a whole ClientHello.
 pub const UDP_SNIFF_DEADLINE_MS: u64 = 3_000;
 /// Datagrams, and their bytes, that one flow holds until it is decided.
 pub const UDP_HELD_DATAGRAMS_MAX: usize = 16;
 /// See [`UDP_HELD_DATAGRAMS_MAX`].
 pub const UDP_HELD_BYTES_MAX: usize = 32 * 1024;
-/// Of these, those of one source: enough that no source can shut the others out.
-pub const UDP_FLOWS_PER_SOURCE_MAX: usize = UDP_FLOWS_PER_SHARD_MAX / 2;
-/// Flows that one source may begin in a second on a shard, where the configuration has no other number.
-pub const UDP_NEW_FLOWS_PER_SOURCE_MAX: usize = 500;
 /// Time for which a decided flow is remembered after its last datagram that was read.
 pub const UDP_FLOW_SECONDS: u64 = 60;
 /// Time that a process which ends gives the ClientHellos of which it has read the beginning.

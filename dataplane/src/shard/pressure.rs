@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use penstock_core::limits::{
-    MEMORY_FLOWS_PERCENT, MEMORY_INSPECTED_PERCENT, MEMORY_KEEP_ALIVE_PERCENT, MEMORY_PERIOD_MS,
+    MEMORY_FLOWS_PERCENT, MEMORY_INSPECTED_PERCENT, MEMORY_KEEP_ALIVE_PERCENT, MEMORY_NEAR_PERCENT,
+    MEMORY_NEAR_PERIOD_MS, MEMORY_PERIOD_MS,
 };
 
 use crate::metrics::ProcessCells;
@@ -59,12 +60,20 @@ pub(crate) async fn watch(
 ) {
     cells.memory_ceiling_bytes.set((), ceiling_bytes);
     loop {
+        let mut period_ms = MEMORY_PERIOD_MS;
         if let Some(bytes) = resident_bytes() {
             cells.memory_resident_bytes.set((), bytes);
-            pressure.note(bytes.saturating_mul(100) / ceiling_bytes.max(1));
+            let percent = bytes.saturating_mul(100) / ceiling_bytes.max(1);
+            pressure.note(percent);
+            period_ms = period_ms_at(percent);
         }
-        tokio::time::sleep(Duration::from_millis(MEMORY_PERIOD_MS)).await;
+        tokio::time::sleep(Duration::from_millis(period_ms)).await;
     }
+}
+
+/// Until the next look: sooner where the next step is near.
+const fn period_ms_at(percent: u64) -> u64 {
+    if percent < MEMORY_NEAR_PERCENT { MEMORY_PERIOD_MS } else { MEMORY_NEAR_PERIOD_MS }
 }
 
 /// By their numbers.
@@ -73,6 +82,23 @@ const STEPS: [Shed; 4] = [Shed::Nothing, Shed::KeepAlive, Shed::Inspected, Shed:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_grows_by_the_second_is_seen_before_it_is_gone() {
+        // 256 MiB a second below a ceiling of 1 GiB: what 4,000 hellos of 64 KiB take. Wherever the first look falls.
+        for start_ms in 0..MEMORY_PERIOD_MS {
+            let (pressure, mut now_ms) = (Pressure::default(), start_ms);
+            let percent = loop {
+                let percent = now_ms * 256 * 100 / 1_000 / 1_024;
+                pressure.note(percent);
+                if pressure.shed() == Shed::Flows {
+                    break percent;
+                }
+                now_ms += period_ms_at(percent);
+            };
+            assert!((95..=96).contains(&percent), "refused at {percent} %");
+        }
+    }
 
     #[test]
     fn each_step_sheds_more_and_is_taken_back() {
