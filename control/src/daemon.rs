@@ -120,8 +120,9 @@ impl Daemon {
         let token = Token::open_or_create(&config.admin_token_file)?;
         let stores = Stores::open(&state.join("control.db"), &config.store, retention(&config), moment::now_ms)?;
         let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
-        let publisher =
-            Arc::new(Publisher::new(Arc::clone(&stores.policy), Arc::clone(&authority), deadline, now_unix));
+        let name = config.store.policy.as_ref().map(|settings| settings.name.clone()).unwrap_or_default();
+        let (revisions, ca) = (Arc::clone(&stores.policy), Arc::clone(&authority));
+        let publisher = Arc::new(Publisher::new(revisions, ca, deadline, now_unix, name));
         resume(&publisher).await?;
         // Ticket keys for the first node; a renewal that fails is told and tried again.
         tend(&publisher).await;
@@ -217,6 +218,7 @@ impl Daemon {
             result = &mut api => return result.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(ended),
             () = renew(&publisher, events.as_ref()) => {}
             () = drive(&publisher) => {}
+            () = follow(&publisher) => {}
             () = service::keep_alive() => {}
         }
         service::stopping();
@@ -335,6 +337,27 @@ async fn renew(publisher: &Publisher, events: &dyn AuditStore) {
     }
 }
 
+/// Takes over what other daemons publish, for ever.
+async fn follow(publisher: &Publisher) {
+    let mut changes = publisher.changes();
+    while changes.changed().await.is_ok() {
+        match publisher.follow().await {
+            Ok(()) => {}
+            Err(PublishError::Invalid(diagnostics)) => {
+                for diagnostic in diagnostics {
+                    tracing::error!("a policy that another daemon published is refused by this version: {diagnostic}");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "what other daemons publish cannot be taken over; it is tried again");
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+                changes.mark_changed();
+            }
+        }
+    }
+    pending().await
+}
+
 /// Drives rollouts on, for ever; sleeps while there is none.
 async fn drive(publisher: &Publisher) {
     let mut rollouts = publisher.subscribe_rollout();
@@ -361,6 +384,8 @@ const ADMIN: &str = "admin listener";
 const STREAMS_MAX: usize = 32;
 /// Time that requests under way get at the end.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// Before what could not be taken over is tried again.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
 /// How often the nodes of a rollout are looked at.
 const ROLLOUT_LOOK: Duration = Duration::from_secs(1);
 /// How often the ages of root, issuer, ticket keys and audit events are looked at.

@@ -24,13 +24,21 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 
-/// Dials, and shakes hands where TLS is wanted. Files are read each time: what the operator renews counts at once.
-pub(crate) async fn dial(host: &str, port: u16, tls: Option<&ClientTls>) -> io::Result<Box<dyn Stream>> {
+/// Dials, and shakes hands where TLS is wanted. Files are read each time: what the operator renews counts at once. `alpn` is
+/// the one protocol that is offered, if any is.
+pub(crate) async fn dial(
+    host: &str,
+    port: u16,
+    tls: Option<&ClientTls>,
+    alpn: Option<&[u8]>,
+) -> io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
     let Some(files) = tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    Ok(Box::new(TlsConnector::from(Arc::new(tls_config(files)?)).connect(name, stream).await?))
+    let mut config = tls_config(files)?;
+    config.alpn_protocols.extend(alpn.map(<[u8]>::to_vec));
+    Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
 }
 
 /// Verifies servers by the authorities of the operating system and those of PEM files.

@@ -11,6 +11,7 @@
 //! | [`certificate`] | certificates of the tests' own authority, good and bad |
 //! | [`chromium`] | a browser |
 //! | [`client`] | a TLS client through the appliance, speaking HTTP/1.1 as told |
+//! | [`etcd`] | an etcd server |
 //! | [`forwarder`] | a plain port into the appliance, for clients that cannot speak CONNECT |
 //! | [`haproxy`] | HAProxy in front of the appliance |
 //! | [`http`] | a strict reader of HTTP/1.1 messages, for both ends |
@@ -43,6 +44,7 @@ pub mod appliance;
 pub mod certificate;
 pub mod chromium;
 pub mod client;
+pub mod etcd;
 pub mod forwarder;
 pub mod haproxy;
 pub mod http;

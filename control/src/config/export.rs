@@ -193,7 +193,7 @@ fn peer(host: String, port: u16, tls: Option<Option<PathBuf>>, allow_plaintext: 
     Ok(Peer { host, port, tls })
 }
 
-fn host_and_port(text: &str, default_port: Option<u16>) -> Option<(String, u16)> {
+pub(super) fn host_and_port(text: &str, default_port: Option<u16>) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;

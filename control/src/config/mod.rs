@@ -14,4 +14,6 @@ pub use daemon::{
 };
 pub use export::{CollectorSettings, Destination, ExportSettings, Peer, RawExport};
 pub use push::{MetricsPush, RawMetricsPush};
-pub use store::{ClientIdentity, ClientTls, PostgresSettings, RawPostgres, RawStore, StoreSettings};
+pub use store::{
+    ClientIdentity, ClientTls, EtcdSettings, PostgresSettings, RawEtcd, RawPostgres, RawStore, StoreSettings,
+};

@@ -30,6 +30,8 @@ pub(crate) struct Publisher {
     rollout: watch::Sender<Option<Arc<Rollout>>>,
     tickets: TicketSchedule,
     clock: Clock,
+    /// Of this daemon among those that share the store; empty where there is no other.
+    name: String,
     /// Held by the change that is being made.
     turn: Mutex<()>,
 }
@@ -93,6 +95,7 @@ impl Publisher {
         authority: Arc<Authority>,
         acknowledge_deadline: Duration,
         clock: Clock,
+        name: String,
     ) -> Self {
         Self {
             store,
@@ -103,6 +106,7 @@ impl Publisher {
             rollout: watch::Sender::new(None),
             tickets: TicketSchedule::new(),
             clock,
+            name,
             turn: Mutex::new(()),
         }
     }
@@ -160,6 +164,10 @@ impl Publisher {
         &self.store
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn now(&self) -> i64 {
         (self.clock)()
     }
@@ -175,25 +183,6 @@ impl Publisher {
 
     pub(super) fn ticket_keys(&self) -> watch::Receiver<Arc<TicketKeys>> {
         self.tickets.subscribe()
-    }
-
-    /// Puts the newest stored revision in force, at start.
-    pub(crate) async fn resume(&self) -> Result<(), PublishError> {
-        let _turn = self.turn.lock().await;
-        let head = self.store.head().await?;
-        let Some(revision) = head.newest else { return Ok(()) };
-        let Some(state) = head.rollout.as_deref().and_then(RolloutState::read) else {
-            return self.put_in_force(revision).await;
-        };
-        let stable = self.store.revision(state.stable_epoch).await?;
-        // Written by an earlier version, whose end could not be written with it.
-        let Some(stable) = stable.filter(|_| state.epoch == revision.epoch) else {
-            self.store.save_rollout(head.rollout, None).await?;
-            return self.put_in_force(revision).await;
-        };
-        self.put_in_force(stable).await?;
-        let candidate = self.compiled(revision).await?;
-        self.resume_halted(head.rollout, state, candidate).await
     }
 
     /// Publishes the document unless it is what was last published from a file: an operator's later change by the API
@@ -251,6 +240,11 @@ impl Publisher {
     /// A node that holds a larger epoch than the active one saw a store that is gone: epochs never go backwards, so the
     /// active policy is published again above it.
     pub(super) async fn outrank(&self, node: &str, held: u64) -> Result<(), PublishError> {
+        if self.epoch() >= held {
+            return Ok(());
+        }
+        // It may come from another daemon, of whose last policy this one has not heard yet.
+        self.follow().await?;
         let Some(active) = self.active().filter(|_| self.epoch() < held) else { return Ok(()) };
         tracing::warn!(node, held, active = active.epoch(), "a node holds a later epoch: publishing above it");
         let proposal = Proposal {
@@ -259,7 +253,7 @@ impl Publisher {
             author: "control".to_owned(),
             comment: format!("node {node} held epoch {held}"),
             source: RevisionSource::Recovery,
-            expected: None,
+            expected: Some(active.epoch()),
         };
         self.store_and_send(proposal).await.map(drop)
     }
@@ -325,16 +319,30 @@ impl Publisher {
         if let Some(rollout) = self.rollout() {
             return Err(PublishError::RolloutRunning(rollout.state.epoch));
         }
-        self.store_next(proposal, rollout).await
+        for _ in 0..APPENDS_MAX {
+            match self.store_next(proposal.clone(), &rollout, None).await {
+                // Another daemon was quicker.
+                Err(PublishError::Store(StoreError::EpochTaken { .. })) => {}
+                outcome => return outcome,
+            }
+        }
+        self.store_next(proposal, &rollout, None).await
     }
 
-    /// The same while another rollout is under way, which ends with it.
+    /// The same once, and while the rollout is under way that `ends` with it.
     pub(super) async fn store_next(
         &self,
         proposal: Proposal,
         rollout: impl Fn(u64) -> Option<String>,
+        ends: Option<&str>,
     ) -> Result<Arc<Active>, PublishError> {
-        let newest = self.store.head().await?.newest.map_or(0, |revision| revision.epoch);
+        let head = self.store.head().await?;
+        let newest = head.newest.map_or(0, |revision| revision.epoch);
+        let other = head.rollout.filter(|state| ends != Some(state.as_str()));
+        let other = other.as_deref().and_then(RolloutState::read).filter(|state| state.epoch == newest);
+        if let Some(other) = other {
+            return Err(PublishError::RolloutRunning(other.epoch));
+        }
         if let Some(expected) = proposal.expected.filter(|expected| *expected != newest) {
             return Err(PublishError::EpochMoved { active: newest, expected });
         }
@@ -356,14 +364,14 @@ impl Publisher {
         Ok(active)
     }
 
-    async fn put_in_force(&self, revision: Revision) -> Result<(), PublishError> {
+    pub(super) async fn put_in_force(&self, revision: Revision) -> Result<(), PublishError> {
         let active = self.compiled(revision).await?;
         tracing::info!(epoch = active.epoch(), "policy in force");
         self.active.send_replace(Some(active));
         Ok(())
     }
 
-    async fn compiled(&self, revision: Revision) -> Result<Arc<Active>, PublishError> {
+    pub(super) async fn compiled(&self, revision: Revision) -> Result<Arc<Active>, PublishError> {
         let file = format!("epoch-{}.toml", revision.epoch);
         let snapshot = check(file, revision.text.clone(), Some(revision.epoch)).await?;
         self.prepare(revision, snapshot)
@@ -388,6 +396,8 @@ impl Publisher {
     }
 }
 
+/// Attempts to publish ahead of other daemons.
+const APPENDS_MAX: usize = 8;
 /// Revisions that are looked at for one with another text.
 const LOOKED_BACK_MAX: usize = 100;
 

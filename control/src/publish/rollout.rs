@@ -38,6 +38,9 @@ pub(crate) struct RolloutState {
     pub(crate) epoch: u64,
     pub(crate) stable_epoch: u64,
     pub(crate) author: String,
+    /// The daemon that looks after it.
+    #[serde(default)]
+    pub(super) driver: String,
     /// Counted from 0.
     pub(crate) wave: usize,
     /// Nodes that have or get the candidate.

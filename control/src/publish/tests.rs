@@ -32,7 +32,8 @@ async fn bed(clock: Clock) -> Bed {
     let authority = Arc::new(Authority::open_or_create(state.path(), clock()).unwrap());
     let retention = Retention { events_max: 1_000, age_ms_max: None, bytes_max: None };
     let store = SqliteStore::open(&state.path().join("control.db"), retention, || 0).unwrap();
-    let publisher = Publisher::new(Arc::new(store), Arc::clone(&authority), Duration::from_secs(1), clock);
+    let publisher =
+        Publisher::new(Arc::new(store), Arc::clone(&authority), Duration::from_secs(1), clock, String::new());
     let proposal = Proposal {
         text: POLICY.to_owned(),
         file: "policy.toml".to_owned(),

@@ -16,6 +16,7 @@ const SAMPLES_PATIENCE: Duration = Duration::from_millis(500);
 impl Publisher {
     /// Stores the policy under a new epoch and gives it to the nodes of the first wave.
     pub(crate) async fn roll_out(&self, proposal: Proposal, plan: Plan) -> Result<Arc<Rollout>, PublishError> {
+        self.follow().await?;
         let counted = self.counted().await;
         let _turn = self.turn().await;
         let stable = self.active().ok_or(PublishError::NothingInForce)?;
@@ -27,6 +28,7 @@ impl Publisher {
                 epoch,
                 stable_epoch: stable.epoch(),
                 author: author.clone(),
+                driver: self.name().to_owned(),
                 wave: 0,
                 released: BTreeSet::new(),
                 halted: None,
@@ -45,7 +47,7 @@ impl Publisher {
     /// Looks at a rollout that is under way, and takes it one step further if it is time. Answers whether there is one.
     pub(crate) async fn drive(&self) -> Result<bool, PublishError> {
         let Some(rollout) = self.rollout() else { return Ok(false) };
-        if rollout.state.halted.is_some() {
+        if rollout.state.halted.is_some() || !self.drives(&rollout.state) {
             return Ok(false);
         }
         let counted = self.counted().await;
@@ -100,6 +102,7 @@ impl Publisher {
         let _turn = self.turn().await;
         let mut rollout = Rollout::clone(&*self.rollout().ok_or(PublishError::NoRollout)?);
         rollout.state.halted = None;
+        self.name().clone_into(&mut rollout.state.driver);
         // As another value, so that whoever refused it is sent it again.
         rollout.candidate = Arc::new(Active::clone(&rollout.candidate));
         self.fleet().forget_refusals(rollout.state.epoch);
@@ -110,6 +113,7 @@ impl Publisher {
 
     /// Gives every node what was in force before, under an epoch above the candidate's.
     pub(crate) async fn abandon_rollout(&self, author: String) -> Result<Published, PublishError> {
+        self.follow().await?;
         let turn = self.turn().await;
         let rollout = self.rollout().ok_or(PublishError::NoRollout)?;
         let stable = self.active().ok_or(PublishError::NothingInForce)?;
@@ -122,7 +126,7 @@ impl Publisher {
             source: RevisionSource::Rollback,
             expected: None,
         };
-        let restored = self.store_next(proposal, |_| None).await?;
+        let restored = self.store_next(proposal, |_| None, rollout.stored.as_deref()).await?;
         self.put_candidate_in_force(&restored);
         drop(turn);
         let nodes = self.settled(&restored).await;
@@ -140,6 +144,11 @@ impl Publisher {
         state.halted = Some(why);
         let rollout = Rollout { candidate, state, stored, began: self.now(), installed: None, before: BTreeMap::new() };
         self.keep(rollout).await.map(drop)
+    }
+
+    /// Whether this daemon looks after a rollout: the one where it began, or was last resumed.
+    pub(super) fn drives(&self, state: &RolloutState) -> bool {
+        state.driver == self.name()
     }
 
     /// What a node should have.

@@ -1,7 +1,7 @@
 //! What control remembers: policy revisions, audit events, who may use the admin API, who did, and who belongs to the fleet.
 //!
 //! Traits say what a store must do; [`sqlite::SqliteStore`] is the embedded one, [`postgres::PostgresStore`] keeps the
-//! audit events of a fleet. Owns durability and order, knows
+//! audit events of a fleet, [`etcd::EtcdStore`] its policies. Owns durability and order, knows
 //! nothing of HTTP, the link or the meaning of a policy. Called by `access`, `admin`, `publish` and `audit`.
 
 mod access;
@@ -9,6 +9,7 @@ mod audit;
 mod block;
 mod denial;
 mod error;
+mod etcd;
 mod export;
 mod node;
 mod policy;
@@ -31,6 +32,7 @@ pub(crate) use access::{AccessStore, SessionRecord, TokenRecord, UserChange, Use
 pub(crate) use audit::{AuditStore, EventPage, EventQuery, IncomingEvent, Order, ReadEvent};
 pub(crate) use denial::{DenialCount, DenialKey, DenialQuery};
 pub use error::StoreError;
+use etcd::EtcdStore;
 pub(crate) use export::{ExportStore, Progress};
 pub(crate) use node::{JoinTokenRecord, NodeRecord, NodeStore};
 pub(crate) use policy::{Addition, PolicyStore, Revision, RevisionSource};
@@ -61,7 +63,11 @@ impl Stores {
             Some(settings) => Arc::new(PostgresStore::open(settings, retention, clock)?),
             None => sqlite.clone(),
         };
-        Ok(Self { policy: sqlite.clone(), events, access: sqlite.clone(), nodes: sqlite.clone(), trail: sqlite })
+        let policy: Arc<dyn PolicyStore> = match &settings.policy {
+            Some(settings) => Arc::new(EtcdStore::open(settings)?),
+            None => sqlite.clone(),
+        };
+        Ok(Self { policy, events, access: sqlite.clone(), nodes: sqlite.clone(), trail: sqlite })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::{Answer, StoreError};
 
@@ -71,6 +72,8 @@ pub(crate) trait PolicyStore: Send + Sync {
     fn save_rollout(&self, before: Option<String>, state: Option<String>) -> Answer<'_, ()>;
     /// Revisions below `before` (or all), newest first.
     fn history(&self, before: Option<u64>, count_max: usize) -> Answer<'_, Vec<Revision>>;
+    /// Told when another process may have changed something; closed where there is none that could.
+    fn changes(&self) -> watch::Receiver<()>;
 }
 
 impl RevisionSource {
@@ -83,7 +86,7 @@ impl RevisionSource {
         }
     }
 
-    fn from_label(label: &str) -> Self {
+    pub(super) fn from_label(label: &str) -> Self {
         match label {
             "file" => Self::File,
             "recovery" => Self::Recovery,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::access::{self, AccessStore, SessionRecord, TokenRecord, UserChange, UserOutcome, UserRecord};
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
@@ -100,6 +100,11 @@ impl PolicyStore for SqliteStore {
 
     fn history(&self, before: Option<u64>, count_max: usize) -> Answer<'_, Vec<Revision>> {
         self.read(move |connection| policy::select_before(connection, before, count_max))
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        // The state directory is locked.
+        watch::channel(()).1
     }
 }
 

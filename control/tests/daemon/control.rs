@@ -126,6 +126,23 @@ impl Control {
         Reply { status, headers, body }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The status, where the daemon may be gone meanwhile.
+    pub(crate) fn try_put_policy(&self, text: &str) -> Option<u16> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_global(Some(LIMIT))
+            .build()
+            .into();
+        let request = agent.put(format!("{}/api/v1/policy", self.base)).header("Content-Type", "application/toml");
+        let reply = request.header("Authorization", format!("Bearer {}", self.token())).send(text);
+        reply.ok().map(|reply| reply.status().as_u16())
+    }
+
     /// With the token, below `/api/v1`.
     pub(crate) fn api(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let bearer = format!("Bearer {}", self.token());

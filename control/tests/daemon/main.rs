@@ -7,6 +7,7 @@ mod admin;
 mod audit;
 mod authority;
 mod control;
+mod fleet;
 mod life;
 mod member;
 mod metrics;

@@ -1,5 +1,6 @@
 //! One suite over every store: `events` and `policy` say what a store must do, the others run that on one store each.
 
+mod etcd;
 mod events;
 mod policy;
 mod postgres;

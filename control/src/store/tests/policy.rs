@@ -15,7 +15,7 @@ fn revision(epoch: u64, text: &str) -> Revision {
     }
 }
 
-async fn append(store: &dyn PolicyStore, newest: u64, epoch: u64) -> Result<(), StoreError> {
+pub(super) async fn append(store: &dyn PolicyStore, newest: u64, epoch: u64) -> Result<(), StoreError> {
     store.append(Addition { revision: revision(epoch, "text"), newest, rollout: None }).await
 }
 
@@ -77,6 +77,7 @@ pub(super) async fn a_rollout_is_saved_by_who_saw_the_last_step(store: &dyn Poli
         assert!(matches!(refused, Err(StoreError::RolloutMoved)));
     }
     // What is not appended leaves the rollout as it is too.
+    // Not even the same once more: it may be another's.
     assert!(store.append(begun).await.is_err());
     assert_eq!(store.head().await.unwrap().rollout, state("second wave"));
     store.save_rollout(state("second wave"), None).await.unwrap();
