@@ -88,6 +88,7 @@ const fn is_overload(fault: Fault) -> bool {
     matches!(
         fault,
         Fault { phase: Phase::Accept, kind: FaultKind::Memory | FaultKind::SourceFull | FaultKind::TooMany, .. }
+            | Fault { phase: Phase::Sniff, kind: FaultKind::Memory, .. }
     )
 }
 

@@ -15,6 +15,7 @@ use penstock_core::tls::{ClientHelloReader, HelloReject};
 use super::control::Stop;
 use super::record::Flow;
 use crate::ring::Socket;
+use crate::shard::Shed;
 
 /// What the client's first bytes are.
 pub(crate) enum Sniffed {
@@ -80,6 +81,10 @@ async fn read(
             }
         }
         let fault = |kind| Fault::downstream(Phase::Sniff, kind);
+        // A flow that is not decided on is a new one still, however much of its hello has come.
+        if !received.is_empty() && flow.shard.pressure.shed() >= Shed::Flows {
+            return Err(fault(FaultKind::Memory));
+        }
         match receive(flow, upstream, received).await.map_err(fault)? {
             Received::Client => {}
             Received::End if *server_spoke => return Ok(Sniffed::NotTls),
