@@ -7,6 +7,8 @@ use penstock_tests::saas::Saas;
 use penstock_tests::upstream::{Then, Upstream};
 use penstock_tests::wait;
 
+use crate::clients::curl;
+
 const ENTRA: &str = "login.microsoftonline.com";
 
 /// Columns that the contract allows.
@@ -29,6 +31,25 @@ fn each_request_leaves_one_event() {
     assert_eq!(metrics.sum("penstock_requests_total", &["connector=\"microsoft-entra\"", "mode=\"enforce\""]), 20.0);
     assert_eq!(metrics.sum("penstock_audit_events_total", &[]), 20.0);
     assert_eq!(metrics.sum("penstock_audit_dropped_total", &[]), 0.0);
+}
+
+/// The origin may have acted on it.
+#[test]
+fn a_request_that_is_never_answered_leaves_one_too() {
+    // Says nothing.
+    let upstream = Upstream::plan().answering(|_, _| Then::Echo).start();
+    let appliance = Appliance::before(&upstream);
+    let versions = ["--http1.1", "--http2"];
+    for http in versions {
+        let gave_up = curl(&appliance, &[http, "--max-time", "1", &format!("https://{ENTRA}/contoso.com/{http}")]);
+        assert!(!gave_up.status.success(), "{gave_up:?}");
+        assert!(upstream.requests().iter().any(|seen| seen.target().ends_with(http)));
+    }
+    wait::until("both to be recorded", || {
+        let events = appliance.admin().await_events("status=fault&limit=1000", 2);
+        let count = |http| events.iter().filter(|event| event["path"] == format!("/contoso.com/{http}")).count();
+        (versions.map(count) == [1, 1]).then_some(())
+    });
 }
 
 #[test]

@@ -110,7 +110,12 @@ impl Exchange {
 
     /// The connection is closed while it is idle: downstream is told which of its streams were heard, so that it may ask again
     /// elsewhere for those that it opens meanwhile, whatever their methods (RFC 9113 section 6.8).
+    ///
+    /// A connection that was given up has been told why, which is its last word.
     pub fn handle_close(&mut self) {
+        if self.fault.is_some() {
+            return;
+        }
         let Connection { streams, served_last, to_downstream, .. } = &mut self.connection;
         // What the origin has said that it does not serve stays so.
         let last = served_last.map_or(streams.last, |served| served.min(streams.last));

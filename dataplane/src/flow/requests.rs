@@ -103,3 +103,13 @@ impl<'a> Requests<'a> {
         event
     }
 }
+
+/// What was asked and never answered, because a side left or the flow was cut, is recorded too: the origin may have acted
+/// on it.
+impl Drop for Requests<'_> {
+    fn drop(&mut self) {
+        for request in std::mem::take(&mut self.waiting) {
+            self.flow.shard.audit.record(self.request_event(Status::Fault, request));
+        }
+    }
+}
