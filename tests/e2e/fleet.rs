@@ -65,7 +65,7 @@ impl Control {
             place::read(&file).replace("[link]\nlisten = \"127.0.0.1:0\"", &format!("[link]\nlisten = \"{link}\""));
         fs::write(&file, config).unwrap();
         process::signal(self.process.id(), Signal::KILL);
-        self.process.ended(wait::LIMIT).expect("it is dead");
+        self.process.ended(wait::LIMIT).unwrap();
         self.directory.clone()
     }
 
