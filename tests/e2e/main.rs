@@ -69,6 +69,7 @@ mod signer;
 mod soak;
 mod soak_load;
 mod soak_record;
+mod stores;
 mod transparent;
 mod transparent_down;
 mod transparent_quic;
