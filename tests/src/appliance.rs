@@ -216,7 +216,10 @@ impl Setup {
             fs::write(directory.path().join("more-control.toml"), text).unwrap();
         }
         let mut command = self.command(directory.path());
-        let process = Process::try_start("penstock up", &mut command, &directory.path().join("penstock.log"))?;
+        let mut process = Process::try_start("penstock up", &mut command, &directory.path().join("penstock.log"))?;
+        // Whatever a test does: no panic but those that it orders, and nothing left in the kernel's hands.
+        let breaks = self.dataplane.as_ref().is_some_and(|lines| lines.contains("[faults]"));
+        process.must_never_say(if breaks { &[LEFT_IN_FLIGHT] } else { &[LEFT_IN_FLIGHT, PANICKED] });
         let appliance = Appliance { process, setup: self, directory };
         if let Some(lines) = &appliance.setup.deadlines {
             appliance.set_deadlines(lines);
@@ -440,3 +443,8 @@ impl Appliance {
 /// Arguments: size, folder, command.
 const MOUNT: &str = "set -e; umask 077; size=$1 folder=$2; shift 2; mkdir -p \"$folder\"; \
                      mount -t tmpfs -o size=\"$size\",mode=0700 penstock \"$folder\"; exec \"$@\"";
+
+/// What a shard says that ends while the kernel still has operations of its.
+const LEFT_IN_FLIGHT: &str = "operations are left in flight";
+/// What the standard library says of a panic.
+const PANICKED: &str = "panicked at";

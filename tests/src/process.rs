@@ -20,6 +20,7 @@ pub struct Process {
     log: PathBuf,
     /// The announcement, parsed.
     pub ready: serde_json::Value,
+    never: &'static [&'static str],
 }
 
 impl Process {
@@ -48,7 +49,12 @@ impl Process {
         let ready = serde_json::from_str(&announced).map_err(|error| format!("{name} said {announced}: {error}"))?;
         // Whatever it prints later is read and dropped, so that it never blocks on a full pipe.
         thread::spawn(move || while lines.recv().is_ok() {});
-        Ok(Self { name: name.to_owned(), child, log: log.to_path_buf(), ready })
+        Ok(Self { name: name.to_owned(), child, log: log.to_path_buf(), ready, never: &[] })
+    }
+
+    /// Words that must not stand in its log when it has ended: the test fails by them.
+    pub fn must_never_say(&mut self, words: &'static [&'static str]) {
+        self.never = words;
     }
 
     /// The process id.
@@ -89,7 +95,11 @@ impl Drop for Process {
         let _ = self.child.wait();
         if thread::panicking() {
             println!("---- log of {} ----\n{}", self.name, tail(&self.log));
+            return;
         }
+        let log = self.log();
+        let said: Vec<&str> = log.lines().filter(|line| self.never.iter().any(|words| line.contains(words))).collect();
+        assert!(said.is_empty(), "{} said {said:#?}", self.name);
     }
 }
 

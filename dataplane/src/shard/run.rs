@@ -47,6 +47,7 @@ pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
         drop(datagrams);
         drained.notified().await;
         shard.pulse.end();
+        settle(shard.index).await;
         Ok(())
     })?
 }
@@ -201,6 +202,17 @@ async fn reap(shard: Rc<Shard>, drained: Rc<Notify>) {
     }
 }
 
+/// Waits for what was cancelled last. The kernel then has nothing of this shard's in its hands, or the log says so.
+async fn settle(shard: u16) {
+    for _ in 0..SETTLE_TICKS {
+        if ring::in_flight() == 0 {
+            return;
+        }
+        tokio::time::sleep(TICK).await;
+    }
+    tracing::error!(shard, operations = ring::in_flight(), "operations are left in flight");
+}
+
 /// Keeps the thread on its own CPU: caches stay warm and the kernel delivers where the work is.
 fn pin(shard: u16) {
     let mut cpus = rustix::thread::CpuSet::new();
@@ -217,3 +229,5 @@ fn pin(shard: u16) {
 const ACCEPTS_OUTSTANDING: usize = 32;
 /// Between two tries while the system has no descriptor: long enough to cost nothing, short enough to serve within a second.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+/// Ticks in which the last cancellations complete.
+const SETTLE_TICKS: u32 = 20;
