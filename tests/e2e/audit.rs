@@ -38,7 +38,7 @@ fn each_request_leaves_one_event() {
 fn a_request_that_is_never_answered_leaves_one_too() {
     // Says nothing.
     let upstream = Upstream::plan().answering(|_, _| Then::Echo).start();
-    let appliance = Appliance::before(&upstream);
+    let appliance = Setup::default().upstream(&upstream).deadlines("half_close_ms = 500").start();
     let versions = ["--http1.1", "--http2"];
     for http in versions {
         let gave_up = curl(&appliance, &[http, "--max-time", "1", &format!("https://{ENTRA}/contoso.com/{http}")]);

@@ -104,8 +104,8 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// What was asked and never answered, because a side left or the flow was cut, is recorded too: the origin may have acted
-/// on it.
+/// A flow whose task is dropped, by a panic or at the end of a drain, has not said what became of its requests: they are
+/// recorded all the same, since the origin may have acted on them.
 impl Drop for Requests<'_> {
     fn drop(&mut self) {
         for request in std::mem::take(&mut self.waiting) {
