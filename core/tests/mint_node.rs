@@ -2,41 +2,24 @@
 //! takes a node for a client and a control for a server, and neither for the other.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+#[path = "mint/key.rs"]
+mod key;
+
 use std::time::Duration;
 
-use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use penstock_core::mint::{
-    AuthorityRequest, CertificateFacts, MintError, NodeRequest, SignError, Signer, Validity, encode_control,
-    encode_node, encode_node_request, encode_root, is_node_name,
+    AuthorityRequest, CertificateFacts, MintError, NodeRequest, Validity, encode_control, encode_node,
+    encode_node_request, encode_root, is_node_name,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::*;
 
+use self::key::Key;
+
 const NOW: i64 = 1_795_305_600;
 const NAME: &str = "control.example";
-
-struct Key(EcdsaKeyPair);
-
-impl Key {
-    fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("key"))
-    }
-
-    fn public(&self) -> Vec<u8> {
-        self.0.public_key().as_der().expect("public key").as_ref().to_vec()
-    }
-}
-
-impl Signer for Key {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError)?.as_ref().to_vec())
-    }
-}
 
 fn of<'a>(common_name: &'a str, public_key: &'a [u8]) -> AuthorityRequest<'a> {
     AuthorityRequest { common_name, public_key, serial: [7; 16], validity: Validity::from_now(NOW, 86_400) }

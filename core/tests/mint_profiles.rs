@@ -3,40 +3,24 @@
 //! fails.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+#[path = "mint/key.rs"]
+mod key;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
-use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use penstock_core::mint::{
-    AuthorityRequest, CertificateFacts, LeafTemplate, MintError, PermittedNames, SignError, Signer, Validity,
-    encode_cross, encode_issuer, encode_root,
+    AuthorityRequest, CertificateFacts, LeafTemplate, MintError, PermittedNames, Validity, encode_cross, encode_issuer,
+    encode_root,
 };
 use penstock_core::sni::Sni;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::*;
 
+use self::key::Key;
+
 const DAY: i64 = 86_400;
 const NOW: i64 = 1_795_305_600;
-
-struct Key(EcdsaKeyPair);
-
-impl Key {
-    fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("key"))
-    }
-
-    fn public(&self) -> Vec<u8> {
-        self.0.public_key().as_der().expect("public key").as_ref().to_vec()
-    }
-}
-
-impl Signer for Key {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        Ok(self.0.sign(&SystemRandom::new(), message).map_err(|_| SignError)?.as_ref().to_vec())
-    }
-}
 
 struct Pki {
     root: Vec<u8>,

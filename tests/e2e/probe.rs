@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output};
 
+use penstock_tests::certificate::Shown;
 use penstock_tests::http::Request;
 use penstock_tests::place;
 use penstock_tests::upstream::{Then, Upstream};
@@ -55,6 +56,21 @@ fn h032_an_origin_that_answers_for_an_inspected_host_is_found() {
     let pair = &found(&output)["pairs"][0];
     assert_eq!((&pair["fronting"], &pair["status"]), (&"refuses".into(), &421.into()));
     assert_eq!((&pair["shares_certificate"], &pair["shares_address"]), (&false.into(), &false.into()));
+}
+
+#[test]
+fn h034_a_certificate_that_covers_an_inspected_host_is_found() {
+    let shared = Upstream::plan().showing(Shown::Shared(&[FRONT, ENTRA])).expecting(|_| None).start();
+    let output = probe(&shared, &shared, &["--json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let pair = &found(&output)["pairs"][0];
+    assert_eq!((&pair["shares_certificate"], &pair["shares_address"]), (&true.into(), &true.into()));
+    assert_eq!(pair["fronting"], "alike", "it answers everybody alike");
+    // At another address nothing is shared.
+    let own = origin(&[ENTRA]);
+    let output = probe(&shared, &own, &["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(found(&output)["pairs"][0]["shares_certificate"], true);
 }
 
 #[test]
