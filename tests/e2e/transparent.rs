@@ -13,6 +13,10 @@ pub(crate) const OTHER: &str = "downloads.example.org";
 pub(crate) const TENANTS: &str =
     "Restrict-Access-To-Tenants: contoso.com,fabrikam.onmicrosoft.com,aaaabbbb-0000-cccc-1111-dddd2222eeee";
 
+/// Of IPv4: the network inside, and [`OTHER`] outside.
+pub(crate) const EXEMPTIONS: [&[&str]; 2] =
+    [&["--exempt-source", "10.77.0.0/24"], &["--exempt-destination", "198.51.100.20"]];
+
 /// The network with the names of its hosts, and the simulated endpoints outside.
 pub(crate) fn outside() -> Option<(Network, Saas)> {
     let network = Network::start()?;
@@ -69,4 +73,19 @@ pub(crate) fn check_hosts(network: &Network, saas: &Saas, appliance: &Appliance)
     let metrics = network.enter(Place::Gate, || appliance.admin().metrics());
     assert_eq!(metrics.sum("penstock_flows_total", &["verdict=\"inspect\""]), 2.0);
     assert_eq!(metrics.sum("penstock_flows_total", &["verdict=\"pass\""]), 2.0);
+}
+
+/// Exempted by source and by destination, connections go past listeners of that kind, and those of the other family do not.
+pub(crate) fn check_exemptions(kind: &str, apply: &[&str]) {
+    let Some((network, saas)) = outside() else { return };
+    let appliance = setup(&network, kind, &[]).authority(saas.ca()).start();
+    let url = format!("https://{OTHER}/bytes/10");
+    let flows = || network.enter(Place::Gate, || appliance.admin().metrics()).sum("penstock_flows_total", &[]);
+    for exemption in EXEMPTIONS {
+        network.penstock_nft(&[apply, exemption].concat());
+        assert!(curl(&network, &saas.ca(), &["-4", &url]).status.success());
+    }
+    assert_eq!(flows(), 0.0);
+    assert!(curl(&network, &saas.ca(), &["-6", &url]).status.success());
+    assert_eq!(flows(), 1.0);
 }

@@ -13,7 +13,7 @@ use penstock_tests::{place, wait};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::transparent::{ENTRA, OTHER, TENANTS, outside, setup, sign_in};
+use crate::transparent::{ENTRA, EXEMPTIONS, OTHER, TENANTS, outside, setup, sign_in};
 
 pub(crate) const APPLY: &[&str] = &["apply", "--mode", "tproxy", "--interface", "in0", "--quic-port", "8444"];
 pub(crate) const LISTEN: &[&str] = &["--quic", "0.0.0.0:8444", "--quic", "[::]:8444"];
@@ -144,6 +144,21 @@ fn quic_elsewhere_passes_and_the_kernel_forwards_all_but_its_first_packets() {
     let passed = ["verdict=\"pass\"", "reason=\"not_listed\""];
     assert_eq!(counted(&network, &appliance, "penstock_flows_total", &passed), 4.0);
     assert!(counted(&network, &appliance, "penstock_udp_datagrams_total", &["outcome=\"forwarded\""]) >= 4.0);
+}
+
+#[test]
+fn exempt_sources_and_destinations_go_past_it() {
+    let Some(network) = Network::start() else { return };
+    let appliance = setup(&network, "tproxy", LISTEN).start();
+    let Some(_four) = Origin::start(&network, OTHER_V4) else { return };
+    let Some(_six) = Origin::start(&network, OTHER_V6) else { return };
+    for exemption in EXEMPTIONS {
+        network.penstock_nft(&[APPLY, exemption].concat());
+        assert_eq!(ask(&network, OTHER, OTHER_V4, &[])["outcome"], "echoed");
+    }
+    assert_eq!(counted(&network, &appliance, "penstock_udp_datagrams_total", &[]), 0.0);
+    assert_eq!(ask(&network, OTHER, OTHER_V6, &[])["outcome"], "echoed");
+    assert_eq!(counted(&network, &appliance, "penstock_flows_total", &[]), 1.0);
 }
 
 #[test]

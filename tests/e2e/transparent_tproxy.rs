@@ -8,7 +8,7 @@ use penstock_tests::network::{
 };
 use penstock_tests::{place, wait};
 
-use crate::transparent::{ENTRA, OTHER, TENANTS, check_hosts, curl, outside, setup, sign_in};
+use crate::transparent::{ENTRA, OTHER, TENANTS, check_exemptions, check_hosts, curl, outside, setup, sign_in};
 
 const APPLY: &[&str] = &["apply", "--mode", "tproxy", "--interface", "in0"];
 
@@ -21,6 +21,11 @@ fn curl_is_restricted_where_it_signs_in_and_untouched_elsewhere() {
     check_hosts(&network, &saas, &appliance);
     network.penstock_nft(&["remove"]);
     assert_eq!(network.traces(), before, "no trace is left");
+}
+
+#[test]
+fn exempt_sources_and_destinations_go_past_it() {
+    check_exemptions("tproxy", APPLY);
 }
 
 /// An origin in the clear on port 443, which says whom it sees: a flow that is not TLS passes.
