@@ -2,8 +2,10 @@
 //! then it is content.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use penstock_tests::appliance::Setup;
 use penstock_tests::network::{Network, Place, penstock_nft};
 use penstock_tests::place;
 use penstock_tests::saas::Saas;
@@ -50,6 +52,49 @@ fn the_doctors_remedies_lead_connections_to_the_listener() {
     assert_eq!(finding(&lost, "routes")["state"], "failed");
     mend(finding(&lost, "routes"));
     assert_eq!(finding(&doctor(), "routes")["state"], "good");
+}
+
+#[test]
+fn what_is_wrong_in_the_state_folder_is_found_and_mended() {
+    let appliance = Setup::default().start();
+    let state = TempDir::new().unwrap();
+    let folder = state.path().join("ca");
+    fs::create_dir(&folder).unwrap();
+    for file in ["root.pem", "root.key"] {
+        fs::copy(appliance.state().join("ca").join(file), folder.join(file)).unwrap();
+    }
+    let doctor = |more: &[&str]| {
+        let mut command = Command::new(place::binary("penstock"));
+        let folder: &[&str] =
+            if more.contains(&"--state") { &[] } else { &["--state", state.path().to_str().unwrap()] };
+        let output = command.args(["doctor", "--json"]).args(folder).args(more).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let failed = |report: &Value, name: &str, words: &str| {
+        let check = finding(report, name);
+        assert!(check["state"] == "failed" && check["found"].as_str().unwrap().contains(words), "{check}");
+        assert_eq!(report["ok"], false);
+        check["fix"].as_str().unwrap().trim_start_matches("run: ").to_owned()
+    };
+    let (key, certificate) = (folder.join("root.key"), folder.join("root.pem"));
+    assert_eq!(finding(&doctor(&[]), "ca")["state"], "good");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let fix = failed(&doctor(&[]), "ca", "other users may read it (mode 644)");
+    assert!(Command::new("sh").args(["-ec", &fix]).status().unwrap().success());
+    assert_eq!(finding(&doctor(&[]), "ca")["state"], "good");
+    let nothing = state.path().join("nothing.pem");
+    fs::write(&nothing, "").unwrap();
+    let said = failed(&doctor(&["--upstream-ca", nothing.to_str().unwrap()]), "upstream roots", "holds no certificate");
+    assert!(said.contains("PEM"), "{said}");
+    let trusted = doctor(&["--upstream-ca", certificate.to_str().unwrap()]);
+    assert_eq!(finding(&trusted, "upstream roots")["state"], "good");
+    fs::rename(&key, state.path().join("kept")).unwrap();
+    assert!(failed(&doctor(&[]), "ca", "root.key").contains("restore it from the backup"));
+    fs::rename(state.path().join("kept"), &key).unwrap();
+    fs::write(&certificate, "garbage").unwrap();
+    failed(&doctor(&[]), "ca", "is no certificate");
+    let deep = format!("{}/{}", state.path().display(), "deep".repeat(30));
+    failed(&doctor(&["--state", &deep]), "link socket", "");
 }
 
 #[test]
