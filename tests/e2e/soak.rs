@@ -58,20 +58,27 @@ impl Bed {
         Self { appliance, spool }
     }
 
-    /// Upgrades, a full disk under the audit, control's death, another upgrade.
-    fn faults(&mut self) {
+    /// Upgrades, a full disk under the audit, control's death, another upgrade; which began at which request.
+    fn faults(&mut self, load: &Load) -> String {
+        let mut begun = Vec::new();
+        let mut told = |what: &str| begun.push(format!("{what} {}", load.asked()));
+        told("upgrade");
         upgrade(&mut self.appliance);
         if let Some(spool) = &self.spool {
+            told("full disk");
             let filler = spool.join("filler");
             let mut file = File::create(&filler).unwrap();
             while file.write_all(&[0; 64 * 1024]).is_ok() {}
             thread::sleep(Duration::from_secs(1));
             fs::remove_file(filler).unwrap();
         }
+        told("control's death");
         process::signal(self.appliance.running("control").unwrap(), Signal::KILL);
         thread::sleep(Duration::from_millis(500));
         wait::until("control", || (self.appliance.admin().try_status("/readyz") == Some(200)).then_some(()));
+        told("upgrade");
         upgrade(&mut self.appliance);
+        begun.join(", ")
     }
 
     fn gauge(&self, name: &str) -> f64 {
@@ -144,7 +151,7 @@ fn a_soak_with_faults_leaves_nothing_behind() {
         load.start(scope);
         let started = Instant::now();
         while started.elapsed() < half {
-            bed.faults();
+            println!("faults at requests: {}", bed.faults(&load));
             // Who dies too often is started again more and more slowly.
             thread::sleep(half / 10);
         }

@@ -97,6 +97,11 @@ impl Load {
         )
     }
 
+    /// Requests so far.
+    pub(crate) fn asked(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
+    }
+
     fn path(&self) -> String {
         format!("/contoso.com/soak-{}", self.next.fetch_add(1, Ordering::Relaxed))
     }

@@ -8,6 +8,9 @@ use penstock_tests::wait;
 
 use super::soak_load::DENIED;
 
+/// Missing requests that a failure names.
+const TOLD_MAX: usize = 50;
+
 /// What the audit holds, as far as it was read.
 #[derive(Default)]
 pub(crate) struct Record {
@@ -28,7 +31,13 @@ impl Record {
             (missing, record.denied)
         };
         wait::within(wait::LIMIT, || (is_whole(self) == (0, denied)).then_some(()));
-        assert_eq!(is_whole(self), (0, denied), "requests without a record, and denials that are recorded");
+        let whole = is_whole(self);
+        let missing: Vec<_> = seen.iter().filter(|path| !self.requests.contains_key(**path)).take(TOLD_MAX).collect();
+        assert_eq!(
+            whole,
+            (0, denied),
+            "requests without a record, and denials that are recorded; missing: {missing:?}"
+        );
         let twice: Vec<_> = self.requests.iter().filter(|(_, count)| **count > 1).collect();
         assert!(twice.is_empty(), "recorded more than once: {twice:?}");
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 use penstock_core::audit::{AUDIT_GAP, Event, Status, timestamp};
@@ -36,7 +36,7 @@ impl AuditWriter {
     }
 
     /// Writes what the rings hold and ends the thread; called when no shard records any more. Blocks for as long as the
-    /// disk takes.
+    /// disk takes, and waits a little for one that is full.
     pub(crate) fn stop(self) {
         self.is_stopping.store(true, Ordering::Release);
         self.bell.ring();
@@ -139,13 +139,21 @@ impl Writer {
         }
         let mut quiet_rounds = 0;
         let mut failure = None;
+        let mut give_up = None;
         loop {
             // Read before the rings are: what was recorded before `stop` is then written.
             let is_stopping = self.is_stopping.load(Ordering::Acquire);
             let moved = self.drain();
             tell_once(&mut failure, moved.as_ref().err());
             if is_stopping {
-                return moved.is_ok();
+                let now = Instant::now();
+                let is_over = now >= *give_up.get_or_insert(now + STOP_PATIENCE);
+                if moved.is_ok() || is_over {
+                    self.tell_lost();
+                    return moved.is_ok();
+                }
+                std::thread::sleep(ROUND);
+                continue;
             }
             quiet_rounds = if matches!(moved, Ok(0)) { quiet_rounds + 1 } else { 0 };
             if quiet_rounds < QUIET_ROUNDS {
@@ -156,6 +164,14 @@ impl Writer {
             bell.sleep(SLEEP_MAX, || {
                 !is_stopping.load(Ordering::Acquire) && queues.iter().all(|queue| queue.is_empty())
             });
+        }
+    }
+
+    /// Says what this process takes with it.
+    fn tell_lost(&self) {
+        let events = self.appender.buffered_events() + self.queues.iter().map(|queue| queue.len()).sum::<usize>();
+        if events > 0 {
+            tracing::error!(events, "audit events are lost: they could not be written before the end");
         }
     }
 
@@ -231,6 +247,8 @@ const ROUND: Duration = Duration::from_millis(20);
 const QUIET_ROUNDS: u32 = 50;
 /// Longest sleep; the bell ends it earlier.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
+/// How long a process that ends waits for a disk that refuses.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that go to the file in one write.
 const WRITE_BYTES: usize = 256 * 1024;
 

@@ -123,6 +123,11 @@ impl Appender {
         self.buffer.len()
     }
 
+    /// Events that wait for [`Self::flush`].
+    pub(in crate::audit) fn buffered_events(&self) -> usize {
+        self.buffer.iter().filter(|byte| **byte == b'\n').count()
+    }
+
     /// Writes what is buffered. After an error the same call may be made again, and no more should be appended.
     pub(in crate::audit) fn flush(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
