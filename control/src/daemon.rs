@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, oneshot, watch};
 use zeroize::Zeroizing;
 
-use crate::access::{Gate, Trail};
+use crate::access::{AccessError, Gate, Trail};
 use crate::admin::{self, Admin, AdminListener, Pages, TlsError, Token, TokenError};
 use crate::audit::moment;
 use crate::ca::{Authority, CaError, LinkAuthority};
@@ -142,7 +142,7 @@ impl Daemon {
         };
         let members = network.is_some().then(|| members(state, stores.nodes)).transpose()?;
         let gate = Gate::new(stores.access);
-        let first_password = gate.first_password().await.map_err(|error| DaemonError::FirstUser(error.to_string()))?;
+        let first_password = first_password(&gate).await?;
         let (stop, stopping) = watch::channel(false);
         let admin = Admin {
             publisher,
@@ -200,6 +200,7 @@ impl Daemon {
         let publisher = Arc::clone(&self.admin.publisher);
         let events = Arc::clone(&self.events);
         let members = self.admin.members.clone();
+        let (watched, gate) = (members.clone(), Arc::clone(&self.admin.gate));
         let network = network(self.network, members, Arc::clone(&publisher), self.events.clone())?;
         let link = publish::serve(self.link, Arc::clone(&publisher), self.events);
         let (drain, draining) = oneshot::channel::<()>();
@@ -219,6 +220,8 @@ impl Daemon {
             () = renew(&publisher, events.as_ref()) => {}
             () = drive(&publisher) => {}
             () = follow(&publisher) => {}
+            () = look(watched) => {}
+            () = first_user(gate) => {}
             () = service::keep_alive() => {}
         }
         service::stopping();
@@ -358,6 +361,51 @@ async fn follow(publisher: &Publisher) {
     pending().await
 }
 
+/// Makes the first user, where there is none.
+async fn first_password(gate: &Gate) -> Result<Option<Zeroizing<String>>, DaemonError> {
+    match gate.first_password().await {
+        // What needs no users is served all the same: data planes, and the holder of the token file.
+        Err(AccessError::Store(error @ StoreError::Away(_))) => {
+            tracing::error!(%error, "nobody can sign in, and no node can join, until the store is back");
+            Ok(None)
+        }
+        first => first.map_err(|error| DaemonError::FirstUser(error.to_string())),
+    }
+}
+
+/// Makes the first user where that could not be done at start. Nobody is there to be told a password.
+async fn first_user(gate: Arc<Gate>) {
+    loop {
+        match gate.first_password().await {
+            Ok(None) => break,
+            Ok(Some(_)) => {
+                tracing::warn!("the user admin has no known password; run: penstock user password admin");
+                break;
+            }
+            Err(error) => tracing::debug!(%error, "the first user cannot be made yet"),
+        }
+        tokio::time::sleep(RENEWAL_CHECK).await;
+    }
+    pending().await
+}
+
+/// Sees to it that a node that another control revoked is gone within seconds, for ever.
+async fn look(members: Option<Arc<Members>>) {
+    let Some(members) = members else { return pending().await };
+    let mut is_known = true;
+    loop {
+        let looked = members.look().await;
+        match &looked {
+            Err(error) if is_known => {
+                tracing::error!(%error, "whom other controls revoke is not heard of; it is tried again");
+            }
+            _ => {}
+        }
+        is_known = looked.is_ok();
+        tokio::time::sleep(MEMBERS_LOOK).await;
+    }
+}
+
 /// Drives rollouts on, for ever; sleeps while there is none.
 async fn drive(publisher: &Publisher) {
     let mut rollouts = publisher.subscribe_rollout();
@@ -388,6 +436,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
 /// How often the nodes of a rollout are looked at.
 const ROLLOUT_LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whom other controls have revoked.
+const MEMBERS_LOOK: Duration = Duration::from_secs(2);
 /// How often the ages of root, issuer, ticket keys and audit events are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 

@@ -18,17 +18,22 @@ use tempfile::TempDir;
 const ENTRA: &str = "login.microsoftonline.com";
 
 /// One control and where it keeps its state.
-struct Control {
+pub(crate) struct Control {
     process: Process,
     directory: PathBuf,
 }
 
 impl Control {
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
+        Self::start_with(directory, "")
+    }
+
+    /// The same with more tables in its configuration.
+    pub(crate) fn start_with(directory: &Path, more: &str) -> Self {
         fs::create_dir_all(directory).unwrap();
         fs::copy(place::example_policy(), directory.join("policy.toml")).unwrap();
         let config = format!(
-            "listen = \"127.0.0.1:0\"\nstate_directory = {:?}\npolicy_file = {:?}\n[link]\nlisten = \"127.0.0.1:0\"\n",
+            "listen = \"127.0.0.1:0\"\nstate_directory = {:?}\npolicy_file = {:?}\n[link]\nlisten = \"127.0.0.1:0\"\n{more}",
             directory.join("state"),
             directory.join("policy.toml"),
         );
@@ -44,14 +49,14 @@ impl Control {
     }
 
     /// A second control of the fleet: what the operator copies is all that they share.
-    fn start_beside(&self, directory: &Path) -> Self {
+    pub(crate) fn start_beside(&self, directory: &Path, more: &str) -> Self {
         fs::create_dir_all(directory).unwrap();
         let copied = Command::new("sh")
             .args(["-c", "umask 077; mkdir \"$2\"; cp -a \"$1/link-authority.pem\" \"$1/ca\" \"$2\"", "sh"])
             .args([self.directory.join("state"), directory.join("state")])
             .status();
         assert!(copied.unwrap().success());
-        Self::start(directory)
+        Self::start_with(directory, more)
     }
 
     fn link(&self) -> SocketAddr {
@@ -69,20 +74,29 @@ impl Control {
         self.directory.clone()
     }
 
-    fn admin(&self) -> Admin {
-        let token = place::read(self.directory.join("state/admin.token"));
-        Admin::new(&format!("http://{}", self.process.text("admin")), &token)
+    /// Of its admin listener, as a URL.
+    pub(crate) fn address(&self) -> String {
+        format!("http://{}", self.process.text("admin"))
     }
 
-    fn penstock(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn admin(&self) -> Admin {
+        let token = place::read(self.directory.join("state/admin.token"));
+        Admin::new(&self.address(), &token)
+    }
+
+    pub(crate) fn penstock(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(place::binary("penstock"));
-        command.args(arguments).args(["--admin", &format!("http://{}", self.process.text("admin"))]);
+        command.args(arguments).args(["--admin", &self.address()]);
         command.arg("--token-file").arg(self.directory.join("state/admin.token")).stdin(Stdio::null());
         command.output().unwrap()
     }
 
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// The file of a fresh token.
-    fn token(&self, name: &str) -> PathBuf {
+    pub(crate) fn token(&self, name: &str) -> PathBuf {
         let made = self.penstock(&["node", "token", "--name", name, "--for", "10m"]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let file = self.directory.join(format!("{name}.token"));
@@ -90,19 +104,19 @@ impl Control {
         file
     }
 
-    fn node(&self, name: &str) -> Option<Value> {
+    pub(crate) fn node(&self, name: &str) -> Option<Value> {
         let nodes = self.admin().json("/api/v1/nodes")["nodes"].as_array().cloned()?;
         nodes.into_iter().find(|node| node["node"] == name)
     }
 
     /// Waits until a node is attached here and has an epoch.
-    fn await_node(&self, name: &str, epoch: u64) {
+    pub(crate) fn await_node(&self, name: &str, epoch: u64) {
         wait::until(&format!("{name} with epoch {epoch} at {}", self.link()), || {
             self.node(name).filter(|node| node["attached"] == true && node["epoch"] == epoch)
         });
     }
 
-    fn await_away(&self, name: &str) {
+    pub(crate) fn await_away(&self, name: &str) {
         wait::until(&format!("{name} to leave {}", self.link()), || {
             self.node(name).is_none_or(|node| node["attached"] == false).then_some(())
         });
@@ -110,20 +124,25 @@ impl Control {
 }
 
 /// Joins at `control` with the token in a file.
-fn join(control: &Control, token: &Path, state: &Path) -> Output {
+pub(crate) fn join(control: &Control, token: &Path, state: &Path) -> Output {
     let mut command = Command::new(place::binary("penstock-dataplane"));
     command.args(["join", "--control", &control.link().to_string(), "--token-file"]).arg(token);
     command.arg("--state").arg(state).stdin(Stdio::null()).output().unwrap()
 }
 
-fn joined(control: &Control, name: &str, state: &Path) {
+pub(crate) fn joined(control: &Control, name: &str, state: &Path) {
     let output = join(control, &control.token(name), state);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("joined as {name}\n"));
 }
 
 /// Starts the data plane whose state is in `directory`.
-fn dataplane(directory: &Path, controls: &[&Control], upstream: &Upstream, more: &str) -> Result<Process, String> {
+pub(crate) fn dataplane(
+    directory: &Path,
+    controls: &[&Control],
+    upstream: &Upstream,
+    more: &str,
+) -> Result<Process, String> {
     let controls: Vec<String> = controls.iter().map(|control| control.link().to_string()).collect();
     let config = format!(
         "{more}\nshards = 1\nstate_directory = {:?}\n[listen]\nproxy = \"127.0.0.1:0\"\n[link]\ncontrols = {controls:?}\n\
@@ -139,7 +158,7 @@ fn dataplane(directory: &Path, controls: &[&Control], upstream: &Upstream, more:
 }
 
 /// An inspected request through a data plane comes back, under the root of the fleet.
-fn serves(node: &Process, control: &Path) {
+pub(crate) fn serves(node: &Process, control: &Path) {
     let proxy = node.text("listening").parse().unwrap();
     let root = control.join("state/ca/root.pem");
     let mut client = wait::until("an inspected connection", || {
@@ -241,7 +260,7 @@ fn a_node_turns_to_the_next_control_and_back_and_refuses_one_that_is_behind() {
     let directory = TempDir::new().unwrap();
     let [home, other, folder] = ["first", "second", "node"].map(|name| directory.path().join(name));
     let first = Control::start(&home);
-    let second = first.start_beside(&other);
+    let second = first.start_beside(&other, "");
     fs::create_dir(&folder).unwrap();
     joined(&first, "edge-1", &folder.join("state"));
     let controls = [&first, &second];

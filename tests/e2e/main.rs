@@ -65,6 +65,7 @@ mod probe;
 mod proxy_protocol;
 mod reference;
 mod resilience;
+mod shared;
 mod signer;
 mod soak;
 mod soak_load;

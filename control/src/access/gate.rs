@@ -102,8 +102,12 @@ impl Gate {
             return Ok(None);
         }
         let password = secret::password()?;
-        self.add_user(FIRST_ADMIN, Role::Admin, password.clone().into()).await?;
-        Ok(Some(password))
+        let user = self.user_record(FIRST_ADMIN, Role::Admin, password.clone().into()).await?;
+        // Of several daemons that start at once, one makes it.
+        match self.store.add_first_user(user).await? {
+            UserOutcome::Taken => Ok(None),
+            outcome => settled(outcome).map(|()| Some(password)),
+        }
     }
 
     /// Opens a session for who knows the password.
@@ -189,10 +193,14 @@ impl Gate {
         if name.is_empty() || name.len() > NAME_CHARACTERS_MAX || !name.chars().all(is_plain) {
             return Err(AccessError::Name);
         }
+        let user = self.user_record(name, role, password).await?;
+        settled(self.store.add_user(user).await?)
+    }
+
+    async fn user_record(&self, name: &str, role: Role, password: Password) -> Result<UserRecord, AccessError> {
         let password_hash = self.hash(name, password).await?;
         let (name, role) = (name.to_owned(), role.label().to_owned());
-        let user = UserRecord { name, role, password_hash, created_ms: moment::now_ms(), signed_in_ms: None };
-        settled(self.store.add_user(user).await?)
+        Ok(UserRecord { name, role, password_hash, created_ms: moment::now_ms(), signed_in_ms: None })
     }
 
     /// Changes role, password, or both. A new password ends the user's sessions.

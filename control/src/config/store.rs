@@ -19,6 +19,10 @@ pub struct RawStore {
     /// Audit events in PostgreSQL. Default: SQLite in the state directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<RawPostgres>,
+    /// Users, sessions, API tokens, the trail, and who belongs to the fleet, in PostgreSQL: the database of the events, or
+    /// another. Default: SQLite in the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<RawPostgres>,
 }
 
 /// The `[store.policy]` table as written.
@@ -53,7 +57,7 @@ pub struct RawEtcd {
     pub allow_plaintext: bool,
 }
 
-/// The `[store.events]` table as written.
+/// The `[store.events]` and `[store.access]` tables as written.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawPostgres {
@@ -83,6 +87,8 @@ pub struct StoreSettings {
     pub policy: Option<EtcdSettings>,
     /// Where audit events are; `None`: SQLite.
     pub events: Option<PostgresSettings>,
+    /// Where users, tokens, the trail and the fleet's members are; `None`: SQLite.
+    pub access: Option<PostgresSettings>,
 }
 
 /// A cluster.
@@ -131,7 +137,7 @@ pub struct ClientIdentity {
 
 impl RawStore {
     pub(super) const fn is_default(&self) -> bool {
-        self.events.is_none() && self.policy.is_none()
+        self.events.is_none() && self.policy.is_none() && self.access.is_none()
     }
 }
 
@@ -143,7 +149,9 @@ impl TryFrom<RawStore> for StoreSettings {
         let events = events.map_err(|reason| ConfigError::Store { table: "store.events", reason })?;
         let policy = raw.policy.map(etcd).transpose();
         let policy = policy.map_err(|reason| ConfigError::Store { table: "store.policy", reason })?;
-        Ok(Self { policy, events })
+        let access = raw.access.map(postgres).transpose();
+        let access = access.map_err(|reason| ConfigError::Store { table: "store.access", reason })?;
+        Ok(Self { policy, events, access })
     }
 }
 
@@ -234,7 +242,14 @@ mod tests {
 
     #[test]
     fn tls_is_for_other_machines_and_for_who_asks() {
-        let is_secret = |more: &str| read(&format!("[events]\n{more}")).unwrap().events.unwrap().tls.is_some();
+        let is_secret = |more: &str| {
+            let read = read(&format!("[events]\n{more}\n[access]\n{more}")).unwrap();
+            let [events, access] = [read.events, read.access].map(|settings| settings.unwrap().tls.is_some());
+            assert_eq!(events, access);
+            access
+        };
+        let none = read("[events]\npostgres = 'postgresql://p@localhost/p'").unwrap();
+        assert!(none.access.is_none(), "who shares events alone goes on to have users of each daemon's own");
         assert!(read("").unwrap().events.is_none());
         assert!(!is_secret("postgres = 'postgresql://p@localhost/p'"));
         assert!(!is_secret("postgres = 'host=/run/postgresql user=p'"));

@@ -3,23 +3,27 @@
 //! A certificate below the link's authority is what proves a node, whichever control gave it; the store says what of that is
 //! refused. Called by `service` for nodes and by `admin` for operators.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use penstock_core::limits::JOIN_TOKEN_SECONDS_MAX;
 use penstock_core::mint::is_node_name;
 use penstock_link::{JOIN_SECRET_BYTES, JoinToken, NodeCertificate as Certified};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::publisher::{Clock, hex};
 use crate::ca::{CaError, ControlIdentity, LinkAuthority, NodeCertificate};
-use crate::store::{JoinTokenRecord, NodeRecord, NodeStore, StoreError};
+use crate::store::{CertificateRecord, JoinTokenRecord, NodeRecord, NodeStore, StoreError};
 
 /// See the module.
 pub(crate) struct Members {
     authority: LinkAuthority,
     store: Arc<dyn NodeStore>,
     clock: Clock,
+    /// Names that were revoked, as last looked up, each with the second until which its certificates are refused.
+    revocations: watch::Sender<BTreeMap<String, i64>>,
 }
 
 /// A token, as its maker is told of it, this once.
@@ -52,7 +56,7 @@ pub(crate) enum MemberError {
 
 impl Members {
     pub(crate) fn new(authority: LinkAuthority, store: Arc<dyn NodeStore>, clock: Clock) -> Self {
-        Self { authority, store, clock }
+        Self { authority, store, clock, revocations: watch::Sender::default() }
     }
 
     /// The link authority's certificate, DER.
@@ -100,28 +104,40 @@ impl Members {
         let revoked_until = member.and_then(|member| member.revoked_until);
         let made_at = revoked_until.map_or(now, |until| now.max(until.saturating_add(1)));
         let certificate = self.authority.certify_node(&token.node, pkcs10, made_at)?;
-        if !self.store.take_join_token(hash).await? {
+        if !self.store.redeem_join_token(hash, milliseconds(now), record(&certificate)?).await? {
             return Err(MemberError::Token);
         }
-        self.note(&certificate, Some(milliseconds(now))).await?;
         Ok((token.node, self.with_authority(certificate)))
     }
 
     /// Gives a member a fresh certificate under its own name.
     pub(super) async fn renew(&self, member: &NodeCertificate, pkcs10: &[u8]) -> Result<Certified, MemberError> {
         let certificate = self.authority.certify_node(&member.name, pkcs10, (self.clock)().max(member.made_at))?;
-        self.note(&certificate, None).await?;
+        // Another control may have revoked it since it was admitted.
+        if !self.store.note_renewal(member.made_at, record(&certificate)?).await? {
+            return Err(MemberError::Revoked(member.name.clone()));
+        }
         Ok(self.with_authority(certificate))
     }
 
     /// Whether who shows this certificate may speak now.
     pub(super) async fn admit(&self, shown: &NodeCertificate) -> Result<(), MemberError> {
+        let member = self.store.member(shown.name.clone()).await?;
+        self.judge(shown, member.and_then(|member| member.revoked_until))
+    }
+
+    /// The same as far as is known here, of one that was admitted before: also while the store is away.
+    pub(super) fn admits_still(&self, shown: &NodeCertificate) -> Result<(), MemberError> {
+        let revoked_until = self.revocations.borrow().get(&shown.name).copied();
+        self.judge(shown, revoked_until)
+    }
+
+    fn judge(&self, shown: &NodeCertificate, revoked_until: Option<i64>) -> Result<(), MemberError> {
         let NodeCertificate { name, made_at, ends_at } = shown;
         if (self.clock)() > *ends_at {
             return Err(MemberError::Ended(name.clone()));
         }
-        let member = self.store.member(name.clone()).await?;
-        match member.and_then(|member| member.revoked_until) {
+        match revoked_until {
             Some(until) if *made_at <= until => Err(MemberError::Revoked(name.clone())),
             _ => Ok(()),
         }
@@ -129,24 +145,47 @@ impl Members {
 
     /// Refuses every certificate that was signed for the name until now, and its tokens.
     pub(crate) async fn revoke(&self, name: &str) -> Result<(), MemberError> {
-        Ok(self.store.revoke_member(name.to_owned(), (self.clock)()).await?)
+        self.store.revoke_member(name.to_owned(), (self.clock)()).await?;
+        // It is done; a look that fails is taken again in a moment.
+        drop(self.look().await);
+        Ok(())
     }
 
-    /// Every node that joined here or was revoked here.
+    /// Looks who was revoked meanwhile, here or by another control.
+    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+        let revoked: BTreeMap<String, i64> = self.store.revocations().await?.into_iter().collect();
+        self.revocations.send_if_modified(|known| {
+            let is_new = *known != revoked;
+            *known = revoked;
+            is_new
+        });
+        Ok(())
+    }
+
+    /// Told when somebody was revoked.
+    pub(super) fn revocations(&self) -> watch::Receiver<BTreeMap<String, i64>> {
+        self.revocations.subscribe()
+    }
+
+    /// Every node that joined or was revoked, here or at a control with the same store.
     pub(crate) async fn list(&self) -> Result<Vec<NodeRecord>, StoreError> {
         self.store.members().await
-    }
-
-    async fn note(&self, certificate: &[u8], joined_ms: Option<u64>) -> Result<(), MemberError> {
-        let Some(NodeCertificate { name, ends_at, .. }) = LinkAuthority::read_node(certificate) else {
-            return Err(MemberError::Name);
-        };
-        Ok(self.store.note_certificate(name, joined_ms, ends_at).await?)
     }
 
     fn with_authority(&self, certificate: Vec<u8>) -> Certified {
         Certified { certificate, authority: self.authority.certificate().to_vec() }
     }
+}
+
+/// What the store keeps of a certificate.
+fn record(certificate: &[u8]) -> Result<CertificateRecord, MemberError> {
+    let read = LinkAuthority::read_node(certificate);
+    read.map(|NodeCertificate { name, made_at, ends_at }| CertificateRecord {
+        node: name,
+        made: made_at,
+        ends: ends_at,
+    })
+    .ok_or(MemberError::Name)
 }
 
 /// What the store keeps of a secret. It has 256 bits, so no salt and no slow hash are needed.

@@ -1,12 +1,14 @@
 //! One data plane's stream: Hello first, then state out and acknowledgements in, until either side goes.
 
+use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_link::from_node::Message as In;
 use penstock_link::to_node::Message as Out;
 use penstock_link::{FromNode, Hello, MetricsRequest, ToNode};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
@@ -26,8 +28,8 @@ const EPOCH_MAX: u64 = 1 << 48;
 /// How far another machine's epoch may be ahead: as far as a store restored from a backup may be behind, and far too little
 /// to use up the numbers.
 const EPOCH_LEAD_MAX: u64 = 1 << 20;
-/// Between two looks at whether another machine may still speak: one that another control revoked is gone within this time.
-const MEMBER_LOOK: Duration = Duration::from_secs(60);
+/// Between two looks at whether another machine's certificate has ended.
+const MEMBER_LOOK: Duration = Duration::from_secs(600);
 
 /// Another machine's node, as its certificate says who it is.
 pub(super) struct Member {
@@ -39,6 +41,11 @@ impl Member {
     /// Whether it may speak now.
     pub(super) async fn check(&self) -> Result<(), Status> {
         Ok(self.members.admit(&self.certificate).await?)
+    }
+
+    /// Whether it may go on.
+    fn check_still(&self) -> Result<(), Status> {
+        Ok(self.members.admits_still(&self.certificate)?)
     }
 
     /// Whether it may speak under this name.
@@ -110,10 +117,14 @@ async fn converse(
     let mut tickets = publisher.ticket_keys();
     tickets.mark_changed();
     let mut looks = tokio::time::interval(MEMBER_LOOK);
+    let mut revocations = member.map(|member| member.members.revocations());
     loop {
         tokio::select! {
             _ = looks.tick() => if let Some(member) = member {
-                member.check().await?;
+                member.check_still()?;
+            },
+            () = changed(&mut revocations) => if let Some(member) = member {
+                member.check_still()?;
             },
             message = inbound.message() => match message? {
                 Some(message) => receive(&seat, message)?,
@@ -144,6 +155,14 @@ async fn converse(
                 send(outbound, Out::Metrics(MetricsRequest { id })).await?;
             },
         }
+    }
+}
+
+/// Completes when somebody was revoked; never on this machine's socket.
+async fn changed(revocations: &mut Option<watch::Receiver<BTreeMap<String, i64>>>) {
+    let Some(revocations) = revocations else { return pending().await };
+    if revocations.changed().await.is_err() {
+        pending().await
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) trait AccessStore: Send + Sync {
     fn users(&self) -> Answer<'_, Vec<UserRecord>>;
     fn user(&self, name: String) -> Answer<'_, Option<UserRecord>>;
     fn add_user(&self, user: UserRecord) -> Answer<'_, UserOutcome>;
+    /// Adds a user where there is none at all: of many who try at once, one does.
+    fn add_first_user(&self, user: UserRecord) -> Answer<'_, UserOutcome>;
     fn change_user(&self, name: String, change: UserChange) -> Answer<'_, UserOutcome>;
     fn remove_user(&self, name: String) -> Answer<'_, UserOutcome>;
     /// Opens a session, notes the sign-in at its user, and forgets sessions that were not used since `idle_since_ms`.
@@ -100,6 +102,15 @@ pub(super) fn insert_user(connection: &Connection, user: &UserRecord) -> Result<
     let UserRecord { name, role, password_hash, created_ms, signed_in_ms } = user;
     let added = connection.execute(&insert, params![name, role, password_hash, created_ms, signed_in_ms])?;
     Ok(if added == 1 { UserOutcome::Done } else { UserOutcome::Taken })
+}
+
+pub(super) fn insert_first_user(connection: &Connection, user: &UserRecord) -> Result<UserOutcome, StoreError> {
+    let is_first = "SELECT NOT EXISTS (SELECT 1 FROM access_user)";
+    if connection.query_row(is_first, [], |row| row.get(0))? {
+        insert_user(connection, user)
+    } else {
+        Ok(UserOutcome::Taken)
+    }
 }
 
 pub(super) fn update_user(connection: &Connection, name: &str, change: &UserChange) -> Result<UserOutcome, StoreError> {
@@ -209,7 +220,7 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
 }
 
 /// The role that there is always one of.
-const ADMIN: &str = "admin";
-const USER: &str = "name, role, password_hash, created_ms, signed_in_ms";
-const SESSION: &str = "hash, user, opened_ms, used_ms";
-const TOKEN: &str = "id, hash, comment, role, owner, created_ms, expires_ms, used_ms";
+pub(super) const ADMIN: &str = "admin";
+pub(super) const USER: &str = "name, role, password_hash, created_ms, signed_in_ms";
+pub(super) const SESSION: &str = "hash, \"user\", opened_ms, used_ms";
+pub(super) const TOKEN: &str = "id, hash, comment, role, owner, created_ms, expires_ms, used_ms";

@@ -179,6 +179,10 @@ CREATE TABLE fleet_join_token (
     expires_ms INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- When the newest certificate was signed: a revocation holds against that one too, whatever clock signed it.
+ALTER TABLE fleet_node ADD COLUMN certificate_made INTEGER;
+",
 ];
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::access::{self, AccessStore, SessionRecord, TokenRecord, UserChange, U
 use super::audit::{AuditStore, EventPage, EventQuery, IncomingEvent};
 use super::denial::{self, DenialCount, DenialQuery};
 use super::export::{self, ExportStore, Progress};
-use super::node::{self, JoinTokenRecord, NodeRecord, NodeStore};
+use super::node::{self, CertificateRecord, JoinTokenRecord, NodeRecord, NodeStore};
 use super::policy::{self, Addition, Head, PolicyStore, Revision, RevisionSource};
 use super::trail::{self, TrailEntry, TrailQuery, TrailStore};
 use super::writer::{self, Command, Writer};
@@ -140,6 +140,10 @@ impl AccessStore for SqliteStore {
         self.change(move |connection| access::insert_user(connection, &user))
     }
 
+    fn add_first_user(&self, user: UserRecord) -> Answer<'_, UserOutcome> {
+        self.change(move |connection| access::insert_first_user(connection, &user))
+    }
+
     fn change_user(&self, name: String, change: UserChange) -> Answer<'_, UserOutcome> {
         self.change(move |connection| access::update_user(connection, &name, &change))
     }
@@ -215,17 +219,20 @@ impl NodeStore for SqliteStore {
         self.read(move |connection| node::select_token(connection, &hash))
     }
 
-    fn take_join_token(&self, hash: String) -> Answer<'_, bool> {
-        let delete = "DELETE FROM fleet_join_token WHERE hash = ?";
-        self.change(move |connection| access::delete(connection, delete, &hash))
+    fn redeem_join_token(&self, hash: String, joined_ms: u64, certificate: CertificateRecord) -> Answer<'_, bool> {
+        self.change(move |connection| node::redeem(connection, &hash, joined_ms, &certificate))
     }
 
-    fn note_certificate(&self, name: String, joined_ms: Option<u64>, ends: i64) -> Answer<'_, ()> {
-        self.change(move |connection| node::upsert_certificate(connection, &name, joined_ms, ends))
+    fn note_renewal(&self, shown: i64, certificate: CertificateRecord) -> Answer<'_, bool> {
+        self.change(move |connection| node::renew(connection, shown, &certificate))
     }
 
     fn revoke_member(&self, name: String, until: i64) -> Answer<'_, ()> {
         self.change(move |connection| node::revoke(connection, &name, until))
+    }
+
+    fn revocations(&self) -> Answer<'_, Vec<(String, i64)>> {
+        self.read(node::select_revocations)
     }
 }
 

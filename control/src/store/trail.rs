@@ -79,4 +79,4 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TrailEntry> {
 }
 
 /// About 200 bytes each: at most 200 MB of disk.
-const ENTRIES_MAX: i64 = 1_000_000;
+pub(super) const ENTRIES_MAX: i64 = 1_000_000;

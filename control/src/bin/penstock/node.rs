@@ -43,7 +43,7 @@ Examples:
   penstock node revoke edge-1
 
 It comes back only by a new token. It goes on to serve under the policy that it has: stop it on its machine.
-Controls with a store of their own each have to be told.";
+Controls that do not share their members ([store.access]) each have to be told.";
 
 #[derive(Args)]
 #[command(after_help = TOKEN_EXAMPLES)]

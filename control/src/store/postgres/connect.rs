@@ -35,4 +35,4 @@ pub(super) fn pool(settings: &PostgresSettings) -> Result<Pool, StoreError> {
 
 /// The writer's, and those of readers.
 const CONNECTIONS_MAX: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);

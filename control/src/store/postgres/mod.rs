@@ -1,31 +1,40 @@
-//! Audit events in PostgreSQL, for a fleet whose control daemons share them.
+//! What the control daemons of a fleet share in PostgreSQL: audit events; and who may do what, who did, and who belongs to it.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `server` | the store itself |
+//! | `server` | the store of events |
 //! | `connect` | the pool of connections |
-//! | `schema` | the tables, and a partition for each day |
+//! | `schema` | the tables of events, and a partition for each day |
 //! | `record` | the one task that writes: batches by COPY, each event once |
 //! | `sequences` | which numbers of a node's spool are recorded |
 //! | `query` | pages of events |
 //! | `denial` | refusals, counted |
 //! | `retention` | days that go |
+//! | `shared` | the store of everything else, and its tables |
+//! | `access` | users, sessions, tokens |
+//! | `node` | data planes and what they join by |
+//! | `trail` | who did what |
 //!
-//! Whoever writes holds [`LOCK`] until its commit. So events become visible in the order of their ids, whichever daemon
+//! Whoever writes events holds [`LOCK`] until its commit. So they become visible in the order of their ids, whichever daemon
 //! recorded them, and who follows them by a cursor misses none.
 
+mod access;
 mod connect;
 mod denial;
+mod node;
 mod query;
 mod record;
 mod retention;
 mod schema;
 mod sequences;
 mod server;
+mod shared;
+mod trail;
 
 use super::StoreError;
 use server::Database;
 pub(crate) use server::PostgresStore;
+pub(crate) use shared::SharedStore;
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {

@@ -13,31 +13,42 @@ use crate::store::StoreError;
 
 /// Brings the database up to date, and refuses one from the future. Daemons that start at once take turns.
 pub(super) async fn migrate(client: &mut Client, now_ms: u64) -> Result<(), StoreError> {
-    let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.get(0);
-    if encoding != "UTF8" {
-        return Err(StoreError::Away(format!("the database is encoded as {encoding}: make one with ENCODING 'UTF8'")));
-    }
+    check_encoding(client).await?;
     let transaction = client.transaction().await?;
     lock(&transaction).await?;
-    transaction.batch_execute("CREATE TABLE IF NOT EXISTS audit_version (steps int NOT NULL)").await?;
-    let row = transaction.query_opt("SELECT steps FROM audit_version", &[]).await?;
+    upgrade(&transaction, "audit_version", STEPS).await?;
+    for day in ahead(now_ms) {
+        partition(&transaction, day).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+pub(super) async fn check_encoding(client: &Client) -> Result<(), StoreError> {
+    let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.get(0);
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(StoreError::Away(format!("the database is encoded as {encoding}: make one with ENCODING 'UTF8'")))
+}
+
+/// Takes the steps that the database has not seen, which the table `version` counts. The caller has the lock.
+pub(super) async fn upgrade(transaction: &Transaction<'_>, version: &str, steps: &[&str]) -> Result<(), StoreError> {
+    transaction.batch_execute(&format!("CREATE TABLE IF NOT EXISTS {version} (steps int NOT NULL)")).await?;
+    let row = transaction.query_opt(&format!("SELECT steps FROM {version}"), &[]).await?;
     let found = row.map_or(0, |row| row.get::<_, i32>(0));
-    let known = i32::try_from(STEPS.len()).unwrap_or(i32::MAX);
+    let known = i32::try_from(steps.len()).unwrap_or(i32::MAX);
     if found > known {
         let (found, known) = (found.into(), known.into());
         return Err(StoreError::SchemaNewer { path: PathBuf::from("PostgreSQL"), found, known });
     }
     if found < known {
-        for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        for step in steps.iter().skip(usize::try_from(found).unwrap_or(0)) {
             transaction.batch_execute(step).await?;
         }
-        transaction.batch_execute("DELETE FROM audit_version").await?;
-        transaction.execute("INSERT INTO audit_version VALUES ($1)", &[&known]).await?;
+        transaction.batch_execute(&format!("DELETE FROM {version}")).await?;
+        transaction.execute(&format!("INSERT INTO {version} VALUES ($1)"), &[&known]).await?;
     }
-    for day in ahead(now_ms) {
-        partition(&transaction, day).await?;
-    }
-    Ok(transaction.commit().await?)
+    Ok(())
 }
 
 /// Waits until nobody else writes; held to the end of the transaction.

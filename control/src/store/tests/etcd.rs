@@ -10,7 +10,8 @@ use penstock_tests::etcd::Etcd;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::super::{EtcdStore, PolicyStore as _, StoreError};
+use super::super::etcd::EtcdStore;
+use super::super::{PolicyStore as _, StoreError};
 use super::policy::append;
 use crate::config::{ClientTls, EtcdSettings};
 

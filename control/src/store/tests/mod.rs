@@ -1,9 +1,13 @@
-//! One suite over every store: `events` and `policy` say what a store must do, the others run that on one store each.
+//! One suite over every store: `access`, `events`, `node` and `policy` say what a store must do, the others run that on one
+//! store each.
 
+mod access;
 mod etcd;
 mod events;
+mod node;
 mod policy;
 mod postgres;
+mod shared;
 mod sqlite;
 
 /// A test of each function over a store that `$bed` makes, with what it lives in.
@@ -45,4 +49,22 @@ macro_rules! policy_suite {
     };
 }
 
-use {events_suite, policy_suite, suite};
+/// Of everything that daemons may share beside policies and events.
+macro_rules! shared_suite {
+    ($bed:ident) => {
+        super::suite!(access, $bed:
+            a_session_lives_with_its_user_and_until_a_new_password
+            a_token_is_found_by_its_hash_until_it_is_revoked
+            of_many_who_make_the_first_user_one_does
+            the_trail_is_read_backwards_and_filtered
+            users_come_change_and_go_and_one_admin_stays
+        );
+        super::suite!(node, $bed:
+            a_revocation_holds_against_renewals_under_way
+            of_many_who_come_with_one_token_one_joins
+            tokens_are_forgotten_when_they_are_over_or_their_node_is_revoked
+        );
+    };
+}
+
+use {events_suite, policy_suite, shared_suite, suite};

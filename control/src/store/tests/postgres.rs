@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use penstock_tests::postgres::Postgres;
 use tempfile::TempDir;
 
-use super::super::{AuditStore as _, Clock, ExportStore, PostgresStore, Retention, StoreError};
+use super::super::postgres::PostgresStore;
+use super::super::{AuditStore as _, Clock, ExportStore, Retention, StoreError};
 use super::events::{HOUR, START, event, kept, record, send};
 use crate::config::{ClientTls, PostgresSettings};
 

@@ -24,6 +24,7 @@ fn bed() -> Option<(TempDir, Arc<SqliteStore>)> {
 
 super::events_suite!(bed);
 super::policy_suite!(bed);
+super::shared_suite!(bed);
 
 /// Removal is the writer's own affair: it is waited for.
 async fn settles(store: &SqliteStore, what: &str, is_settled: impl Fn(&[Event]) -> bool) {
