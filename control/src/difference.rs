@@ -11,9 +11,10 @@ use std::net::IpAddr;
 use penstock_core::policy::{Explanation, FlowFacts, Snapshot, explain};
 use penstock_core::sni::Sni;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The difference.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Difference {
     /// Patterns that only the new policy inspects.
     pub hosts_added: Vec<String>,
@@ -29,7 +30,7 @@ pub struct Difference {
 }
 
 /// A host at which some sources or users get another verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Change {
     /// A pattern that either policy names.
     pub host: String,
@@ -37,6 +38,7 @@ pub struct Change {
     pub sources: Vec<String>,
     /// A user, or `group:NAME`; absent for whoever is nobody in particular.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub user: Option<String>,
     /// What they got.
     pub before: String,

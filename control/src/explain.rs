@@ -8,9 +8,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use penstock_core::policy::{Explanation, FlowFacts, Snapshot, explain};
 use penstock_core::sni::Sni;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A flow, as far as the asker knows it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[schema(examples(json!({ "sni": "login.microsoftonline.com", "source": "10.1.2.3" })))]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Host name in the ClientHello.
@@ -18,6 +20,7 @@ pub struct Question {
     pub sni: Option<String>,
     /// The inside host; 127.0.0.1 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "ip")]
     pub source: Option<IpAddr>,
     /// User id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +30,7 @@ pub struct Question {
     pub groups: Vec<String>,
     /// Where the flow goes, when that is an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "ip")]
     pub destination: Option<IpAddr>,
     /// Host name in the CONNECT request, where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]

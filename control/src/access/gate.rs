@@ -6,6 +6,7 @@ use std::sync::Arc;
 use penstock_core::audit::timestamp;
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::guess::Guesses;
@@ -61,30 +62,37 @@ pub(crate) struct SignedIn {
 }
 
 /// A user, as lists show it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(crate) struct AccountView {
     pub(crate) name: String,
+    #[schema(value_type = Role)]
     pub(crate) role: String,
     pub(crate) created: String,
+    #[schema(required)]
     pub(crate) signed_in: Option<String>,
 }
 
 /// A token, as lists show it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub(crate) struct TokenView {
     pub(crate) id: String,
     pub(crate) comment: String,
+    #[schema(value_type = Role)]
     pub(crate) role: String,
-    /// None: made by the holder of the token file.
+    /// The user who made it; null when it was the holder of the token file.
+    #[schema(required)]
     pub(crate) owner: Option<String>,
     pub(crate) created: String,
     pub(crate) expires: String,
     pub(crate) expired: bool,
+    #[schema(required)]
     pub(crate) used: Option<String>,
 }
 
 /// A token that was made. The only time that it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NewToken {
     pub(crate) token: String,
     #[serde(flatten)]

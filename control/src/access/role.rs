@@ -1,9 +1,10 @@
 //! The roles, what there is to do, and the one table that says who may do what.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a user or a token may do. [`Role::may`] is the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     Admin,
@@ -13,7 +14,7 @@ pub(crate) enum Role {
 }
 
 /// What a request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Act {
     /// One's own session and password.

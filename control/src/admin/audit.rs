@@ -8,26 +8,43 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use penstock_core::audit::Event;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::filters::{Parameters, wanted};
+use super::filters::{EventParameters, FormatParameter, Parameters, wanted};
 use super::guard::Source;
+use super::mirror;
 use super::problem::Problem;
 use super::router::Admin;
 use crate::access::{Act, Identity, Outcome, Way};
 use crate::audit::{csv_header, csv_line, mask};
 use crate::store::{EventPage, Order};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Events)]
 struct EventsView {
+    #[schema(value_type = Vec<mirror::Event>)]
     events: Vec<Event>,
     /// Give it back as `cursor` to go on; null when there is nothing to go on from.
+    #[schema(required)]
     next: Option<u64>,
     /// Cursor of the newest event here: with `order=asc` it gives what comes after. Null when there are none.
+    #[schema(required)]
     newest: Option<u64>,
     /// More events match right now.
     more: bool,
 }
 
+/// Audit events
+///
+/// Filters compare whole values; several, separated by commas, mean any of them.
+#[utoipa::path(get, path = "/events", operation_id = "events",
+    params(EventParameters, FormatParameter, ("unmask" = Option<bool>, Query, description = "Show the names of people in \
+        `user` and `username`; recorded in the trail. By default only the holder of the token file is shown them")),
+    responses(
+        (status = 200, description = "A page", content((EventsView = "application/json"), (String = "text/csv")),
+            headers(("Penstock-Next-Cursor" = u64, description = "With CSV: where the next page begins"))),
+        (status = 403, description = "The role may not see names of people"),
+    ))]
 pub(super) async fn events(
     State(admin): State<Admin>,
     identity: Identity,

@@ -6,23 +6,28 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use penstock_core::audit::timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::router::Admin;
 use crate::ca::{RootFacts, RotationFacts, RotationStep};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Authority)]
 pub(super) struct AuthorityView {
     root: RootView,
     /// `penstock`, or `operator` when it is the operator's own.
     origin: &'static str,
     /// Null while no rotation is under way.
+    #[schema(required)]
     rotation: Option<RotationView>,
     /// Null while no policy is in force.
+    #[schema(required)]
     issuer: Option<IssuerView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Root)]
 struct RootView {
     common_name: String,
     /// Of the certificate, hex.
@@ -31,7 +36,8 @@ struct RootView {
     not_after: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rotation)]
 #[serde(rename_all = "snake_case", tag = "phase")]
 enum RotationView {
     /// Both are served, the old one signs.
@@ -40,14 +46,15 @@ enum RotationView {
     Switched { old: RootView, cross_signed: bool },
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RotationRequest {
     #[serde(default)]
     step: Step,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[schema(as = RotationStep)]
 #[serde(rename_all = "snake_case")]
 enum Step {
     #[default]
@@ -56,7 +63,8 @@ enum Step {
     Switch,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Issuer)]
 struct IssuerView {
     serial: String,
     not_before: String,
@@ -65,10 +73,19 @@ struct IssuerView {
     hosts: Vec<String>,
 }
 
+/// Root and issuer
+#[utoipa::path(get, path = "/ca", operation_id = "authority", responses(
+    (status = 200, description = "Root and issuer", body = AuthorityView),
+))]
 pub(super) async fn describe(State(admin): State<Admin>) -> Json<AuthorityView> {
     Json(view(&admin))
 }
 
+/// Take the rotation of the root one step further
+#[utoipa::path(post, path = "/ca/rotate", operation_id = "rotate", request_body = RotationRequest, responses(
+    (status = 200, description = "Where it stands now", body = AuthorityView),
+    (status = 409, description = "The step does not fit where the rotation stands"),
+))]
 pub(super) async fn rotate(
     State(admin): State<Admin>,
     Json(request): Json<RotationRequest>,

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, header};
 use penstock_core::audit::Status;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::problem::Problem;
 use crate::audit::moment;
@@ -90,6 +93,79 @@ impl Parameters {
             count_max: self.take_number("limit")?.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX),
         })
     }
+}
+
+/// What [`Parameters::take_events`] takes, as it is described.
+pub(super) struct EventParameters;
+
+/// What [`Parameters::take_moment`] is asked for, as it is described.
+pub(super) struct IntervalParameters;
+
+/// What [`Parameters::take_csv`] takes, as it is described.
+pub(super) struct FormatParameter;
+
+/// The parameter `unmask`, as it is described.
+pub(super) struct UnmaskParameter;
+
+impl utoipa::IntoParams for EventParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = <IntervalParameters as utoipa::IntoParams>::into_params(|| None);
+        for name in FILTERS {
+            let about = match name {
+                "source" => "Address of the inside host",
+                "status" => "Of allowed, denied, fault, would_deny",
+                _ => "Values of the event's field of this name",
+            };
+            parameters.push(parameter(name, about, text()));
+        }
+        let orders = text().enum_values(Some(["desc", "asc"])).default(Some("desc".into()));
+        parameters.extend([
+            parameter("cursor", "Go on behind this event", number()),
+            parameter("order", "Newest first, or in the order of recording", orders),
+            parameter("limit", &format!("At most {PAGE_MAX}; {PAGE_DEFAULT} unless said"), number()),
+        ]);
+        parameters
+    }
+}
+
+impl utoipa::IntoParams for IntervalParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let since = parameter("since", "RFC 3339, a date, or an age such as 24h; inclusive", text());
+        vec![since, parameter("until", "The same; exclusive", text())]
+    }
+}
+
+impl utoipa::IntoParams for FormatParameter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter("format", "Before what Accept says", text().enum_values(Some(["json", "csv"])))]
+    }
+}
+
+impl utoipa::IntoParams for UnmaskParameter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Show names and addresses of people. The role must allow it, and the trail tells of it; a filter by user \
+                     or source asks for it too";
+        let flag = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(false.into()));
+        vec![parameter("unmask", about, flag)]
+    }
+}
+
+pub(super) fn parameter(name: &str, about: &str, schema: ObjectBuilder) -> Parameter {
+    let mut parameter = Parameter::new(name);
+    parameter.parameter_in = ParameterIn::Query;
+    parameter.required = Required::False;
+    parameter.description = Some(about.to_owned());
+    parameter.schema = Some(schema.into());
+    parameter
+}
+
+pub(super) fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+pub(super) fn number() -> ObjectBuilder {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    number.format(Some(SchemaFormat::KnownFormat(KnownFormat::UInt64)))
 }
 
 /// What a query filters by `name` for, in words.

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use penstock_core::audit::timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::guard::{Told, told};
 use super::problem::Problem;
@@ -13,38 +14,49 @@ use crate::export::Status;
 use crate::publish::{MadeToken, MemberError, Members, NodeView};
 use crate::store::NodeRecord;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Nodes)]
 pub(super) struct NodesView {
     /// The active epoch; null when no policy is in force.
+    #[schema(required)]
     epoch: Option<u64>,
     nodes: Vec<NodeView>,
     /// Those of other machines that joined here or were revoked here.
     members: Vec<MemberView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Member)]
 struct MemberView {
     node: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     joined: Option<String>,
     /// The end of its newest certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     certificate_expires: Option<String>,
     /// Certificates that were signed until then are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     revoked: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = JoinTokenRequest)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenRequest {
+    /// The name of the data plane: letters, digits, `-`, `_`, `.`.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     node: String,
-    /// Seconds for which it is good.
+    /// Seconds for which it is good; an hour unless said.
+    #[schema(minimum = 1, maximum = 604_800)]
     #[serde(default = "an_hour")]
     seconds: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = JoinToken)]
 pub(super) struct TokenView {
     node: String,
     /// Shown this once.
@@ -56,6 +68,10 @@ const fn an_hour() -> u64 {
     3_600
 }
 
+/// Data planes and what each has
+#[utoipa::path(get, path = "/nodes", operation_id = "nodes", responses(
+    (status = 200, description = "Data planes that attached since control started", body = NodesView),
+))]
 pub(super) async fn nodes(State(admin): State<Admin>) -> Result<Json<NodesView>, Problem> {
     let epoch = admin.publisher.active().map(|active| active.epoch());
     let members = match &admin.members {
@@ -66,6 +82,14 @@ pub(super) async fn nodes(State(admin): State<Admin>) -> Result<Json<NodesView>,
     Ok(Json(NodesView { epoch, nodes: admin.publisher.fleet().view(), members }))
 }
 
+/// Make a token by which a data plane of another machine joins, once
+///
+/// It is shown this once.
+#[utoipa::path(post, path = "/nodes/tokens", operation_id = "makeJoinToken", request_body = TokenRequest, responses(
+    (status = 201, description = "The token", body = TokenView),
+    (status = 400, description = "Malformed, no name that can be, or too long a life"),
+    (status = 409, description = "Control listens on its own machine alone"),
+))]
 pub(super) async fn make_token(
     State(admin): State<Admin>,
     Json(request): Json<TokenRequest>,
@@ -77,6 +101,13 @@ pub(super) async fn make_token(
     Ok(told(subject, (StatusCode::CREATED, Json(TokenView { node, token: token.to_string(), expires }))))
 }
 
+/// Refuse a data plane from now on, and end its link
+#[utoipa::path(post, path = "/nodes/{id}/revoke", operation_id = "revokeNode",
+    params(("id" = String, Path, description = "The data plane's name")), responses(
+    (status = 204, description = "Revoked"),
+    (status = 404, description = "There is no such data plane"),
+    (status = 409, description = "Control listens on its own machine alone"),
+))]
 pub(super) async fn revoke(State(admin): State<Admin>, Path(node): Path<String>) -> Result<Told<StatusCode>, Problem> {
     let members = members(&admin)?;
     let is_member = members.list().await?.iter().any(|member| member.name == node);
@@ -119,11 +150,16 @@ impl From<MemberError> for Problem {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Exports)]
 pub(super) struct ExportsView {
     exports: Vec<Status>,
 }
 
+/// Where audit events go, and how far each export is
+#[utoipa::path(get, path = "/exports", operation_id = "exports", responses(
+    (status = 200, description = "One for each `[[export]]` of the configuration", body = ExportsView),
+))]
 pub(super) async fn exports(State(admin): State<Admin>) -> Json<ExportsView> {
     Json(ExportsView { exports: admin.exports.status() })
 }

@@ -10,18 +10,21 @@ use axum::http::HeaderMap;
 use penstock_core::audit::timestamp;
 use penstock_core::policy::Snapshot;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::audit::unmasking;
-use super::filters::Parameters;
+use super::filters::{IntervalParameters, Parameters, UnmaskParameter};
 use super::guard::Source;
-use super::policy::{candidate, enforced};
+use super::policy::enforced;
 use super::problem::Problem;
 use super::router::Admin;
+use super::submitted::{EXAMPLE, FileParameter, candidate};
 use crate::access::Identity;
 use crate::audit::{Forecast, Forecaster, moment};
 use crate::store::EventQuery;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ForecastAnswer)]
 pub(super) struct ForecastView {
     masked: bool,
     since: String,
@@ -33,7 +36,22 @@ pub(super) struct ForecastView {
     forecast: Forecast,
 }
 
-/// Judges the document in the body; without one, the policy in force as if its report-only profiles were enforced.
+/// What a policy would have done with the recorded events
+///
+/// Judges the document in the body; without one, the policy in force as if its report-only profiles were enforced. Looks at
+/// the newest million events of the interval, a week by default.
+#[utoipa::path(post, path = "/policy/forecast", operation_id = "forecastPolicy",
+    params(FileParameter, IntervalParameters, UnmaskParameter),
+    request_body(description = "The document", content(
+        (Option<String> = "application/toml", example = json!(EXAMPLE)),
+        (Option<Object> = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The forecast; `limits` says what it cannot know", body = ForecastView),
+        (status = 403, description = "The role may not see names of people"),
+        (status = 404, description = "No policy is in force"),
+        (status = 422, description = "Refused; `diagnostics` says where and why"),
+    ))]
 pub(super) async fn forecast(
     State(admin): State<Admin>,
     identity: Identity,

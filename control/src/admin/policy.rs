@@ -7,15 +7,17 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
 use penstock_core::policy::{Diagnostic, Mode, ShownException, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
 
 use super::guard::Subject;
+use super::mirror;
 use super::problem::Problem;
-use super::rollout;
+use super::rollout::{self, RolloutView};
 use super::router::Admin;
+use super::submitted::{DOCUMENT_NAME, EXAMPLE, FileParameter, IfMatch, candidate, document, expected_epoch};
 use crate::access::Identity;
 use crate::audit::moment;
 use crate::difference::{Difference, difference};
@@ -25,58 +27,77 @@ use crate::publish::{
 };
 use crate::store::RevisionSource;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReadQuery {
     /// An earlier revision than the active one.
     epoch: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PublishQuery {
+    /// For the history.
     author: Option<String>,
+    /// For the history.
     comment: Option<String>,
     /// What diagnostics call the document.
     file: Option<String>,
     /// `canary,25%`: in waves, by label or percentage; everybody comes last. All at once unless given.
     waves: Option<String>,
-    /// Time for which a wave is watched.
+    /// Time for which a wave is watched; 600 unless said.
     soak_seconds: Option<u64>,
-    /// Faults in a hundred flows at which it halts.
+    /// Faults in a hundred flows at which it halts; 5 unless said.
+    #[param(minimum = 0, maximum = 100)]
     faults_percent_max: Option<f64>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CheckQuery {
-    file: Option<String>,
-}
-
 /// Answer to a change of policy.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Published)]
 pub(super) struct PublishedView {
     epoch: u64,
     digest: String,
     /// What each data plane did with it.
     nodes: Vec<NodeAnswer>,
+    #[schema(value_type = Vec<mirror::Diagnostic>)]
     warnings: Vec<Diagnostic>,
 }
 
-#[derive(Serialize)]
+/// Answer to a change that may go out in waves.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Changed)]
+#[serde(untagged)]
+pub(super) enum ChangedView {
+    Published(PublishedView),
+    Rollout(RolloutView),
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = PublishedNode)]
 struct NodeAnswer {
     node: String,
     #[serde(flatten)]
     answer: Acknowledgement,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Checked)]
 struct CheckedView {
     valid: bool,
     digest: String,
+    #[schema(value_type = Vec<mirror::Diagnostic>)]
     warnings: Vec<Diagnostic>,
 }
 
+/// The policy in force, or an earlier one
+#[utoipa::path(get, path = "/policy", operation_id = "readPolicy", params(ReadQuery), responses(
+    (status = 200, description = "The document", content((String = "application/toml"), (Object = "application/json")),
+        headers(("ETag" = String, description = "Its epoch, for If-Match"))),
+    (status = 404, description = "There is no such epoch, or no policy is in force"),
+))]
 pub(super) async fn read(
     State(admin): State<Admin>,
     Query(query): Query<ReadQuery>,
@@ -102,6 +123,23 @@ pub(super) async fn read(
     Ok((etag, [(header::CONTENT_TYPE, "application/toml")], revision.text).into_response())
 }
 
+/// Publish a policy and wait for the fleet
+#[utoipa::path(put, path = "/policy", operation_id = "publishPolicy", params(PublishQuery, IfMatch),
+    request_body(description = "The document", content(
+        (String = "application/toml", example = json!(EXAMPLE)),
+        (Object = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "In force on every data plane that is known", body = PublishedView,
+            headers(("ETag" = String, description = "The new epoch"))),
+        (status = 202, description = "Stored and sent, and not in force everywhere: `nodes` says where not, and why. With \
+            `waves`: it is on its way", body = ChangedView,
+            headers(("ETag" = String, description = "The new epoch, without `waves`"))),
+        (status = 404, description = "With `waves`: no policy is in force that the others could keep"),
+        (status = 409, description = "A rollout is under way"),
+        (status = 412, description = "Another epoch is active than If-Match says"),
+        (status = 422, description = "Refused; `diagnostics` says where and why"),
+    ))]
 pub(super) async fn publish(
     State(admin): State<Admin>,
     identity: Identity,
@@ -121,7 +159,8 @@ pub(super) async fn publish(
     let Some(plan) = plan else { return Ok(published(admin.publisher.publish(proposal).await?)) };
     let rollout = admin.publisher.roll_out(proposal, plan).await?;
     let subject = Extension(Subject(format!("epoch {} begins its way", rollout.state.epoch)));
-    Ok((StatusCode::ACCEPTED, subject, Json(rollout::view(&admin, Some(&rollout)))).into_response())
+    Ok((StatusCode::ACCEPTED, subject, Json(ChangedView::Rollout(rollout::view(&admin, Some(&rollout)))))
+        .into_response())
 }
 
 /// The waves that the query asks for.
@@ -152,11 +191,22 @@ pub(super) fn published(published: Published) -> Response {
     };
     let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
     let subject = Extension(Subject(format!("epoch {} published", view.epoch)));
-    (status, [(header::ETAG, format!("\"{}\"", view.epoch))], subject, Json(view)).into_response()
+    (status, [(header::ETAG, format!("\"{}\"", view.epoch))], subject, Json(ChangedView::Published(view)))
+        .into_response()
 }
 
+/// Check a policy, changing nothing
+#[utoipa::path(post, path = "/policy/check", operation_id = "checkPolicy", params(FileParameter),
+    request_body(description = "The document", content(
+        (String = "application/toml", example = json!(EXAMPLE)),
+        (Object = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "It can be published", body = CheckedView),
+        (status = 422, description = "Refused; `diagnostics` says where and why"),
+    ))]
 pub(super) async fn check(
-    Query(query): Query<CheckQuery>,
+    Query(query): Query<FileParameter>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -165,23 +215,38 @@ pub(super) async fn check(
     Ok(Json(CheckedView { valid: true, digest, warnings }).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DifferenceAnswer)]
 pub(super) struct DifferenceView {
     /// Null while no policy is in force: then the empty one is compared.
+    #[schema(required)]
     epoch: Option<u64>,
     #[serde(flatten)]
     difference: Difference,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Exceptions)]
 pub(super) struct ExceptionsView {
+    #[schema(value_type = Vec<mirror::Exception>)]
     exceptions: Vec<ShownException>,
 }
 
-/// Compares the document in the body with the policy in force.
+/// What a policy would change, changing nothing
+///
+/// Compares the document in the body with the policy in force, for all ranges of sources and all users that either names.
+#[utoipa::path(post, path = "/policy/diff", operation_id = "comparePolicy", params(FileParameter),
+    request_body(description = "The document", content(
+        (String = "application/toml", example = json!(EXAMPLE)),
+        (Object = "application/json"),
+    )),
+    responses(
+        (status = 200, description = "The difference", body = DifferenceView),
+        (status = 422, description = "Refused; `diagnostics` says where and why"),
+    ))]
 pub(super) async fn compare(
     State(admin): State<Admin>,
-    Query(query): Query<CheckQuery>,
+    Query(query): Query<FileParameter>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<DifferenceView>, Problem> {
@@ -197,17 +262,14 @@ pub(super) async fn compare(
     Ok(Json(DifferenceView { epoch, difference }))
 }
 
-/// The exceptions of the policy in force, past and future ones too.
+/// The exceptions of the policy in force
+#[utoipa::path(get, path = "/policy/exceptions", operation_id = "policyExceptions", responses(
+    (status = 200, description = "In the document's order, past and future ones too", body = ExceptionsView),
+))]
 pub(super) async fn exceptions(State(admin): State<Admin>) -> Json<ExceptionsView> {
     let active = admin.publisher.active();
     let exceptions = active.map(|active| active.snapshot.exceptions().cloned().collect()).unwrap_or_default();
     Json(ExceptionsView { exceptions })
-}
-
-/// The document in a request's body, compiled.
-pub(super) async fn candidate(headers: &HeaderMap, body: &[u8], file: Option<String>) -> Result<Snapshot, Problem> {
-    let file = file.unwrap_or_else(|| DOCUMENT_NAME.to_owned());
-    Ok(check_policy(file, document(headers, body)?, None).await?)
 }
 
 /// The policy in force as it would be if its report-only profiles were enforced.
@@ -227,7 +289,14 @@ pub(super) async fn enforced(admin: &Admin) -> Result<Snapshot, Problem> {
     Ok(check_policy(DOCUMENT_NAME.to_owned(), text, None).await?)
 }
 
-/// Works on the active policy, or on one that the question brings along.
+/// What would happen to a flow, and why
+///
+/// Asks the policy in force, or one that the question brings along.
+#[utoipa::path(post, path = "/policy/explain", operation_id = "explain", request_body = Question, responses(
+    (status = 200, description = "The decision", body = mirror::Explanation),
+    (status = 404, description = "No policy is in force"),
+    (status = 422, description = "No flow can be so, or the policy is refused: then `diagnostics` says where and why"),
+))]
 pub(super) async fn explain(
     State(admin): State<Admin>,
     Json(mut question): Json<Question>,
@@ -246,47 +315,7 @@ pub(super) async fn explain(
     Ok(Json(explanation).into_response())
 }
 
-/// The document in a request's body, as TOML whatever it came as.
-fn document(headers: &HeaderMap, body: &[u8]) -> Result<String, Problem> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let text = match media_type.as_str() {
-        "application/toml" | "text/toml" | "text/plain" => std::str::from_utf8(body)
-            .map_err(|error| Problem::bad_request(format!("the document is not UTF-8: {error}")))?
-            .to_owned(),
-        "application/json" => {
-            let value: toml::Value = serde_json::from_slice(body)
-                .map_err(|error| Problem::bad_request(format!("the document cannot be read as JSON: {error}")))?;
-            toml::to_string(&value)
-                .map_err(|error| Problem::bad_request(format!("the document cannot be written as TOML: {error}")))?
-        }
-        _ => {
-            let detail = "send the policy as Content-Type: application/toml, or application/json";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-        }
-    };
-    if text.len() > POLICY_DOCUMENT_BYTES_MAX {
-        let detail = format!("a policy has at most {POLICY_DOCUMENT_BYTES_MAX} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
-    }
-    Ok(text)
-}
-
-/// The epoch in `If-Match`: the change is refused when another one came in between.
-pub(super) fn expected_epoch(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or("").trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let epoch = text.trim_matches('"').parse();
-    epoch.map(Some).map_err(|_| Problem::bad_request("If-Match: must be the ETag of a policy, such as \"7\""))
-}
-
 fn accepts_json(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
     accepted.split(',').any(|range| range.split(';').next().is_some_and(|range| range.trim() == "application/json"))
 }
-
-/// What diagnostics call a document that came without a name.
-const DOCUMENT_NAME: &str = "policy.toml";

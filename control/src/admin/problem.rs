@@ -5,7 +5,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::mirror;
 use crate::access::AccessError;
 use crate::ca::CaError;
 use crate::publish::PublishError;
@@ -13,16 +15,18 @@ use crate::store::StoreError;
 use penstock_core::policy::Diagnostic;
 
 /// One error, as it is sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: String,
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
     /// What is wrong in a policy, place by place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<mirror::Diagnostic>)]
     diagnostics: Vec<Diagnostic>,
     /// Seconds until it makes sense to try again.
     #[serde(skip)]
@@ -149,6 +153,6 @@ pub(crate) async fn normalise(response: Response) -> Response {
     Response::from_parts(parts, Body::new(problem_body))
 }
 
-const CONTENT_TYPE: &str = "application/problem+json";
+pub(super) const CONTENT_TYPE: &str = "application/problem+json";
 /// Longest text of the framework that becomes a detail.
 const DETAIL_BYTES_MAX: usize = 16 * 1024;

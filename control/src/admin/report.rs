@@ -10,9 +10,13 @@ use axum::response::{IntoResponse, Response};
 use penstock_core::audit::timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::audit::{csv_page, unmasking};
-use super::filters::{Parameters, wanted};
+use super::filters::{
+    EventParameters, FormatParameter, IntervalParameters, Parameters, UnmaskParameter, number, parameter, text, wanted,
+};
 use super::guard::Source;
 use super::problem::Problem;
 use super::router::Admin;
@@ -20,25 +24,30 @@ use crate::access::Identity;
 use crate::audit::{Column, Dates, Row, masked_address, masked_name, report_header, report_line};
 use crate::store::{DenialCount, DenialKey, DenialQuery, EventPage, Order};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Report)]
 struct ReportView {
     /// Whether names of people are masked, and addresses are told as networks.
     masked: bool,
     columns: Vec<ColumnView>,
     /// By the columns' keys.
+    #[schema(value_type = Vec<BTreeMap<String, Option<String>>>)]
     rows: Vec<Value>,
     /// Give it back as `cursor` to go on; null at the end.
+    #[schema(required)]
     next: Option<u64>,
     more: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Column)]
 struct ColumnView {
     key: &'static str,
     heading: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Denials)]
 pub(super) struct DenialsView {
     by: String,
     masked: bool,
@@ -47,8 +56,10 @@ pub(super) struct DenialsView {
     more: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DenialRow {
+    /// Null where the events do not tell.
+    #[schema(required)]
     key: Option<String>,
     denied: u64,
     would_deny: u64,
@@ -56,6 +67,18 @@ struct DenialRow {
     last: String,
 }
 
+/// Sign-ins, a row each
+///
+/// A row is the first request of those that one flow makes for a sign-in. In the order of recording.
+#[utoipa::path(get, path = "/report", operation_id = "report",
+    params(EventParameters, FormatParameter, UnmaskParameter,
+        ("columns" = Option<String>, Query, description = "Keys separated by commas; all in their order by default"),
+        ("utc_offset" = Option<String>, Query, description = "Zone of the column date: +01:00, -05:30 or Z")),
+    responses(
+        (status = 200, description = "A page", content((ReportView = "application/json"), (String = "text/csv")),
+            headers(("Penstock-Next-Cursor" = u64, description = "With CSV: where the next page begins"))),
+        (status = 403, description = "The role may not see names of people"),
+    ))]
 pub(super) async fn sign_ins(
     State(admin): State<Admin>,
     identity: Identity,
@@ -98,6 +121,13 @@ pub(super) async fn sign_ins(
     Ok(Json(ReportView { masked, columns, rows, next, more }).into_response())
 }
 
+/// Refused sign-ins, counted
+#[utoipa::path(get, path = "/report/denials", operation_id = "denials",
+    params(DenialParameters, IntervalParameters, UnmaskParameter),
+    responses(
+        (status = 200, description = "The largest first, or in order of time", body = DenialsView),
+        (status = 403, description = "The role may not see names of people"),
+    ))]
 pub(super) async fn denials(
     State(admin): State<Admin>,
     identity: Identity,
@@ -106,19 +136,10 @@ pub(super) async fn denials(
 ) -> Result<Json<DenialsView>, Problem> {
     let mut parameters = Parameters::new(query);
     let masked = parameters.take_flag("unmask")? != Some(true);
-    let by = parameters.take("by").unwrap_or_else(|| "tenant".to_owned());
-    let key = match by.as_str() {
-        "application" => DenialKey::Application,
-        "connector" => DenialKey::Connector,
-        "day" => DenialKey::Day,
-        "hour" => DenialKey::Hour,
-        "source" => DenialKey::Source,
-        "tenant" => DenialKey::TargetTenant,
-        "user" => DenialKey::User,
-        _ => {
-            let keys = "application, connector, day, hour, source, tenant, user";
-            return Err(Problem::bad_request(format!("by: {by:?} is none of {keys}")));
-        }
+    let by = parameters.take("by").unwrap_or_else(|| KEY_DEFAULT.to_owned());
+    let Some((_, key)) = KEYS.into_iter().find(|(name, _)| *name == by) else {
+        let keys = KEYS.map(|(name, _)| name).join(", ");
+        return Err(Problem::bad_request(format!("by: {by:?} is none of {keys}")));
     };
     let limit = parameters.take_number("limit")?.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX);
     let query = DenialQuery {
@@ -151,5 +172,30 @@ pub(super) async fn denials(
     Ok(Json(DenialsView { by, masked, rows: counts.into_iter().map(row).collect(), more }))
 }
 
+/// The parameters of [`denials`] beside the interval.
+struct DenialParameters;
+
+impl utoipa::IntoParams for DenialParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let keys = text().enum_values(Some(KEYS.map(|(name, _)| name))).default(Some(KEY_DEFAULT.into()));
+        vec![
+            parameter("by", "What is counted by", keys),
+            parameter("connector", "Of this connector alone", text()),
+            parameter("limit", &format!("Rows; at most {ROWS_MAX}, {ROWS_DEFAULT} unless said"), number()),
+        ]
+    }
+}
+
+/// What denials are counted by.
+const KEYS: [(&str, DenialKey); 7] = [
+    ("application", DenialKey::Application),
+    ("connector", DenialKey::Connector),
+    ("day", DenialKey::Day),
+    ("hour", DenialKey::Hour),
+    ("source", DenialKey::Source),
+    ("tenant", DenialKey::TargetTenant),
+    ("user", DenialKey::User),
+];
+const KEY_DEFAULT: &str = "tenant";
 const ROWS_DEFAULT: usize = 100;
 const ROWS_MAX: usize = 10_000;

@@ -6,27 +6,33 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use penstock_core::audit::timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::policy::{expected_epoch, published};
+use super::policy::{PublishedView, published};
 use super::problem::Problem;
 use super::router::Admin;
+use super::submitted::{IfMatch, expected_epoch};
 use crate::access::Identity;
 use crate::store::{Revision, RevisionSource};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryQuery {
     /// Only epochs below this one.
     before: Option<u64>,
+    /// At most 1000; 50 unless said.
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = History)]
 pub(super) struct HistoryView {
     revisions: Vec<RevisionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Revision)]
 struct RevisionView {
     epoch: u64,
     active: bool,
@@ -37,7 +43,7 @@ struct RevisionView {
     digest: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackRequest {
     /// What was in force before, unless one is named.
@@ -46,7 +52,10 @@ pub(super) struct RollbackRequest {
     comment: Option<String>,
 }
 
-/// Newest first.
+/// Revisions, newest first
+#[utoipa::path(get, path = "/policy/history", operation_id = "history", params(HistoryQuery), responses(
+    (status = 200, description = "Revisions", body = HistoryView),
+))]
 pub(super) async fn history(
     State(admin): State<Admin>,
     Query(query): Query<HistoryQuery>,
@@ -58,6 +67,18 @@ pub(super) async fn history(
     Ok(Json(HistoryView { revisions }))
 }
 
+/// Publish an earlier policy again, under a new epoch
+#[utoipa::path(post, path = "/policy/rollback", operation_id = "rollBack", request_body = RollbackRequest,
+    params(IfMatch), responses(
+    (status = 200, description = "In force on every data plane that is known", body = PublishedView,
+        headers(("ETag" = String, description = "The new epoch"))),
+    (status = 202, description = "Stored and sent, and not in force everywhere: `nodes` says where not, and why",
+        body = PublishedView, headers(("ETag" = String, description = "The new epoch"))),
+    (status = 404, description = "There is no such epoch, or nothing before"),
+    (status = 409, description = "A rollout is under way"),
+    (status = 412, description = "Another epoch is active than If-Match says"),
+    (status = 422, description = "Refused; `diagnostics` says where and why"),
+))]
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     identity: Identity,

@@ -3,21 +3,25 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Extension, Json, Router};
 use penstock_core::limits::POLICY_DOCUMENT_BYTES_MAX;
 use tokio::sync::{Semaphore, watch};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::listener::Peer;
 use super::problem::{self, Problem};
 use super::{
-    Token, accounts, audit, authority, catalogue, fleet, forecast, guard, health, policy, report, revision, rollout,
-    session, trail,
+    Token, accounts, audit, authority, catalogue, document, fleet, forecast, guard, health, policy, report, revision,
+    rollout, session, trail,
 };
 use crate::access::{Gate, Trail};
 use crate::ca::Authority;
@@ -73,40 +77,10 @@ pub(crate) fn service(admin: Admin, pages: Pages) -> IntoMakeServiceWithConnectI
 
 /// Every route of the admin listener.
 fn router(admin: Admin, pages: Router<Admin>) -> Router {
-    let with_policy = Router::new()
-        .route("/policy", get(policy::read).put(policy::publish))
-        .route("/policy/check", post(policy::check))
-        .route("/policy/diff", post(policy::compare))
-        .route("/policy/explain", post(policy::explain))
-        .route("/policy/forecast", post(forecast::forecast))
-        // A document at its longest grows when it travels inside JSON.
-        .layer(DefaultBodyLimit::max(2 * POLICY_DOCUMENT_BYTES_MAX));
-    let api = Router::new()
-        .route("/policy/exceptions", get(policy::exceptions))
-        .route("/policy/history", get(revision::history))
-        .route("/policy/rollback", post(revision::roll_back))
-        .route("/policy/rollout", get(rollout::show).post(rollout::act))
-        .route("/nodes", get(fleet::nodes))
-        .route("/nodes/tokens", post(fleet::make_token))
-        .route("/nodes/{id}/revoke", post(fleet::revoke))
-        .route("/catalogue", get(catalogue::list))
-        .route("/catalogue/{id}", get(catalogue::show))
-        .route("/events", get(audit::events))
-        .route("/exports", get(fleet::exports))
-        .route("/report", get(report::sign_ins))
-        .route("/report/denials", get(report::denials))
-        .route("/ca", get(authority::describe))
-        .route("/ca/rotate", post(authority::rotate))
-        .route("/openapi.json", get(describe))
-        .merge(access())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .merge(with_policy)
-        .fallback(unknown)
-        .layer(from_fn_with_state(admin.clone(), guard::require));
-    // Who signs in is nobody yet.
-    let open = Router::new().route("/session", post(session::sign_in)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let (api, mut description) = api(&admin).split_for_parts();
+    document::complete(&mut description);
     Router::new()
-        .nest("/api/v1", api.merge(open))
+        .nest(document::BASE, api.layer(Extension(Arc::new(description))))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -119,21 +93,61 @@ fn router(admin: Admin, pages: Router<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// Who may use the API, and who did.
-fn access() -> Router<Admin> {
-    Router::new()
-        .route("/session", get(session::show).delete(session::sign_out))
-        .route("/session/password", put(session::change_password))
-        .route("/tokens", get(accounts::tokens).post(accounts::add_token))
-        .route("/tokens/{id}", delete(accounts::remove_token))
-        .route("/trail", get(trail::list))
-        .route("/users", get(accounts::users).post(accounts::add_user))
-        .route("/users/{id}", delete(accounts::remove_user).patch(accounts::change_user))
+/// The API: what is routed here is described, and nothing else is.
+fn api(admin: &Admin) -> OpenApiRouter<Admin> {
+    let with_policy = OpenApiRouter::new()
+        .routes(routes!(policy::read, policy::publish))
+        .routes(routes!(policy::check))
+        .routes(routes!(policy::compare))
+        .routes(routes!(policy::explain))
+        .routes(routes!(forecast::forecast))
+        // A document at its longest grows when it travels inside JSON.
+        .layer(DefaultBodyLimit::max(2 * POLICY_DOCUMENT_BYTES_MAX));
+    let guarded = OpenApiRouter::with_openapi(document::Head::openapi())
+        .routes(routes!(policy::exceptions))
+        .routes(routes!(revision::history))
+        .routes(routes!(revision::roll_back))
+        .routes(routes!(rollout::show, rollout::act))
+        .routes(routes!(fleet::nodes))
+        .routes(routes!(fleet::make_token))
+        .routes(routes!(fleet::revoke))
+        .routes(routes!(catalogue::list))
+        .routes(routes!(catalogue::show))
+        .routes(routes!(audit::events))
+        .routes(routes!(fleet::exports))
+        .routes(routes!(report::sign_ins))
+        .routes(routes!(report::denials))
+        .routes(routes!(authority::describe))
+        .routes(routes!(authority::rotate))
+        .routes(routes!(describe))
+        .merge(access())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(with_policy)
+        .fallback(unknown)
+        .layer(from_fn_with_state(admin.clone(), guard::require));
+    // Who signs in is nobody yet.
+    let open = OpenApiRouter::new().routes(routes!(session::sign_in)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    guarded.merge(open)
 }
 
-/// The API's own description. A test holds it against the routes.
-async fn describe() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+/// Who may use the API, and who did.
+fn access() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(session::show, session::sign_out))
+        .routes(routes!(session::change_password))
+        .routes(routes!(accounts::tokens, accounts::add_token))
+        .routes(routes!(accounts::remove_token))
+        .routes(routes!(trail::list))
+        .routes(routes!(accounts::users, accounts::add_user))
+        .routes(routes!(accounts::remove_user, accounts::change_user))
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", operation_id = "description", responses(
+    (status = 200, description = "OpenAPI 3.1", body = Object),
+))]
+async fn describe(Extension(description): Extension<Arc<OpenApi>>) -> Json<OpenApi> {
+    Json(description.as_ref().clone())
 }
 
 async fn unknown() -> Problem {

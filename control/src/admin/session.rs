@@ -5,38 +5,54 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::browser::{check_origin, set_cookie};
 use super::guard::Source;
 use super::problem::Problem;
 use super::router::Admin;
-use crate::access::{AccessError, Act, Identity, Outcome, Password, SignedIn, Way};
+use crate::access::{AccessError, Act, Identity, Outcome, Password, Role, SignedIn, Way};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
     user: String,
+    #[schema(value_type = String, format = Password)]
     password: Password,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PasswordChange {
+    #[schema(value_type = String, format = Password)]
     old: Password,
+    #[schema(value_type = String, format = Password)]
     new: Password,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Identity)]
 pub(super) struct IdentityView {
     name: String,
+    #[schema(value_type = Role)]
     role: &'static str,
     /// What the role may do.
+    #[schema(value_type = Vec<Act>)]
     may: Vec<&'static str>,
     /// To be sent as `Penstock-Csrf` with every change that is asked for by cookie; absent without one.
     #[serde(skip_serializing_if = "String::is_empty")]
     csrf: String,
 }
 
+/// Sign in with name and password; the session is a cookie
+#[utoipa::path(post, path = "/session", operation_id = "signIn", request_body = Credentials, responses(
+    (status = 200, description = "Signed in", body = IdentityView,
+        headers(("Set-Cookie" = String, description = "The session"))),
+    (status = 401, description = "Wrong name or password"),
+    (status = 403, description = "Asked for by a page of another site"),
+    (status = 429, description = "Too many failed attempts",
+        headers(("Retry-After" = u64, description = "Seconds to wait"))),
+))]
 pub(super) async fn sign_in(
     State(admin): State<Admin>,
     source: Source,
@@ -71,16 +87,36 @@ pub(crate) async fn open(
     Ok(opened?)
 }
 
+/// Who asks, and what that one may do
+#[utoipa::path(get, path = "/session", operation_id = "readSession", responses(
+    (status = 200, description = "The identity", body = IdentityView),
+))]
 pub(super) async fn show(identity: Identity) -> Json<IdentityView> {
     Json(view(&identity))
 }
 
+/// Sign out
+///
+/// Ends the session of the cookie. A token stays as good as it was.
+#[utoipa::path(delete, path = "/session", operation_id = "signOut", responses(
+    (status = 204, description = "Signed out"),
+))]
 pub(super) async fn sign_out(State(admin): State<Admin>, identity: Identity) -> Result<Response, Problem> {
     admin.gate.sign_out(&identity).await?;
     let cookie = [(header::SET_COOKIE, set_cookie("", admin.is_secure)?)];
     Ok((StatusCode::NO_CONTENT, AppendHeaders(cookie)).into_response())
 }
 
+/// Change one's own password; ends all sessions of the user
+#[utoipa::path(put, path = "/session/password", operation_id = "changeOwnPassword",
+    request_body = PasswordChange, responses(
+    (status = 204, description = "Changed"),
+    (status = 401, description = "The old password is wrong, or nobody signed in"),
+    (status = 409, description = "Who asks has no password"),
+    (status = 422, description = "The new password is not taken"),
+    (status = 429, description = "Too many failed attempts",
+        headers(("Retry-After" = u64, description = "Seconds to wait"))),
+))]
 pub(super) async fn change_password(
     State(admin): State<Admin>,
     identity: Identity,

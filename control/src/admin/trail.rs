@@ -3,28 +3,39 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::router::Admin;
 use crate::store::{TrailEntry, TrailQuery};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TrailFilters {
-    /// Only entries before this one.
+    /// Only entries before this id.
     before: Option<u64>,
+    /// A user, `token:ID` or `token:file`.
     pub(crate) who: Option<String>,
+    /// An act, such as `change_policy`.
     pub(crate) act: Option<String>,
+    /// At most 10000; 100 unless said.
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Trail)]
 pub(crate) struct TrailView {
     pub(crate) entries: Vec<TrailEntry>,
     /// Give it back as `before` to go on; null when there is nothing to go on to.
+    #[schema(required)]
     pub(crate) next: Option<u64>,
 }
 
+/// Who did what to the appliance, newest first
+#[utoipa::path(get, path = "/trail", operation_id = "listTrail", params(TrailFilters), responses(
+    (status = 200, description = "The entries", body = TrailView),
+))]
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(filters): Query<TrailFilters>,

@@ -12,6 +12,7 @@ use penstock_core::catalogue::ConnectorId;
 use penstock_core::policy::{Decision, FlowFacts, SetHeader, Snapshot, Verdict};
 use penstock_core::sni::Sni;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{masked_address, masked_name};
 
@@ -24,7 +25,7 @@ pub(crate) struct Forecaster<'a> {
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Forecast {
     pub(crate) events: Counts,
     /// People (or sources, where no user is known) of whom something would have been denied that was not.
@@ -42,7 +43,8 @@ pub(crate) struct Forecast {
 }
 
 /// Events by what becomes of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ForecastCounts)]
 pub(crate) struct Counts {
     /// Allowed then and under the policy.
     pub(crate) allowed: u64,
@@ -73,11 +75,14 @@ struct Fate {
 }
 
 /// A person of the answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ForecastPerson)]
 pub(crate) struct PersonView {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) source: Option<String>,
     pub(crate) newly_denied: u64,
     pub(crate) unknown: u64,

@@ -4,12 +4,14 @@ use std::sync::{Mutex, PoisonError};
 
 use penstock_core::audit::timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::audit::moment;
 use crate::config::{Destination, ExportSettings};
 
 /// How an export is doing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Export)]
 pub(crate) struct Status {
     pub(crate) name: String,
     /// `file`, `syslog` or `otlp`.
@@ -27,9 +29,11 @@ pub(crate) struct Status {
     /// Stored and not delivered yet.
     pub(crate) pending: u64,
     /// When events were last taken; RFC 3339, UTC.
+    #[schema(required)]
     pub(crate) delivered: Option<String>,
     /// Why the last attempt failed; absent while all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) error: Option<String>,
 }
 

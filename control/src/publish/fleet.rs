@@ -9,6 +9,7 @@ use penstock_link::{Hello, Sample};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::Active;
 use crate::audit::moment;
@@ -42,7 +43,7 @@ struct Node {
 }
 
 /// What a node did with a published revision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "state", content = "reason")]
 pub(crate) enum Acknowledgement {
     /// It is not connected; it gets the revision when it attaches.
@@ -56,7 +57,8 @@ pub(crate) enum Acknowledgement {
 }
 
 /// A node as `/nodes` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Node)]
 pub(crate) struct NodeView {
     pub(crate) node: String,
     pub(crate) attached: bool,
@@ -70,12 +72,15 @@ pub(crate) struct NodeView {
     pub(crate) issuer: String,
     /// Seconds since it was last known to have the policy that it should have; absent when it never was.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) policy_age_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) refused: Option<RefusedView>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = RefusedPolicy)]
 pub(crate) struct RefusedView {
     pub(crate) epoch: u64,
     pub(crate) reason: String,

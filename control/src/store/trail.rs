@@ -3,11 +3,12 @@
 
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Answer, StoreError};
 
 /// One act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct TrailEntry {
     /// Grows with each entry; 0 before it is stored.
     pub(crate) id: u64,
@@ -17,6 +18,7 @@ pub(crate) struct TrailEntry {
     pub(crate) who: String,
     /// Role at that moment; absent where nobody was let in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) role: Option<String>,
     /// The address that the request came from.
     pub(crate) address: String,
