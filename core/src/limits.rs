@@ -314,6 +314,9 @@ pub const LINK_GUEST_DEADLINE_MS: u64 = 10_000;
 pub const LINK_GUEST_MESSAGE_BYTES_MAX: usize = 8_192;
 /// Connections of nodes at once.
 pub const LINK_NODES_MAX: usize = 8_192;
+/// Connections, and sessions, of the link under one name; beyond, the oldest goes. A data plane has one, while it turns back
+/// to a control that it prefers two, and each that drains beside it one more.
+pub const LINK_CONNECTIONS_PER_NODE_MAX: usize = 16;
 /// Controls that one data plane knows.
 pub const LINK_CONTROLS_MAX: usize = 16;
 /// First and longest pause before control is dialled again.
@@ -447,6 +450,7 @@ const _: () = assert!(NODE_CERTIFICATE_LIFE_SECONDS < ROOT_LIFE_SECONDS);
 const _: () = assert!(CONTROL_CERTIFICATE_LIFE_SECONDS < ROOT_LIFE_SECONDS);
 const _: () = assert!(NODE_REQUEST_BYTES_MAX < LINK_GUEST_MESSAGE_BYTES_MAX);
 const _: () = assert!(LINK_HANDSHAKE_DEADLINE_BUSY_MS < LINK_HANDSHAKE_DEADLINE_MS);
+const _: () = assert!(LINK_CONNECTIONS_PER_NODE_MAX < LINK_NODES_MAX);
 // A flow whose leaf does not come is refused within a second, and long before its signer is given up.
 const _: () = assert!(SIGNER_DEADLINE_MS < 1_000 && SIGNER_DEADLINE_MS < SIGNER_STUCK_MS);
 const _: () = assert!(ISSUER_PERMITTED_NAMES_MAX * (HOST_NAME_BYTES_MAX + 8) + 8_192 <= SIGNER_MESSAGE_BYTES_MAX);

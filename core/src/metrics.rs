@@ -71,6 +71,7 @@ metrics! {
     MEMORY_CEILING_BYTES: "penstock_memory_ceiling_bytes", Kind::Gauge, "Memory that the data plane may use; from 85 percent on it sheds.", [];
     LINK_UP: "penstock_link_up", Kind::Gauge, "1 while the data plane is connected to control.", [];
     CERTIFICATE_EXPIRY_SECONDS: "penstock_certificate_expiry_seconds", Kind::Gauge, "Unix time at which a certificate ends.", ["kind"];
+    LINK_DISPLACED_TOTAL: "penstock_link_displaced_total", Kind::Counter, "Connections and sessions of data planes that control ended, because newer ones of the same name had come.", [];
     EXPORT_EVENTS_TOTAL: "penstock_export_events_total", Kind::Counter, "Audit events that an export's sink took.", ["export"];
     EXPORT_FAILURES_TOTAL: "penstock_export_failures_total", Kind::Counter, "Attempts of an export that failed and are made again.", ["export"];
     EXPORT_LOST_TOTAL: "penstock_export_lost_total", Kind::Counter, "Audit events that an export will never deliver: removed first, or refused for good.", ["export"];

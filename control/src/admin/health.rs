@@ -34,7 +34,8 @@ pub(crate) async fn view(admin: &Admin) -> View {
     expiries.extend(active.map(|active| Expiry { kind: "issuer", unix_seconds: active.issuer.not_after }));
     let link = admin.members.as_ref().map(|members| members.authority_ends());
     expiries.extend(link.map(|unix_seconds| Expiry { kind: "link_authority", unix_seconds }));
-    View { nodes, expiries, exports: admin.exports.status() }
+    let link_displaced = admin.publisher.fleet().displaced();
+    View { nodes, expiries, exports: admin.exports.status(), link_displaced }
 }
 
 /// The process runs.

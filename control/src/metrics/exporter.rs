@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use penstock_core::metrics::{
     BUILD_INFO, CATALOGUE, CERTIFICATE_EXPIRY_SECONDS, EXPORT_EVENTS_TOTAL, EXPORT_FAILURES_TOTAL, EXPORT_LOST_TOTAL,
-    EXPORT_PENDING_EVENTS, Kind, LINK_UP, POLICY_AGE_SECONDS,
+    EXPORT_PENDING_EVENTS, Kind, LINK_DISPLACED_TOTAL, LINK_UP, POLICY_AGE_SECONDS,
 };
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
@@ -34,6 +34,8 @@ pub(crate) struct View {
     pub(crate) nodes: Vec<NodeSamples>,
     pub(crate) expiries: Vec<Expiry>,
     pub(crate) exports: Vec<Status>,
+    /// See [`LINK_DISPLACED_TOTAL`].
+    pub(crate) link_displaced: u64,
 }
 
 /// The registry's way to the view.
@@ -45,6 +47,7 @@ struct FleetCollector {
 /// Metrics that control answers for, whatever a node may report.
 const OWN: &[&str] = &[
     LINK_UP.name,
+    LINK_DISPLACED_TOTAL.name,
     POLICY_AGE_SECONDS.name,
     CERTIFICATE_EXPIRY_SECONDS.name,
     BUILD_INFO.name,
@@ -108,6 +111,7 @@ impl Collector for FleetCollector {
         let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let mut families = aggregate::families(&view.nodes, OWN);
         families.push(aggregate::family(&LINK_UP, link_up(&view.nodes)));
+        families.push(aggregate::family(&LINK_DISPLACED_TOTAL, vec![displaced(view.link_displaced)]));
         families.push(aggregate::family(&POLICY_AGE_SECONDS, policy_ages(&view.nodes)));
         families.push(aggregate::family(
             &CERTIFICATE_EXPIRY_SECONDS,
@@ -135,6 +139,12 @@ fn exports(exports: &[Status]) -> [proto::MetricFamily; 4] {
         aggregate::family(&EXPORT_LOST_TOTAL, series(aggregate::counter, |export| export.lost)),
         aggregate::family(&EXPORT_PENDING_EVENTS, series(aggregate::gauge, |export| export.pending)),
     ]
+}
+
+/// Exact up to 2^53 connections.
+#[expect(clippy::cast_precision_loss, reason = "no control counts 2^53 connections")]
+fn displaced(count: u64) -> proto::Metric {
+    aggregate::counter(&[], count as f64)
 }
 
 /// Without any node the link is down: an alert on `== 0` must fire also before the first one attached.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use penstock_core::limits::LINK_CONNECTIONS_PER_NODE_MAX;
 use penstock_link::{Hello, Sample};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +22,8 @@ pub(crate) struct Fleet {
     nodes: Mutex<BTreeMap<String, Vec<Node>>>,
     sessions: AtomicU64,
     metrics_requests: AtomicU64,
+    /// Connections and sessions that ended because newer ones of the same name had come.
+    displaced: AtomicU64,
     /// Told of each change, so that waiting needs no polling.
     changed: watch::Sender<()>,
 }
@@ -112,8 +115,6 @@ pub(super) struct Seat {
     session: u64,
 }
 
-/// Sessions of one name; the oldest is let go beyond that.
-const SESSIONS_MAX: usize = 16;
 /// Metrics requests that wait for a session.
 const METRICS_REQUESTS_MAX: usize = 4;
 
@@ -123,6 +124,7 @@ impl Fleet {
             nodes: Mutex::default(),
             sessions: AtomicU64::new(0),
             metrics_requests: AtomicU64::new(0),
+            displaced: AtomicU64::new(0),
             changed: watch::Sender::new(()),
         }
     }
@@ -144,8 +146,9 @@ impl Fleet {
         let said_ms = u64::try_from(hello.confirmed).unwrap_or(0).saturating_mul(1_000).min(now_ms);
         let confirmed_ms = before.map_or(0, |before| before.confirmed_ms(now_ms)).max(said_ms);
         sessions.retain(|session| session.attached);
-        if sessions.len() >= SESSIONS_MAX {
+        if sessions.len() >= LINK_CONNECTIONS_PER_NODE_MAX {
             sessions.remove(0);
+            self.count_displaced();
         }
         sessions.push(Node {
             session,
@@ -162,6 +165,15 @@ impl Fleet {
         drop(nodes);
         self.changed.send_replace(());
         (Seat { fleet: Arc::clone(self), node, session }, requests)
+    }
+
+    pub(super) fn count_displaced(&self) {
+        self.displaced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections and sessions that ended because newer ones of the same name had come.
+    pub(crate) fn displaced(&self) -> u64 {
+        self.displaced.load(Ordering::Relaxed)
     }
 
     /// Lets go of every session of a name, and forgets it.

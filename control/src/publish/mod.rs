@@ -1,7 +1,7 @@
 //! Brings the policy in force to every data plane, over the link, and knows what each of them has.
 //!
 //! `publisher` decides what is in force, `follow` takes over what other daemons decide, `plan`, `rollout` and `waves` how it gets there node by node, `fleet` keeps what nodes said, `session` speaks with one node, `server` what is
-//! served on the link, `socket` owns this machine's socket, `network` the way for other machines, `members` who of those
+//! served on the link, `socket` owns this machine's socket, `network` the way for other machines, `places` how often one may come by it, `members` who of those
 //! belongs to the fleet. Called by `daemon` and `admin`.
 
 mod active;
@@ -9,6 +9,7 @@ mod fleet;
 mod follow;
 mod members;
 mod network;
+mod places;
 mod plan;
 mod publisher;
 mod rollout;

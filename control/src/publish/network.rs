@@ -34,7 +34,9 @@ use tokio_rustls::server::TlsStream;
 use tonic::codegen::Service as _;
 use tonic::service::Routes;
 
+use super::Fleet;
 use super::members::Members;
+use super::places::Places;
 use crate::ca::{CaError, LinkAuthority, NodeCertificate};
 
 /// Why the link cannot be had across machines.
@@ -66,6 +68,9 @@ pub(crate) struct Network {
     enrolment: Routes,
     handshakes: Arc<Semaphore>,
     nodes: Arc<Semaphore>,
+    places: Arc<Places>,
+    /// Counts those who lose their place.
+    fleet: Arc<Fleet>,
     guests: Arc<Semaphore>,
 }
 
@@ -76,7 +81,12 @@ struct Shown {
 }
 
 impl Network {
-    pub(super) fn new(members: Arc<Members>, link: Routes, enrolment: Routes) -> Result<Self, NetworkError> {
+    pub(super) fn new(
+        members: Arc<Members>,
+        fleet: Arc<Fleet>,
+        link: Routes,
+        enrolment: Routes,
+    ) -> Result<Self, NetworkError> {
         let authority = CertificateDer::from(members.authority().to_vec());
         let shown = Arc::new(Shown { current: RwLock::new(certified(&members)?), members });
         let config = server_config(authority, Arc::clone(&shown) as Arc<dyn ResolvesServerCert>)?;
@@ -88,6 +98,8 @@ impl Network {
             enrolment,
             handshakes: places(LINK_HANDSHAKES_MAX),
             nodes: places(LINK_NODES_MAX),
+            places: Arc::default(),
+            fleet,
             guests: places(LINK_GUESTS_MAX),
         })
     }
@@ -123,13 +135,21 @@ impl Network {
         let Some(certificate) = LinkAuthority::read_node(shown) else {
             return tracing::warn!(%address, "a certificate of the link's authority that is no node's");
         };
+        let name = certificate.name.clone();
+        let (mut place, is_full) = self.places.take(&name);
+        if is_full {
+            self.fleet.count_displaced();
+        }
         let Ok(_place) = Arc::clone(&self.nodes).try_acquire_owned() else {
-            return tracing::error!(%address, node = certificate.name, "there are too many nodes");
+            return tracing::error!(%address, node = name, "there are too many nodes");
         };
         let mut settings = http2::Builder::new(TokioExecutor::new());
         settings.timer(TokioTimer::new()).keep_alive_interval(PING_PERIOD).keep_alive_timeout(PING_DEADLINE);
         settings.max_concurrent_streams(NODE_STREAMS_MAX);
-        serve(&settings, stream, &self.link, Peer { certificate: Some(certificate), address }).await;
+        tokio::select! {
+            () = serve(&settings, stream, &self.link, Peer { certificate: Some(certificate), address }) => {}
+            () = place.lost() => tracing::warn!(%address, node = name, "too many connections of one node: the oldest ends"),
+        }
     }
 
     /// Somebody who may join, and nothing else.

@@ -43,10 +43,11 @@ pub(crate) fn network(
     publisher: Arc<Publisher>,
     store: Arc<dyn AuditStore>,
 ) -> Result<Network, NetworkError> {
+    let fleet = Arc::clone(publisher.fleet());
     let link = Routes::new(link(publisher, store, Entry::Network(Arc::clone(&members)))).prepare();
     let enrolment = EnrolmentServer::new(Desk { members: Arc::clone(&members) })
         .max_decoding_message_size(LINK_GUEST_MESSAGE_BYTES_MAX);
-    Network::new(members, link, Routes::new(enrolment).prepare())
+    Network::new(members, fleet, link, Routes::new(enrolment).prepare())
 }
 
 fn link(publisher: Arc<Publisher>, store: Arc<dyn AuditStore>, entry: Entry) -> LinkServer<Service> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_core::audit::{Event, timestamp};
+use penstock_core::limits::LINK_CONNECTIONS_PER_NODE_MAX;
 use penstock_link::link_client::LinkClient;
 use penstock_link::{AuditBatch, CONTROL_HOST_NAME, CertificateRequest, Hello, SealingPair};
 use rustls::ClientConnection;
@@ -262,6 +263,41 @@ fn every_part_of_a_handshake_and_noise_leave_the_link_as_it_was() {
     let _edge = Member::join(&control, "edge-1").attach(&control).unwrap();
     until("a node", || node(&control, "edge-1"));
     assert!(control.send("GET", "/healthz", &[], "").status == 200);
+}
+
+/// One certificate, shown again and again: the newest connections have its places, each that is ended is counted, and others
+/// get in as before.
+#[test]
+fn one_certificate_does_not_pile_up_connections() {
+    let control = control();
+    let count = LINK_CONNECTIONS_PER_NODE_MAX + 5;
+    let displaced = || -> u64 {
+        let page = control.send("GET", "/metrics", &[], "").body;
+        let count = page.split("\npenstock_link_displaced_total ").nth(1).and_then(|rest| rest.lines().next());
+        count.unwrap().parse().unwrap()
+    };
+    assert_eq!(displaced(), 0);
+    let member = Member::join(&control, "edge-1");
+    let neighbour = Member::join(&control, "edge-2");
+    let mut neighbour = neighbour.attach(&control).unwrap();
+    let mut attached: Vec<_> = (0..count).map(|_| member.attach(&control).unwrap()).collect();
+    for edge in attached.iter_mut().take(5) {
+        edge.let_go();
+    }
+    assert!(displaced() >= 5);
+    let kept =
+        attached.iter_mut().skip(5).filter_map(|edge| edge.record("edge-1", "boot", &[(1, event("edge-1"))]).ok());
+    assert_eq!(kept.count(), LINK_CONNECTIONS_PER_NODE_MAX, "those that stay are served");
+    assert_eq!(neighbour.record("edge-2", "boot", &[(1, event("edge-2"))]).unwrap(), 1);
+    // It is one node to whoever asks, and it can always come back.
+    let nodes = control.get("/nodes").json()["nodes"].as_array().cloned().unwrap();
+    assert_eq!(nodes.iter().filter(|node| node["node"] == "edge-1").count(), 1, "{nodes:?}");
+    drop(attached);
+    until("all to be gone", || node(&control, "edge-1").filter(|node| node["attached"] == false));
+    let before = displaced();
+    let _edge = member.attach(&control).unwrap();
+    until("it to be there", || node(&control, "edge-1").filter(|node| node["attached"] == true));
+    assert_eq!(displaced(), before);
 }
 
 /// More silent connections than there are places for handshakes: each is let go after a moment, and a node gets in.
