@@ -36,6 +36,7 @@ mod faults_processes;
 mod faults_upstream;
 mod fleet;
 mod hostile_certificate;
+mod hostile_close;
 mod hostile_connect;
 mod hostile_framing;
 mod hostile_header;

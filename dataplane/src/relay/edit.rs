@@ -157,17 +157,19 @@ impl<'a> EditRelay<'a> {
             if plain.is_empty() {
                 plain = Vec::new();
             }
-            if self.receive(from).await? {
+            if self.receive(direction).await? {
                 return Ok(());
             }
         }
     }
 
     /// Waits for ciphertext and has it digested; whether the exchange was over instead.
-    async fn receive(&self, from: &Transport<'_>) -> Result<bool, Fault> {
+    async fn receive(&self, direction: Direction) -> Result<bool, Fault> {
+        let (from, _) = self.legs(direction);
         let fault = |kind| fault(from.leg, kind);
         loop {
-            if self.drain().await? {
+            // Who says goodbye drops ciphertext that comes: what is left of it is no whole records.
+            if self.is_left_to_other(direction) || self.drain().await? {
                 return Ok(true);
             }
             if from.receive().map_err(fault)? {
