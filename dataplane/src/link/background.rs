@@ -16,7 +16,9 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().thread_name("penstock-blocking").build()?;
+        let mut builder = Builder::new_current_thread();
+        let runtime =
+            builder.enable_all().thread_name("penstock-blocking").max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("penstock-background".to_owned()).spawn(move || {
@@ -40,5 +42,7 @@ impl Background {
     }
 }
 
+/// Threads for what blocks: the spool, policies, the names of controls. Each keeps what it once took from the allocator.
+const BLOCKING_THREADS_MAX: usize = 4;
 /// How long a compilation or a write to disk may go on after the end.
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);

@@ -223,9 +223,10 @@ impl SpoolReader {
     }
 }
 
-/// At most a batch of bytes from `offset` on; fewer only at the end of the file.
+/// At most a batch of bytes from `offset` on; fewer only at the end of the file. Takes no more memory than that.
 fn read_at(file: &File, offset: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; AUDIT_BATCH_BYTES_MAX];
+    let left = file.metadata()?.len().saturating_sub(offset);
+    let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(AUDIT_BATCH_BYTES_MAX)];
     let mut filled = 0;
     while filled < bytes.len() {
         match file.read_at(&mut bytes[filled..], offset + filled as u64) {
