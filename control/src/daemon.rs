@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, oneshot, watch};
 use zeroize::Zeroizing;
 
-use crate::access::{AccessError, Gate, Trail};
+use crate::access::{AccessError, Doors, Gate, Trail};
 use crate::admin::{self, Admin, AdminListener, Pages, TlsError, Token, TokenError};
 use crate::audit::moment;
 use crate::ca::{Authority, CaError, LinkAuthority};
@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::export::Exports;
 use crate::lock::{Lock, LockError};
 use crate::metrics::{self, Exporter};
+use crate::oidc::Provider;
 use crate::publish::{self, Members, NetworkError, PublishError, Publisher, SocketError, now_unix};
 use crate::service;
 use crate::store::{AuditStore, NodeStore, Retention, StoreError, Stores};
@@ -94,6 +95,9 @@ pub enum DaemonError {
     /// The first user could not be made.
     #[error("first user: {0}")]
     FirstUser(String),
+    /// The OpenID provider's table.
+    #[error("[oidc] {0}")]
+    Oidc(io::Error),
     /// See [`TlsError`].
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -141,7 +145,8 @@ impl Daemon {
             None => None,
         };
         let members = network.is_some().then(|| members(state, stores.nodes)).transpose()?;
-        let gate = Gate::new(stores.access);
+        let provider = provider(&config, address)?;
+        let gate = Gate::new(stores.access, doors(&config));
         let first_password = first_password(&gate).await?;
         let (stop, stopping) = watch::channel(false);
         let admin = Admin {
@@ -153,6 +158,7 @@ impl Daemon {
             exports: Exports::start(config.exports, &stores.events),
             authority,
             gate: Arc::new(gate),
+            provider,
             trail: Trail::new(Arc::clone(&stores.trail)),
             trail_store: stores.trail,
             token,
@@ -281,6 +287,23 @@ fn network(
             Some((network, listener)) => match network.serve(listener).await {},
             None => pending().await,
         }
+    })
+}
+
+/// The OpenID provider, which is asked about itself meanwhile: while it is away the daemon does all else.
+fn provider(config: &Config, listen: SocketAddr) -> Result<Option<Arc<Provider>>, DaemonError> {
+    let Some(settings) = &config.oidc else { return Ok(None) };
+    let redirect = settings.redirect(listen, config.admin_tls.is_some()).unwrap_or_default();
+    let provider = Provider::new(settings.clone(), redirect).map_err(DaemonError::Oidc)?;
+    let greeted = Arc::clone(&provider);
+    tokio::spawn(async move { greeted.greet().await });
+    Ok(Some(provider))
+}
+
+fn doors(config: &Config) -> Doors {
+    config.oidc.as_ref().map_or_else(Doors::default, |settings| Doors {
+        passwords: settings.passwords,
+        vouched_ms: Some(u64::from(settings.session_minutes) * 60_000),
     })
 }
 

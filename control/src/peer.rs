@@ -1,12 +1,18 @@
-//! Servers that a daemon is a client of: dialling them, TLS, and the files of secrets for them. Called by `export`,
-//! `probe` and `store`.
+//! Servers that a daemon is a client of: dialling them, TLS, a question over HTTP/1.1, and the files of secrets for them.
+//! Called by `export`, `oidc`, `probe` and `store`.
 
 use std::fs;
+use std::future::pending;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
@@ -39,6 +45,29 @@ pub(crate) async fn dial(
     let mut config = tls_config(files)?;
     config.alpn_protocols.extend(alpn.map(<[u8]>::to_vec));
     Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+}
+
+/// Asks once over a connection of its own. An answer of more than `answer_bytes_max` is an error.
+pub(crate) async fn ask(
+    stream: Box<dyn Stream>,
+    request: Request<Full<Bytes>>,
+    answer_bytes_max: usize,
+) -> io::Result<Response<Bytes>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let asking = async {
+        let (head, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
+        let body = Limited::new(body, answer_bytes_max).collect().await.map_err(io::Error::other)?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    };
+    // The connection may end with the answer, or ahead of it: either way `asking` knows.
+    let driving = async {
+        let _ = connection.await;
+        pending().await
+    };
+    tokio::select! {
+        answer = asking => answer,
+        never = driving => never,
+    }
 }
 
 /// Verifies servers by the authorities of the operating system and those of PEM files.

@@ -1,63 +1,22 @@
 // The web UI in Chromium, as an operator uses it: clicks, not requests.
 //
-// Arguments: PART CHROMIUM ADDRESS PASSWORD FOLDER. Screenshots of every page go to FOLDER. Whatever the browser's console
+// Arguments: CHROMIUM FOLDER PART ADDRESS PASSWORD. Screenshots of every page go to FOLDER. Whatever the browser's console
 // complains of, and whatever axe finds serious, ends the run. A line on standard output asks the test for something; it
 // answers with a line.
 "use strict";
 
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
-const path = require("node:path");
-const readline = require("node:readline");
-const { chromium } = require("playwright-core");
-const axe = require("axe-core");
+const browsers = require("./browser.js");
 
-const [part, program, address, password, folder] = process.argv.slice(2);
-const answers = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const complaints = [];
-
-async function ask(what) {
-  process.stdout.write(`${what}\n`);
-  return (await answers.next()).value;
-}
-
-function watch(page) {
-  page.on("console", (message) => {
-    // A status of 4xx that a page is meant to get is told there too.
-    const meant = message.text().startsWith("Failed to load resource: the server responded with a status of 4");
-    if (message.type() === "error" && !meant) complaints.push(`${page.url()}: ${message.text()}`);
-  });
-  page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
-}
-
-// The page as it looks on a desk and on a phone, by day and by night; and whether everybody can read it.
-async function look(page, name) {
-  for (const colorScheme of ["light", "dark"]) {
-    for (const [kind, width, height] of [["desk", 1280, 800], ["phone", 390, 844]]) {
-      await page.setViewportSize({ width, height });
-      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-      await page.screenshot({ path: path.join(folder, `${name}-${kind}-${colorScheme}.png`), fullPage: true });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      assert.ok(wide <= 0, `${name}: ${kind} scrolls sideways by ${wide} pixels`);
-      await page.evaluate(axe.source);
-      const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
-      for (const { id, impact, nodes } of violations.filter(({ impact }) => ["serious", "critical"].includes(impact))) {
-        const where = nodes.map((node) => `${node.html} ${node.failureSummary}`).join("\n");
-        complaints.push(`${name}, ${kind}, ${colorScheme}: axe: ${impact}: ${id}:\n${where}`);
-      }
-    }
-  }
-  await page.setViewportSize({ width: 1280, height: 800 });
-}
+const { ask, complaints, go, launch, watch } = browsers;
+const [program, folder, part, address, password] = process.argv.slice(2);
+const look = (page, name) => browsers.look(page, folder, name);
 
 async function signIn(page, user, secret) {
   await page.getByLabel("User").fill(user);
   await page.getByLabel("Password").fill(secret);
   await page.getByRole("button", { name: "Sign in" }).click();
-}
-
-async function go(page, name) {
-  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name, exact: true }).click();
 }
 
 // From signing in to rolling back: what an operator does on a day on which something is changed.
@@ -219,24 +178,11 @@ async function viewer(browser) {
   await page.getByRole("heading", { name: "Forbidden" }).waitFor();
 }
 
-async function main() {
-  const browser = await chromium.launch({
-    executablePath: program,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"],
-  });
-  try {
-    const page = await (await browser.newContext({ acceptDownloads: true })).newPage();
-    page.setDefaultTimeout(20_000);
-    watch(page);
-    await { chain, pages }[part](page);
-    if (part === "pages") await viewer(browser);
-  } finally {
-    await browser.close();
-  }
+launch(program, async (browser) => {
+  const page = await (await browser.newContext({ acceptDownloads: true })).newPage();
+  page.setDefaultTimeout(20_000);
+  watch(page);
+  await { chain, pages }[part](page);
+  if (part === "pages") await viewer(browser);
   assert.equal(complaints.length, 0, complaints.join("\n\n"));
-}
-
-main().then(() => process.exit(0), (error) => {
-  console.error(error);
-  process.exit(1);
 });

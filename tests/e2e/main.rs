@@ -53,6 +53,7 @@ mod http2_websocket;
 mod inspect;
 mod load;
 mod metrics;
+mod oidc;
 mod oracle;
 mod overlap;
 mod overload;

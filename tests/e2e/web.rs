@@ -1,42 +1,19 @@
 //! The web UI in a real browser, driven by real clicks: the whole way of a change, and every page.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
-
 use penstock_tests::appliance::{Appliance, Setup};
-use penstock_tests::place;
+use penstock_tests::chromium;
 use penstock_tests::saas::Saas;
 
 const ENTRA: &str = "login.microsoftonline.com";
 
-/// Runs a part of the browser's script, which asks for refused sign-ins when it needs some. Screenshots go where the other
-/// things of a test run are.
+/// Runs a part of the browser's script, which asks for refused sign-ins when it needs some.
 fn browse(part: &str) {
-    let (Some(chromium), Some(python)) = (place::program("chromium"), place::python()) else { return };
-    let environment = python.parent().unwrap().parent().unwrap();
-    let folder = environment.parent().unwrap().join("web-pages");
-    fs::create_dir_all(&folder).unwrap();
     let saas = Saas::start();
     let appliance = Setup::default().saas(&saas).start();
-    let mut browser = Command::new(environment.join("bin/node"))
-        .env("NODE_PATH", environment.join("node/node_modules"))
-        .arg(place::workspace().join("tests/clients/web.js"))
-        .args([part, chromium.to_str().unwrap(), appliance.admin_address(), &first_password(&appliance)])
-        .arg(&folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut answers = browser.stdin.take().unwrap();
-    for question in BufReader::new(browser.stdout.take().unwrap()).lines() {
-        assert_eq!(question.unwrap(), "a refused sign-in");
+    chromium::drive("web.js", &[part, appliance.admin_address(), &first_password(&appliance)], |asked| {
+        assert_eq!(asked, "a refused sign-in");
         refuse(&appliance);
-        writeln!(answers, "done").unwrap();
-    }
-    let output = browser.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    });
 }
 
 fn first_password(appliance: &Appliance) -> String {

@@ -2,6 +2,7 @@
 //! to the next.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,8 +50,34 @@ impl Chromium {
     }
 }
 
+/// Has a script of `tests/clients` drive a Chromium of its own: its arguments are Chromium's path and the folder for pictures,
+/// then these. Each line of its standard output asks for something, and goes on when `answer` has done it.
+pub fn drive(script: &str, arguments: &[&str], mut answer: impl FnMut(&str)) -> Option<()> {
+    let (program, _) = (place::program("chromium")?, place::python()?);
+    let folder = environment().parent().unwrap().join("web-pages");
+    fs::create_dir_all(&folder).unwrap();
+    let mut node = Command::new(environment().join("bin/node"))
+        .env("NODE_PATH", environment().join("node/node_modules"))
+        .arg(place::workspace().join("tests/clients").join(script))
+        .args([&program, &folder])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut answers = node.stdin.take().unwrap();
+    for question in BufReader::new(node.stdout.take().unwrap()).lines() {
+        answer(&question.unwrap());
+        writeln!(answers, "done").unwrap();
+    }
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(())
+}
+
 /// Where the clients' packages are.
-fn environment() -> PathBuf {
+pub(crate) fn environment() -> PathBuf {
     place::python().unwrap().parent().unwrap().parent().unwrap().to_path_buf()
 }
 

@@ -56,6 +56,7 @@ pub mod place;
 pub mod plain;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod saas;
 pub mod squid;
 mod streams;

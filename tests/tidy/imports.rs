@@ -29,23 +29,24 @@ const DATAPLANE_LEAVES: &[&str] = &["audit", "config", "metrics", "notify", "pan
 /// Rooms of control and what each may import, beside the leaves.
 const CONTROL: &[(&str, &[&str])] = &[
     ("access", &["audit", "store"]),
-    ("admin", &["access", "audit", "ca", "export", "metrics", "publish", "store"]),
+    ("admin", &["access", "audit", "ca", "export", "metrics", "oidc", "publish", "store"]),
     ("audit", &["store"]),
     ("bench_support", &["store"]),
     ("ca", &[]),
     ("doctor", &["audit"]),
     ("export", &["audit", "store"]),
     ("metrics", &["audit", "export", "publish"]),
+    ("oidc", &["access"]),
     ("probe", &[]),
     ("publish", &["audit", "ca", "store"]),
     ("store", &[]),
-    ("web", &["access", "admin", "audit", "ca", "doctor", "publish", "store"]),
+    ("web", &["access", "admin", "audit", "ca", "doctor", "oidc", "publish", "store"]),
 ];
 /// Where a daemon is put together.
 const ROOTS: &[&str] = &["bin", "daemon", "lib", "main"];
 
 /// Rooms of control that any may name.
-const CONTROL_LEAVES: &[&str] = &["config", "difference", "explain", "lock", "peer", "service", "unified"];
+const CONTROL_LEAVES: &[&str] = &["config", "difference", "explain", "lock", "peer", "role", "service", "unified"];
 
 #[test]
 fn rooms_of_the_data_plane() {

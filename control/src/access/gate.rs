@@ -11,13 +11,14 @@ use zeroize::Zeroizing;
 
 use super::guess::Guesses;
 use super::password::{self, Password, PasswordError};
-use super::{Identity, Role, Way, secret};
+use super::{Doors, Identity, Role, Way, is_vouched, secret};
 use crate::audit::moment;
 use crate::store::{AccessStore, SessionRecord, StoreError, TokenRecord, UserChange, UserOutcome, UserRecord};
 
 /// Everything that decides who is let in.
 pub(crate) struct Gate {
-    store: Arc<dyn AccessStore>,
+    pub(super) store: Arc<dyn AccessStore>,
+    doors: Doors,
     guesses: Guesses,
     /// Hashing a password costs 19 MiB and a core: so many at once.
     hashing: Arc<Semaphore>,
@@ -34,10 +35,20 @@ pub(crate) enum AccessError {
     Days,
     #[error("this is the last admin: nobody could manage users any more")]
     LastAdmin,
+    #[error(
+        "the OpenID provider says who this user is: name and role are changed there, and there is no password here"
+    )]
+    Elsewhere,
     #[error("a name has 1 to {NAME_CHARACTERS_MAX} letters, digits or any of . _ @ -")]
     Name,
+    #[error("the OpenID provider gives you no role here; ask who keeps its groups")]
+    NoRole,
+    #[error("another person of this name signed in before; an admin removes that user to make room")]
+    OtherPerson,
     #[error(transparent)]
     Password(#[from] PasswordError),
+    #[error("signing in by password is turned off; sign in by the OpenID provider")]
+    PasswordsOff,
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
     #[error(transparent)]
@@ -100,8 +111,8 @@ pub(crate) struct NewToken {
 }
 
 impl Gate {
-    pub(crate) fn new(store: Arc<dyn AccessStore>) -> Self {
-        Self { store, guesses: Guesses::new(), hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)) }
+    pub(crate) fn new(store: Arc<dyn AccessStore>, doors: Doors) -> Self {
+        Self { store, doors, guesses: Guesses::new(), hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)) }
     }
 
     /// Makes the first admin where there is no user at all, and answers the password, which is kept as a hash alone.
@@ -120,12 +131,17 @@ impl Gate {
 
     /// Opens a session for who knows the password.
     pub(crate) async fn sign_in(&self, name: &str, password: Password, from: IpAddr) -> Result<SignedIn, AccessError> {
-        let now_ms = moment::now_ms();
         let user = self.prove(name, password, from).await?;
+        self.open(&user).await
+    }
+
+    /// Opens a session of somebody who proved who it is.
+    pub(super) async fn open(&self, user: &UserRecord) -> Result<SignedIn, AccessError> {
+        let now_ms = moment::now_ms();
         let cookie = secret::random()?;
         let hash = secret::hash(&cookie);
         let session = SessionRecord { hash, user: user.name.clone(), opened_ms: now_ms, used_ms: now_ms };
-        let identity = identity_of(&session, &user, &cookie).ok_or(AccessError::Credentials)?;
+        let identity = identity_of(&session, user, &cookie).ok_or(AccessError::Credentials)?;
         self.store.open_session(session, now_ms.saturating_sub(SESSION_IDLE_MS)).await?;
         Ok(SignedIn { cookie, identity })
     }
@@ -133,7 +149,10 @@ impl Gate {
     /// The user of this name and password, within the bound on guesses.
     async fn prove(&self, name: &str, password: Password, from: IpAddr) -> Result<UserRecord, AccessError> {
         self.guesses.take(name, from, moment::now_ms()).map_err(|seconds| AccessError::Wait { seconds })?;
-        let user = self.store.user(name.to_owned()).await?;
+        if !self.doors.passwords {
+            return Err(AccessError::PasswordsOff);
+        }
+        let user = self.store.user(name.to_owned()).await?.filter(|user| !is_vouched(&user.name));
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let is_right = self.hashing(move || password::verify(hash.as_deref(), &password)).await?;
         match user {
@@ -145,12 +164,27 @@ impl Gate {
         }
     }
 
+    /// Takes an attempt to sign in without a password off the account of its source.
+    pub(crate) fn attempt(&self, from: IpAddr) -> Result<(), AccessError> {
+        self.guesses.take_source(from, moment::now_ms()).map_err(|seconds| AccessError::Wait { seconds })
+    }
+
+    /// That attempt was right.
+    pub(crate) fn attempt_was_right(&self, from: IpAddr) {
+        self.guesses.right_source(from);
+    }
+
+    /// Whether users may sign in by password.
+    pub(crate) fn has_passwords(&self) -> bool {
+        self.doors.passwords
+    }
+
     /// Who holds this cookie, while the session lives.
     pub(crate) async fn session(&self, cookie: &str) -> Result<Option<Identity>, AccessError> {
         let Some((session, user)) = self.store.session(secret::hash(cookie)).await? else { return Ok(None) };
         let now_ms = moment::now_ms();
         let is_over = now_ms.saturating_sub(session.used_ms) > SESSION_IDLE_MS
-            || now_ms.saturating_sub(session.opened_ms) > SESSION_LIFE_MS;
+            || self.doors.life_ms(&user.name).is_none_or(|life_ms| now_ms.saturating_sub(session.opened_ms) > life_ms);
         if is_over {
             self.store.close_session(session.hash).await?;
             return Ok(None);
@@ -218,6 +252,9 @@ impl Gate {
         role: Option<Role>,
         password: Option<Password>,
     ) -> Result<(), AccessError> {
+        if is_vouched(name) {
+            return Err(AccessError::Elsewhere);
+        }
         let password_hash = match password {
             Some(password) => Some(self.hash(name, password).await?),
             None => None,
@@ -234,6 +271,9 @@ impl Gate {
         old: Password,
         new: Password,
     ) -> Result<(), AccessError> {
+        if is_vouched(name) {
+            return Err(AccessError::Elsewhere);
+        }
         self.prove(name, old, from).await?;
         self.change_user(name, None, Some(new)).await
     }
@@ -317,7 +357,7 @@ fn identity_of(session: &SessionRecord, user: &UserRecord, cookie: &str) -> Opti
     Role::parse(&user.role).map(|role| Identity { name: user.name.clone(), role, way })
 }
 
-fn settled(outcome: UserOutcome) -> Result<(), AccessError> {
+pub(super) fn settled(outcome: UserOutcome) -> Result<(), AccessError> {
     match outcome {
         UserOutcome::Absent => Err(AccessError::Absent("user")),
         UserOutcome::Done => Ok(()),
@@ -337,7 +377,5 @@ const COMMENT_CHARACTERS_MAX: usize = 200;
 const HASHES_AT_ONCE: usize = 2;
 /// A session that is not used for so long is over.
 const SESSION_IDLE_MS: u64 = 30 * 60_000;
-/// A session is over after so long, used or not.
-const SESSION_LIFE_MS: u64 = 12 * 3_600_000;
 /// Uses are noted no finer than this.
 const TOUCH_MS: u64 = 60_000;

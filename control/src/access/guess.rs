@@ -31,7 +31,15 @@ impl Guesses {
 
     /// Takes one attempt off both accounts; or says how many seconds to wait, and takes none.
     pub(super) fn take(&self, name: &str, source: IpAddr, now_ms: u64) -> Result<(), u64> {
-        let keys = keys(name, source);
+        self.take_keys(keys(name, source), now_ms)
+    }
+
+    /// The same where nobody says a name.
+    pub(super) fn take_source(&self, source: IpAddr, now_ms: u64) -> Result<(), u64> {
+        self.take_keys([Key::of(source)], now_ms)
+    }
+
+    fn take_keys<const N: usize>(&self, keys: [Key; N], now_ms: u64) -> Result<(), u64> {
         let mut failures = self.lock();
         failures.retain(|_, failed| now_ms.saturating_sub(failed.last_ms) < FORGOTTEN_MS);
         let wait_ms = keys.iter().map(|key| key.wait_ms(failures.get(key).copied(), now_ms)).max().unwrap_or(0);
@@ -51,10 +59,14 @@ impl Guesses {
 
     /// The attempt was right: the name's account is clean, and the source gets its attempt back.
     pub(super) fn right(&self, name: &str, source: IpAddr) {
-        let mut failures = self.lock();
-        let [by_name, by_source] = keys(name, source);
-        failures.remove(&by_name);
-        if let Some(failed) = failures.get_mut(&by_source) {
+        let [by_name, _] = keys(name, source);
+        self.lock().remove(&by_name);
+        self.right_source(source);
+    }
+
+    /// The source gets its attempt back.
+    pub(super) fn right_source(&self, source: IpAddr) {
+        if let Some(failed) = self.lock().get_mut(&Key::of(source)) {
             failed.count = failed.count.saturating_sub(1);
         }
     }
@@ -65,6 +77,14 @@ impl Guesses {
 }
 
 impl Key {
+    /// A host of IPv6 has a /64 to itself.
+    fn of(source: IpAddr) -> Self {
+        Self::Source(match source.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            address => address,
+        })
+    }
+
     fn wait_ms(&self, failures: Option<Failures>, now_ms: u64) -> u64 {
         let Some(Failures { count, last_ms }) = failures else { return 0 };
         let free = match self {
@@ -77,13 +97,8 @@ impl Key {
     }
 }
 
-/// A host of IPv6 has a /64 to itself.
 fn keys(name: &str, source: IpAddr) -> [Key; 2] {
-    let source = match source.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address => address,
-    };
-    [Key::Name(name.to_lowercase()), Key::Source(source)]
+    [Key::Name(name.to_lowercase()), Key::of(source)]
 }
 
 /// Failures before there is a pause.

@@ -4,14 +4,14 @@ use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
 /// 256 random bits as hex.
-pub(super) fn random() -> Result<Zeroizing<String>, getrandom::Error> {
+pub(crate) fn random() -> Result<Zeroizing<String>, getrandom::Error> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     getrandom::fill(bytes.as_mut_slice())?;
     Ok(Zeroizing::new(hex(bytes.as_slice())))
 }
 
 /// What the store keeps of a secret. It has 256 bits, so no salt and no slow hash are needed.
-pub(super) fn hash(secret: &str) -> String {
+pub(crate) fn hash(secret: &str) -> String {
     hex(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
 }
 

@@ -37,11 +37,11 @@ impl Trail {
         self.add(&who.name, Some(who.role), from, act, subject, outcome).await;
     }
 
-    /// Records an attempt to sign in under a name.
-    pub(crate) async fn tell_attempt(&self, name: &str, from: IpAddr, outcome: Outcome) {
+    /// Records an attempt to sign in under a name, and what there is to say of it.
+    pub(crate) async fn tell_attempt(&self, name: &str, from: IpAddr, subject: &str, outcome: Outcome) {
         let shown: String =
             name.chars().filter(|character| !character.is_control()).take(NAME_CHARACTERS_MAX).collect();
-        self.add(&shown, None, from, Act::SignIn, "", outcome).await;
+        self.add(&shown, None, from, Act::SignIn, subject, outcome).await;
     }
 
     /// Records that somebody was shown the names of people. The token file is for scripts that follow events without end:

@@ -14,13 +14,21 @@ pub(super) const fn cookie_name(is_secure: bool) -> &'static str {
     if is_secure { "__Host-penstock" } else { "penstock" }
 }
 
-/// The cookie of a request.
+/// The name of the cookie by which a browser comes back from the OpenID provider.
+pub(super) const fn ticket_cookie_name(is_secure: bool) -> &'static str {
+    if is_secure { "__Host-penstock-ticket" } else { "penstock-ticket" }
+}
+
+/// The session's cookie of a request.
 pub(super) fn cookie(headers: &HeaderMap, is_secure: bool) -> Option<&str> {
-    let named =
-        |pair: &'static str| move |text: &str| text.trim().split_once('=').is_some_and(|(name, _)| name == pair);
-    let is_ours = named(cookie_name(is_secure));
+    named_cookie(headers, cookie_name(is_secure))
+}
+
+/// A cookie of a request.
+pub(super) fn named_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let is_ours = |text: &&str| text.trim().split_once('=').is_some_and(|(known, _)| known == name);
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    all.flat_map(|value| value.split(';')).find(|pair| is_ours(pair))?.trim().split_once('=').map(|(_, value)| value)
+    all.flat_map(|value| value.split(';')).find(is_ours)?.trim().split_once('=').map(|(_, value)| value)
 }
 
 /// Gives the cookie, or takes it back when the value is empty.

@@ -105,9 +105,14 @@ impl From<AccessError> for Problem {
         match error {
             AccessError::Absent(_) => Self::not_found(detail),
             AccessError::Credentials => Self::new(StatusCode::UNAUTHORIZED, detail),
-            AccessError::LastAdmin | AccessError::Taken => Self::new(StatusCode::CONFLICT, detail),
+            AccessError::Elsewhere | AccessError::LastAdmin | AccessError::Taken => {
+                Self::new(StatusCode::CONFLICT, detail)
+            }
             AccessError::Days | AccessError::Name | AccessError::Password(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
+            AccessError::NoRole | AccessError::OtherPerson | AccessError::PasswordsOff => {
+                Self::new(StatusCode::FORBIDDEN, detail)
             }
             AccessError::Randomness(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail),
             AccessError::Store(error) => error.into(),

@@ -27,6 +27,7 @@ use crate::access::{Gate, Trail};
 use crate::ca::Authority;
 use crate::export::Exports;
 use crate::metrics::Exporter;
+use crate::oidc::Provider;
 use crate::publish::{Members, Publisher};
 use crate::store::{AuditStore, PolicyStore, TrailStore};
 
@@ -42,6 +43,8 @@ pub(crate) struct Admin {
     pub(crate) exports: Exports,
     pub(crate) authority: Arc<Authority>,
     pub(crate) gate: Arc<Gate>,
+    /// The OpenID provider, where there is one.
+    pub(crate) provider: Option<Arc<Provider>>,
     pub(crate) trail: Trail,
     pub(crate) trail_store: Arc<dyn TrailStore>,
     /// The one in the token file.

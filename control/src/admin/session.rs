@@ -49,7 +49,7 @@ pub(super) struct IdentityView {
     (status = 200, description = "Signed in", body = IdentityView,
         headers(("Set-Cookie" = String, description = "The session"))),
     (status = 401, description = "Wrong name or password"),
-    (status = 403, description = "Asked for by a page of another site"),
+    (status = 403, description = "Asked for by a page of another site, or passwords are turned off"),
     (status = 429, description = "Too many failed attempts",
         headers(("Retry-After" = u64, description = "Seconds to wait"))),
 ))]
@@ -80,8 +80,12 @@ pub(crate) async fn open(
         // While one has to wait nothing is tried, and the trail would only be flooded.
         Err(AccessError::Wait { .. }) => tracing::warn!(%from, "too many failed attempts to sign in"),
         Err(error) => {
-            let outcome = if matches!(error, AccessError::Credentials) { Outcome::Refused } else { Outcome::Failed };
-            admin.trail.tell_attempt(user, from, outcome).await;
+            let outcome = if matches!(error, AccessError::Credentials | AccessError::PasswordsOff) {
+                Outcome::Refused
+            } else {
+                Outcome::Failed
+            };
+            admin.trail.tell_attempt(user, from, "", outcome).await;
         }
     }
     Ok(opened?)

@@ -8,6 +8,7 @@ use penstock_core::limits;
 use serde::{Deserialize, Serialize};
 
 use super::export::{self, ExportSettings, RawExport};
+use super::oidc::OidcSettings;
 use super::push::{MetricsPush, RawMetricsPush};
 use super::store::{RawStore, StoreSettings};
 
@@ -63,6 +64,9 @@ pub struct RawConfig {
     /// A collector that is told the metrics. Default: none, `/metrics` is scraped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_push: Option<RawMetricsPush>,
+    /// An OpenID provider that says who signs in to the web UI. Default: none, users sign in by password.
+    #[serde(default, skip_serializing)]
+    pub oidc: Option<OidcSettings>,
 }
 
 /// The `[admin_tls]` table. Read at start: a renewed certificate takes effect with the next start.
@@ -191,6 +195,8 @@ pub struct Config {
     pub exports: Vec<ExportSettings>,
     /// A collector that is told the metrics.
     pub metrics_push: Option<MetricsPush>,
+    /// See [`RawConfig::oidc`].
+    pub oidc: Option<OidcSettings>,
 }
 
 /// Why a configuration is refused.
@@ -211,6 +217,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where and why.
         source: Box<toml::de::Error>,
+    },
+    /// A value that cannot be, in a file.
+    #[error("{}: {source}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Which value, and why.
+        source: Box<Self>,
     },
     /// A path that cannot be the name of a Unix socket.
     #[error("[link] socket: {} is longer than the {SOCKET_PATH_BYTES_MAX} bytes that the kernel allows; choose a shorter state_directory or set [link] socket", .0.display())]
@@ -254,6 +268,9 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// Browsers cannot be told where to come back to.
+    #[error("[oidc] redirect_url: must be given, since `listen` is every address of the machine")]
+    NoRedirect,
     /// A store too small to work with.
     #[error("audit_bytes_max: must be at least {AUDIT_BYTES_MIN}")]
     NoBytes,
@@ -265,7 +282,7 @@ impl Config {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let raw: RawConfig = toml::from_str(&text)
             .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
-        Self::try_from(raw)
+        Self::try_from(raw).map_err(|source| ConfigError::Value { path: path.to_owned(), source: Box::new(source) })
     }
 }
 
@@ -295,6 +312,9 @@ impl TryFrom<RawConfig> for Config {
         if raw.audit_bytes_max.is_some_and(|bytes| bytes < AUDIT_BYTES_MIN) {
             return Err(ConfigError::NoBytes);
         }
+        if raw.oidc.as_ref().is_some_and(|oidc| oidc.redirect(listen, raw.admin_tls.is_some()).is_none()) {
+            return Err(ConfigError::NoRedirect);
+        }
         Ok(Self {
             listen,
             policy_file: raw.policy_file,
@@ -310,6 +330,7 @@ impl TryFrom<RawConfig> for Config {
             audit_bytes_max: raw.audit_bytes_max,
             exports: export::check(raw.export)?,
             metrics_push: raw.metrics_push.map(MetricsPush::try_from).transpose()?,
+            oidc: raw.oidc,
             state_directory: raw.state_directory,
         })
     }

@@ -1,10 +1,11 @@
-//! The daemon's configuration. `daemon` has the file as a whole, `export` its `[[export]]` tables, `push` `[metrics_push]`,
-//! `store` `[store]`.
+//! The daemon's configuration. `daemon` has the file as a whole, `export` its `[[export]]` tables, `oidc` `[oidc]`, `push`
+//! `[metrics_push]`, `store` `[store]`.
 //!
 //! Called by `main` and, to write a file, by `penstock up`.
 
 mod daemon;
 mod export;
+mod oidc;
 mod push;
 mod store;
 
@@ -13,6 +14,8 @@ pub use daemon::{
     check_socket_path,
 };
 pub use export::{CollectorSettings, Destination, ExportSettings, Peer, RawExport};
+pub(crate) use oidc::is_here;
+pub use oidc::{CALLBACK, OidcSettings};
 pub use push::{MetricsPush, RawMetricsPush};
 pub use store::{
     ClientIdentity, ClientTls, EtcdSettings, PostgresSettings, RawEtcd, RawPostgres, RawStore, StoreSettings,

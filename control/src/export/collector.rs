@@ -1,21 +1,18 @@
 //! A collector of OpenTelemetry: JSON over HTTP/1.1, a connection for each request (OTLP 1.5, section OTLP/HTTP).
 
-use std::future::pending;
 use std::io;
 use std::path::Path;
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use super::sink::SinkError;
 use super::stream;
 use crate::config::CollectorSettings;
-use crate::peer::{self, Stream};
+use crate::peer;
 
 /// Where requests go.
 pub(crate) struct Collector(CollectorSettings);
@@ -29,12 +26,14 @@ impl Collector {
     pub(crate) async fn post(&self, message: &Value) -> Result<Bytes, SinkError> {
         let request = self.request(message)?;
         let stream = stream::connect(&self.0.peer).await?;
-        let (status, answer) = ask(stream, request).await.map_err(|source| self.fault(source))?;
-        match status {
-            200..=299 => Ok(answer),
+        let answer = peer::ask(stream, request, ANSWER_BYTES_MAX).await.map_err(|source| self.fault(source))?;
+        match answer.status().as_u16() {
+            200..=299 => Ok(answer.into_body()),
             // What the specification calls retryable, and what a proxy ahead of the collector may answer.
-            401 | 403 | 404 | 408 | 429 | 500..=599 => Err(SinkError::Busy { peer: self.0.peer.label(), status }),
-            _ => Err(SinkError::Refused { peer: self.0.peer.label(), status }),
+            status @ (401 | 403 | 404 | 408 | 429 | 500..=599) => {
+                Err(SinkError::Busy { peer: self.0.peer.label(), status })
+            }
+            status => Err(SinkError::Refused { peer: self.0.peer.label(), status }),
         }
     }
 
@@ -54,25 +53,6 @@ impl Collector {
 
     fn fault(&self, source: io::Error) -> SinkError {
         SinkError::Stream { peer: self.0.peer.label(), source }
-    }
-}
-
-async fn ask(stream: Box<dyn Stream>, request: Request<Full<Bytes>>) -> io::Result<(u16, Bytes)> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let asking = async {
-        let response = sender.send_request(request).await.map_err(io::Error::other)?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(io::Error::other)?;
-        Ok((status, body.to_bytes()))
-    };
-    // The connection may end with the answer, or ahead of it: either way `asking` knows.
-    let driving = async {
-        let _ = connection.await;
-        pending().await
-    };
-    tokio::select! {
-        answer = asking => answer,
-        never = driving => never,
     }
 }
 

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::form::Fields;
 use super::frame;
-use crate::access::{Act, Identity};
+use crate::access::{Act, Identity, is_vouched};
 use crate::admin::{Admin, Problem, Source};
 
 pub(super) async fn page(identity: Identity) -> Response {
@@ -53,7 +53,7 @@ fn show(identity: &Identity, told: Option<Markup>) -> Response {
                 p { strong { (identity.name) } " has the role " strong { (identity.role.label()) } ": " (identity.role.summary()) "." }
                 p class="muted" { "May: " (may.join(", ")) }
             }
-            @if identity.user().is_some() {
+            @if identity.user().is_some_and(|user| !is_vouched(user)) {
                 form class="card narrow" method="post" action="/account/password" {
                     h2 { "Change the password" }
                     (frame::csrf(identity))

@@ -28,7 +28,7 @@ pub(super) fn page(identity: &Identity, here: &str, title: &str, content: Markup
     respond(html! {
         (DOCTYPE)
         html lang="en" {
-            (head(title))
+            head { (head(title)) }
             body hx-headers=(headers) {
                 a class="skip" href="#content" { "Skip to content" }
                 header class="side" {
@@ -57,10 +57,20 @@ pub(super) fn page(identity: &Identity, here: &str, title: &str, content: Markup
 
 /// A page without a way around.
 pub(super) fn bare(title: &str, content: Markup) -> Response {
+    alone(head(title), content)
+}
+
+/// The same, which goes on to another page of this listener by itself.
+pub(super) fn leading(to: &str, title: &str, content: Markup) -> Response {
+    let head = html! { (head(title)) meta http-equiv="refresh" content={ "0; url=" (to) }; };
+    alone(head, content)
+}
+
+fn alone(head: Markup, content: Markup) -> Response {
     respond(html! {
         (DOCTYPE)
         html lang="en" {
-            (head(title))
+            head { (head) }
             body class="bare" { (content) }
         }
     })
@@ -131,17 +141,15 @@ pub(super) fn escaped(text: &str) -> String {
 
 fn head(title: &str) -> Markup {
     html! {
-        head {
-            meta charset="utf-8";
-            meta name="viewport" content="width=device-width, initial-scale=1";
-            meta name="color-scheme" content="light dark";
-            meta name="htmx-config" content=(HTMX_CONFIG);
-            title { (title) " · Penstock" }
-            link rel="icon" href=(assets::path("mark.svg")) type="image/svg+xml";
-            link rel="stylesheet" href=(assets::path("style.css"));
-            @for script in ["htmx.js", "uplot.js", "console.js"] {
-                script src=(assets::path(script)) defer {}
-            }
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        meta name="color-scheme" content="light dark";
+        meta name="htmx-config" content=(HTMX_CONFIG);
+        title { (title) " · Penstock" }
+        link rel="icon" href=(assets::path("mark.svg")) type="image/svg+xml";
+        link rel="stylesheet" href=(assets::path("style.css"));
+        @for script in ["htmx.js", "uplot.js", "console.js"] {
+            script src=(assets::path(script)) defer {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
-use maud::html;
+use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::form::Fields;
@@ -15,11 +15,11 @@ use crate::admin::{Admin, Problem, Source, open_session, set_cookie};
 pub(super) struct Target {
     /// Where to go afterwards.
     #[serde(default)]
-    to: String,
+    pub(super) to: String,
 }
 
-pub(super) async fn page(Query(target): Query<Target>) -> Response {
-    form(&target.to, "", None)
+pub(super) async fn page(State(admin): State<Admin>, Query(target): Query<Target>) -> Response {
+    form(&admin, &target.to, "", None)
 }
 
 pub(super) async fn sign_in(
@@ -36,7 +36,7 @@ pub(super) async fn sign_in(
         }
         Err(problem) => {
             let status = problem.status();
-            let mut page = form(&to, &user, Some(problem.detail()));
+            let mut page = form(&admin, &to, &user, Some(problem.detail()));
             *page.status_mut() = status;
             Ok(page)
         }
@@ -50,35 +50,53 @@ pub(super) async fn sign_out(State(admin): State<Admin>, identity: Identity) -> 
 }
 
 /// A path of this listener, whatever the parameter says: `//host` and `/\host` are other sites to a browser.
-fn local(to: &str) -> &str {
+pub(super) fn local(to: &str) -> &str {
     let is_local = to.starts_with('/') && !to.starts_with("//") && !to.contains('\\') && !to.contains(char::is_control);
     if is_local { to } else { "/" }
 }
 
-fn form(to: &str, user: &str, refusal: Option<&str>) -> Response {
+fn form(admin: &Admin, to: &str, user: &str, refusal: Option<&str>) -> Response {
+    let place =
+        if local(to) == "/" { "/sign-in/oidc".to_owned() } else { format!("/sign-in/oidc?to={}", frame::escaped(to)) };
     frame::bare(
         "Sign in",
         html! {
             main class="alone" {
-                form class="card" method="post" action="/sign-in" {
+                section class="card" {
                     h1 { "Penstock" }
                     @if let Some(refusal) = refusal { (frame::told("bad", html! { (refusal) })) }
-                    input type="hidden" name="to" value=(to);
-                    label for="user" { "User" }
-                    input id="user" name="user" value=(user) autocomplete="username" required autofocus[user.is_empty()];
-                    label for="password" { "Password" }
-                    input id="password" name="password" type="password" autocomplete="current-password" required
-                        autofocus[!user.is_empty()];
-                    button class="main" { "Sign in" }
-                    p class="muted small" {
-                        "The first start of the appliance told the password of the user admin. "
-                        "A forgotten one is replaced on the machine by "
-                        code { "penstock user password NAME" } "."
+                    @if let Some(provider) = &admin.provider {
+                        a class="button main" href=(place) { "Sign in with " (provider.name()) }
+                    }
+                    @if admin.gate.has_passwords() { (by_password(to, user)) } @else {
+                        p class="muted small" {
+                            "Passwords are turned off. While the provider is away, the command "
+                            code { "penstock" } " on the machine still works, by its token file."
+                        }
                     }
                 }
             }
         },
     )
+}
+
+fn by_password(to: &str, user: &str) -> Markup {
+    html! {
+        form method="post" action="/sign-in" {
+            input type="hidden" name="to" value=(to);
+            label for="user" { "User" }
+            input id="user" name="user" value=(user) autocomplete="username" required autofocus[user.is_empty()];
+            label for="password" { "Password" }
+            input id="password" name="password" type="password" autocomplete="current-password" required
+                autofocus[!user.is_empty()];
+            button class="main" { "Sign in" }
+            p class="muted small" {
+                "The first start of the appliance told the password of the user admin. "
+                "A forgotten one is replaced on the machine by "
+                code { "penstock user password NAME" } "."
+            }
+        }
+    }
 }
 
 #[cfg(test)]

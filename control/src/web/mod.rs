@@ -20,6 +20,7 @@ mod login;
 mod overview;
 mod people;
 mod policy;
+mod provider;
 mod report;
 mod review;
 mod routes;

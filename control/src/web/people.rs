@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::form::Fields;
 use super::frame;
-use crate::access::{AccessError, AccountView, Act, Identity, NewToken, Role, TokenView};
+use crate::access::{AccessError, AccountView, Act, Identity, NewToken, Role, TokenView, is_vouched};
 use crate::admin::{Admin, Problem, Subject, token_made};
 
 pub(super) async fn page(State(admin): State<Admin>, identity: Identity) -> Result<Response, Problem> {
@@ -143,10 +143,12 @@ fn user_row(identity: &Identity, user: &AccountView, may: bool) -> Markup {
                         summary aria-label={ "Change " (user.name) } { "Change" }
                         form method="post" action=(action) class="inline" {
                             (frame::csrf(identity))
-                            label { "Role" (roles(&user.role)) }
-                            button name="do" value="role" { "Give role" }
-                            label { "New password" input type="password" name="password" autocomplete="new-password" minlength="10"; }
-                            button name="do" value="password" { "Give password" }
+                            @if !is_vouched(&user.name) {
+                                label { "Role" (roles(&user.role)) }
+                                button name="do" value="role" { "Give role" }
+                                label { "New password" input type="password" name="password" autocomplete="new-password" minlength="10"; }
+                                button name="do" value="password" { "Give password" }
+                            }
                             button name="do" value="remove" class="danger" { "Remove " (user.name) }
                         }
                     }

@@ -5,9 +5,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use super::{
-    account, assets, authority, catalogue, history, live, login, overview, people, policy, report, review, trail,
+    account, assets, authority, catalogue, history, live, login, overview, people, policy, provider, report, review,
+    trail,
 };
 use crate::admin::{Admin, FORM_BYTES_MAX};
+use crate::config::CALLBACK;
 
 /// Pages for those who signed in.
 pub(crate) fn pages() -> Router<Admin> {
@@ -48,6 +50,8 @@ pub(crate) fn pages() -> Router<Admin> {
 pub(crate) fn open_pages() -> Router<Admin> {
     Router::new()
         .route("/sign-in", get(login::page).post(login::sign_in))
+        .route("/sign-in/oidc", get(provider::leave))
+        .route(CALLBACK, get(provider::come_back))
         .route("/assets/{name}", get(assets::serve))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }

@@ -9,7 +9,7 @@ const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded")
 fn routes() -> Vec<String> {
     let source = include_str!("../../src/web/routes.rs");
     let routes = source.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let guarded = routes.filter(|route| !matches!(*route, "/sign-in" | "/assets/{name}"));
+    let guarded = routes.filter(|route| !matches!(*route, "/sign-in" | "/sign-in/oidc" | "/assets/{name}"));
     guarded.map(|route| route.replace("{id}", "1")).collect()
 }
 

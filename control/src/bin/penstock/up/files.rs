@@ -142,6 +142,7 @@ impl Plan {
             audit_bytes_max: None,
             export: Vec::new(),
             metrics_push: None,
+            oidc: None,
         };
         let of = |transparent| ListenerTable { transparent, keep_source: self.keep_source };
         let quic = !self.quic.is_empty();
