@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
 INSPECTED, RESUMED, PASSED = "login.microsoftonline.com", "login.windows.net", "www.example.com"
 PACKAGES = {"haproxy": ["haproxy"], "nginx": ["nginx", "libnginx-mod-stream"], "squid": ["squid-openssl"]}
-OWN = ("penstock", "penstock-connect")
+OWN = ("penstock", "penstock-connect", "penstock-epoll")
 
 
 class Subject:
@@ -112,11 +112,25 @@ def appliance(binaries, state, origin, stack, shards, count=1, policy=PEERS / "p
 def start_penstock(subjects, binaries, state, origin, stack):
     if "penstock" in subjects:
         return
-    ready = first_line(start(penstock(binaries, state, origin, shards=1), state / "penstock.log", stack))
-    pids = [ready["pids"]["dataplane"], ready["pids"]["control"]]
-    direct, proxy = ready["transparent"][0]["address"], ready["proxy"]
+    direct, proxy, pids = start_appliance(binaries, state, origin, stack)
     subjects["penstock"] = Subject("penstock", pids, "direct", {"pass": direct, "inspect": direct}, state)
     subjects["penstock-connect"] = Subject("penstock-connect", pids, "connect", {"pass": proxy, "inspect": proxy}, state)
+
+
+def start_penstock_epoll(subjects, binaries, state, origin, stack):
+    """On the engine for hosts that refuse io_uring."""
+    home = state / "epoll"
+    home.mkdir()
+    shutil.copy(state / "origin.pem", home / "origin.pem")
+    (home / "settings.toml").write_text('io_engine = "epoll"\n')
+    direct, _, pids = start_appliance(binaries, home, origin, stack, "--dataplane-config", home / "settings.toml")
+    subjects["penstock-epoll"] = Subject("penstock-epoll", pids, "direct", {"pass": direct, "inspect": direct}, home)
+
+
+def start_appliance(binaries, home, origin, stack, *more):
+    """Where its transparent listener and its proxy listen, and its processes."""
+    ready = first_line(start([*penstock(binaries, home, origin, shards=1), *more], home / "penstock.log", stack))
+    return ready["transparent"][0]["address"], ready["proxy"], [ready["pids"]["dataplane"], ready["pids"]["control"]]
 
 
 def start_haproxy(subjects, binaries, state, origin, stack):
@@ -162,6 +176,7 @@ def start_squid(subjects, binaries, state, origin, stack):
 STARTERS = {
     "penstock": start_penstock,
     "penstock-connect": start_penstock,
+    "penstock-epoll": start_penstock_epoll,
     "haproxy": start_haproxy,
     "haproxy-splice": start_haproxy,
     "nginx": start_nginx,
