@@ -27,7 +27,7 @@ use crate::export::Exports;
 use crate::lock::{Lock, LockError};
 use crate::metrics::{self, Exporter};
 use crate::oidc::Provider;
-use crate::publish::{self, Members, NetworkError, PublishError, Publisher, SocketError, now_unix};
+use crate::publish::{self, Members, NetworkError, Presence, PublishError, Publisher, SocketError, now_unix};
 use crate::service;
 use crate::store::{AuditStore, NodeStore, Retention, StoreError, Stores};
 use crate::web;
@@ -126,7 +126,8 @@ impl Daemon {
         let deadline = Duration::from_millis(config.acknowledge_deadline_ms);
         let name = config.store.policy.as_ref().map(|settings| settings.name.clone()).unwrap_or_default();
         let (revisions, ca) = (Arc::clone(&stores.policy), Arc::clone(&authority));
-        let publisher = Arc::new(Publisher::new(revisions, ca, deadline, now_unix, name));
+        let publisher = Arc::new(Publisher::new(revisions, ca, deadline, now_unix, name.clone()));
+        let presence = Presence::new(Arc::clone(publisher.fleet()), stores.presence, name);
         resume(&publisher).await?;
         // Ticket keys for the first node; a renewal that fails is told and tried again.
         tend(&publisher).await;
@@ -151,6 +152,7 @@ impl Daemon {
         let (stop, stopping) = watch::channel(false);
         let admin = Admin {
             publisher,
+            presence: Arc::new(presence),
             members,
             revisions: stores.policy,
             events: stores.events.clone(),
@@ -207,6 +209,7 @@ impl Daemon {
         let events = Arc::clone(&self.events);
         let members = self.admin.members.clone();
         let (watched, gate) = (members.clone(), Arc::clone(&self.admin.gate));
+        let presence = Arc::clone(&self.admin.presence);
         let network = network(self.network, members, Arc::clone(&publisher), self.events.clone())?;
         let link = publish::serve(self.link, Arc::clone(&publisher), self.events);
         let (drain, draining) = oneshot::channel::<()>();
@@ -228,11 +231,13 @@ impl Daemon {
             () = follow(&publisher) => {}
             () = look(watched) => {}
             () = first_user(gate) => {}
+            () = announce(&presence) => {}
             () = service::keep_alive() => {}
         }
         service::stopping();
         tracing::info!("stopping");
         self.stop.send_replace(true);
+        drop(presence.withdraw().await);
         let _ = drain.send(());
         if tokio::time::timeout(STOP_PATIENCE, &mut api).await.is_err() {
             api.abort();
@@ -412,6 +417,25 @@ async fn first_user(gate: Arc<Gate>) {
     pending().await
 }
 
+/// Tells other daemons which data planes are attached here, for ever.
+async fn announce(presence: &Presence) {
+    if !presence.is_shared() {
+        return pending().await;
+    }
+    let mut is_heard = true;
+    loop {
+        let announced = presence.announce().await;
+        match &announced {
+            Err(error) if is_heard => {
+                tracing::error!(%error, "other daemons cannot be told what is attached here; it is tried again");
+            }
+            _ => {}
+        }
+        is_heard = announced.is_ok();
+        tokio::time::sleep(MEMBERS_LOOK).await;
+    }
+}
+
 /// Sees to it that a node that another control revoked is gone within seconds, for ever.
 async fn look(members: Option<Arc<Members>>) {
     let Some(members) = members else { return pending().await };
@@ -459,7 +483,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
 /// How often the nodes of a rollout are looked at.
 const ROLLOUT_LOOK: Duration = Duration::from_secs(1);
-/// How often it is looked whom other controls have revoked.
+/// How often it is looked whom other controls have revoked, and they are told what is attached here.
 const MEMBERS_LOOK: Duration = Duration::from_secs(2);
 /// How often the ages of root, issuer, ticket keys and audit events are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(60);

@@ -41,7 +41,7 @@ impl Control {
         Self::run(directory.to_owned())
     }
 
-    fn run(directory: PathBuf) -> Self {
+    pub(crate) fn run(directory: PathBuf) -> Self {
         let mut command = Command::new(place::binary("penstock-control"));
         command.arg("--config").arg(directory.join("control.toml"));
         let process = Process::start("penstock-control", &mut command, &directory.join("control.log"));
@@ -64,7 +64,7 @@ impl Control {
     }
 
     /// Ends it as a power cut would; it comes back on the same address.
-    fn kill(mut self) -> PathBuf {
+    pub(crate) fn kill(mut self) -> PathBuf {
         let (file, link) = (self.directory.join("control.toml"), self.link());
         let config =
             place::read(&file).replace("[link]\nlisten = \"127.0.0.1:0\"", &format!("[link]\nlisten = \"{link}\""));

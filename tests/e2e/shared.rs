@@ -1,17 +1,19 @@
-//! Controls that share in PostgreSQL who may do what, who did, and who belongs to the fleet.
+//! Controls that share in PostgreSQL who may do what, who did, and who belongs to the fleet; and in etcd who is attached where.
 
 use std::fs;
 use std::path::Path;
 use std::thread;
 
 use penstock_tests::admin::Admin;
+use penstock_tests::etcd::Etcd;
+use penstock_tests::place;
 use penstock_tests::postgres::Postgres;
 use penstock_tests::upstream::Upstream;
 use penstock_tests::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fleet::{Control, dataplane, join, serves};
+use crate::fleet::{Control, dataplane, join, joined, serves};
 
 fn access(postgres: &Postgres) -> String {
     format!("[store.access]\npostgres = \"{}\"\n", postgres.url())
@@ -158,4 +160,48 @@ fn a_node_that_one_control_revokes_is_gone_from_the_other() {
     // By a token of the other it is back, at both.
     assert!(join(&one, &other.token("edge-1"), &state.join("state")).status.success());
     other.await_node("edge-1", 1);
+}
+
+/// Every control shows the nodes of all, with who holds them; those of a control that is killed are gone with its lease.
+#[test]
+fn each_control_shows_the_nodes_of_all() {
+    let Some(etcd) = Etcd::start() else { return };
+    let upstream = Upstream::plan().start();
+    let directory = TempDir::new().unwrap();
+    let policy = |name: &str| format!("[store.policy]\netcd = [\"{}\"]\nname = \"{name}\"\n", etcd.url());
+    let one = Control::start_with(&directory.path().join("one"), &policy("one"));
+    let other = one.start_beside(&directory.path().join("other"), &policy("other"));
+    let nodes: Vec<_> = [("edge-1", &one), ("edge-2", &other)]
+        .map(|(name, control)| {
+            let folder = directory.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            joined(control, name, &folder.join("state"));
+            dataplane(&folder, &[control], &upstream, "").unwrap()
+        })
+        .into();
+    let holder = |asked: &Control, name: &str| {
+        let node = asked.node(name).filter(|node| node["attached"] == true)?;
+        Some((node["control"].as_str()?.to_owned(), node["policy_age_seconds"].as_u64()))
+    };
+    for asked in [&one, &other] {
+        for (name, control) in [("edge-1", "one"), ("edge-2", "other")] {
+            wait::until(&format!("{name} at {control}"), || {
+                (holder(asked, name) == Some((control.to_owned(), Some(0)))).then_some(())
+            });
+        }
+        let listed = told(asked, &["node", "list"]);
+        let words = |name: &str| listed.lines().find(|line| line.starts_with(name)).unwrap().contains("other");
+        assert!(!words("edge-1") && words("edge-2"), "{listed}");
+    }
+    // What one publishes is seen to be in force at the other's node.
+    let epoch = one.admin().apply(&place::read(place::example_policy()));
+    one.await_node("edge-2", epoch);
+
+    let home = other.kill();
+    wait::until("the lease to end", || one.node("edge-2").is_none().then_some(()));
+    assert!(holder(&one, "edge-1").is_some());
+    let other = Control::run(home);
+    wait::until("it again", || holder(&one, "edge-2").filter(|(control, _)| control == "other"));
+    wait::until("the one's too", || holder(&other, "edge-1"));
+    drop(nodes);
 }

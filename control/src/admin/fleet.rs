@@ -11,7 +11,7 @@ use super::guard::{Told, told};
 use super::problem::Problem;
 use super::router::Admin;
 use crate::export::Status;
-use crate::publish::{MadeToken, MemberError, Members, NodeView};
+use crate::publish::{Everywhere, MadeToken, MemberError, Members, NodeView};
 use crate::store::NodeRecord;
 
 #[derive(Serialize, ToSchema)]
@@ -21,7 +21,9 @@ pub(super) struct NodesView {
     #[schema(required)]
     epoch: Option<u64>,
     nodes: Vec<NodeView>,
-    /// Those of other machines that joined here or were revoked here.
+    /// False while the data planes of other control daemons cannot be looked up.
+    complete: bool,
+    /// Those of other machines that joined or were revoked, here or at a control with the same members.
     members: Vec<MemberView>,
 }
 
@@ -70,7 +72,7 @@ const fn an_hour() -> u64 {
 
 /// Data planes and what each has
 #[utoipa::path(get, path = "/nodes", operation_id = "nodes", responses(
-    (status = 200, description = "Data planes that attached since control started", body = NodesView),
+    (status = 200, description = "Data planes that attached here since control started, and those that are attached to other controls", body = NodesView),
 ))]
 pub(super) async fn nodes(State(admin): State<Admin>) -> Result<Json<NodesView>, Problem> {
     let epoch = admin.publisher.active().map(|active| active.epoch());
@@ -79,7 +81,8 @@ pub(super) async fn nodes(State(admin): State<Admin>) -> Result<Json<NodesView>,
         None => Vec::new(),
     };
     let members = members.into_iter().map(MemberView::of).collect();
-    Ok(Json(NodesView { epoch, nodes: admin.publisher.fleet().view(), members }))
+    let Everywhere { nodes, is_complete } = admin.presence.view().await;
+    Ok(Json(NodesView { epoch, nodes, complete: is_complete, members }))
 }
 
 /// Make a token by which a data plane of another machine joins, once
@@ -111,7 +114,7 @@ pub(super) async fn make_token(
 pub(super) async fn revoke(State(admin): State<Admin>, Path(node): Path<String>) -> Result<Told<StatusCode>, Problem> {
     let members = members(&admin)?;
     let is_member = members.list().await?.iter().any(|member| member.name == node);
-    if !is_member && !admin.publisher.fleet().view().iter().any(|seen| seen.node == node) {
+    if !is_member && !admin.presence.view().await.nodes.iter().any(|seen| seen.node == node) {
         return Err(Problem::not_found(format!("there is no node {node}")));
     }
     members.revoke(&node).await?;

@@ -28,13 +28,15 @@ use crate::ca::Authority;
 use crate::export::Exports;
 use crate::metrics::Exporter;
 use crate::oidc::Provider;
-use crate::publish::{Members, Publisher};
+use crate::publish::{Members, Presence, Publisher};
 use crate::store::{AuditStore, PolicyStore, TrailStore};
 
 /// What the handlers work with.
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) publisher: Arc<Publisher>,
+    /// Of data planes, at every control that shares policies with this one.
+    pub(crate) presence: Arc<Presence>,
     /// Of the fleet across machines; none where control listens on this machine alone.
     pub(crate) members: Option<Arc<Members>>,
     pub(crate) revisions: Arc<dyn PolicyStore>,

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use penstock_core::limits::LINK_CONNECTIONS_PER_NODE_MAX;
 use penstock_link::{Hello, Sample};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::Active;
+use super::presence::Said;
 use crate::audit::moment;
 
 /// Every node that attached since this process started.
@@ -60,10 +61,14 @@ pub(crate) enum Acknowledgement {
 }
 
 /// A node as `/nodes` shows it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[schema(as = Node)]
 pub(crate) struct NodeView {
     pub(crate) node: String,
+    /// The control daemon that says so, where several share their policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) control: Option<String>,
     pub(crate) attached: bool,
     pub(crate) since: String,
     pub(crate) version: String,
@@ -82,7 +87,7 @@ pub(crate) struct NodeView {
     pub(crate) refused: Option<RefusedView>,
 }
 
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[schema(as = RefusedPolicy)]
 pub(crate) struct RefusedView {
     pub(crate) epoch: u64,
@@ -186,6 +191,13 @@ impl Fleet {
     /// Every node, by name.
     pub(crate) fn view(&self) -> Vec<NodeView> {
         self.lock().values().filter_map(|sessions| sessions.last()).map(Node::view).collect()
+    }
+
+    /// What other daemons are told of every node that is attached, by name.
+    pub(super) fn said(&self) -> BTreeMap<String, Said> {
+        let nodes = self.lock();
+        let last = nodes.iter().filter_map(|(name, sessions)| Some((name, sessions.last()?)));
+        last.filter(|(_, node)| node.attached).map(|(name, node)| (name.clone(), node.said())).collect()
     }
 
     /// Largest epoch that any node was ever seen with.
@@ -296,8 +308,17 @@ impl Node {
 
     /// When it last had what it should have: now, while it is attached and takes what it is sent.
     fn confirmed_ms(&self, now_ms: u64) -> u64 {
-        let has_it = self.attached && self.installed.is_some() && self.refused.is_none();
-        if has_it { now_ms } else { self.confirmed_ms }
+        if self.is_current() { now_ms } else { self.confirmed_ms }
+    }
+
+    fn is_current(&self) -> bool {
+        self.attached && self.installed.is_some() && self.refused.is_none()
+    }
+
+    /// Stays the same for as long as nothing happens.
+    fn said(&self) -> Said {
+        let view = NodeView { policy_age_seconds: None, ..self.view() };
+        Said { view, confirmed_ms: (!self.is_current()).then_some(self.confirmed_ms) }
     }
 
     fn policy_age_seconds(&self) -> Option<u64> {
@@ -311,6 +332,7 @@ impl Node {
         let (epoch, issuer) = installed.unwrap_or_else(|| (self.hello.epoch, self.hello.issuer.clone()));
         NodeView {
             node: self.hello.node.clone(),
+            control: None,
             attached: self.attached,
             since: penstock_core::audit::timestamp(self.since_ms),
             version: self.hello.version.clone(),

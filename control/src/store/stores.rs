@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::etcd::EtcdStore;
 use super::postgres::{PostgresStore, SharedStore};
-use super::{AccessStore, Clock, ExportStore, NodeStore, PolicyStore, Retention, SqliteStore, StoreError, TrailStore};
+use super::{
+    AccessStore, Clock, ExportStore, NodeStore, PolicyStore, PresenceStore, Retention, SqliteStore, StoreError,
+    TrailStore,
+};
 use crate::config::StoreSettings;
 
 /// Each kind of thing with the store that keeps it.
@@ -15,6 +18,8 @@ pub(crate) struct Stores {
     pub(crate) access: Arc<dyn AccessStore>,
     pub(crate) nodes: Arc<dyn NodeStore>,
     pub(crate) trail: Arc<dyn TrailStore>,
+    /// None where no other daemon shares policies with this one.
+    pub(crate) presence: Option<Arc<dyn PresenceStore>>,
 }
 
 impl Stores {
@@ -30,16 +35,20 @@ impl Stores {
             Some(settings) => Arc::new(PostgresStore::open(settings, retention, clock)?),
             None => sqlite.clone(),
         };
-        let policy: Arc<dyn PolicyStore> = match &settings.policy {
-            Some(settings) => Arc::new(EtcdStore::open(settings)?),
-            None => sqlite.clone(),
+        let (policy, presence): (Arc<dyn PolicyStore>, Option<Arc<dyn PresenceStore>>) = match &settings.policy {
+            Some(settings) => {
+                let etcd = EtcdStore::open(settings)?;
+                let presence = etcd.presence(settings);
+                (Arc::new(etcd), Some(Arc::new(presence)))
+            }
+            None => (sqlite.clone(), None),
         };
         let Some(settings) = &settings.access else {
             let (access, nodes, trail) = (sqlite.clone(), sqlite.clone(), sqlite);
-            return Ok(Self { policy, events, access, nodes, trail });
+            return Ok(Self { policy, events, access, nodes, trail, presence });
         };
         let shared = Arc::new(SharedStore::open(settings, sqlite)?);
         let (access, nodes, trail) = (shared.clone(), shared.clone(), shared);
-        Ok(Self { policy, events, access, nodes, trail })
+        Ok(Self { policy, events, access, nodes, trail, presence })
     }
 }

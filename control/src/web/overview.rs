@@ -18,6 +18,7 @@ use crate::access::Identity;
 use crate::admin::{Admin, Problem};
 use crate::audit::moment;
 use crate::ca::RotationFacts;
+use crate::publish::Everywhere;
 use crate::store::EventQuery;
 
 pub(super) async fn page(State(admin): State<Admin>, identity: Identity) -> Result<Response, Problem> {
@@ -47,21 +48,21 @@ pub(super) async fn figures(State(admin): State<Admin>) -> Response {
 
 async fn everything(admin: &Admin) -> Markup {
     let figures = Figures::new(admin.publisher.fleet().samples(PATIENCE).await);
+    let everywhere = admin.presence.view().await;
     html! {
-        (state(admin))
+        (state(admin, &everywhere))
         (tiles(&figures))
         div class="columns" {
             (latency(&figures))
             (refusals(&figures))
             (faults(&figures))
         }
-        (nodes(admin, &figures))
+        (nodes(&everywhere, &figures))
     }
 }
 
 /// In words: is everything as it should be?
-fn state(admin: &Admin) -> Markup {
-    let nodes = admin.publisher.fleet().view();
+fn state(admin: &Admin, Everywhere { nodes, is_complete }: &Everywhere) -> Markup {
     let active = admin.publisher.active();
     let epoch = active.as_ref().map(|active| active.epoch());
     let behind: Vec<&str> =
@@ -83,6 +84,7 @@ fn state(admin: &Admin) -> Markup {
             } @else {
                 li { (frame::badge("bad", "link")) " away: " (away.join(", ")) }
             }
+            @if !is_complete { li { (frame::badge("warn", "link")) " data planes of other controls cannot be looked up" } }
             @if !behind.is_empty() { li { (frame::badge("warn", "epoch")) " behind: " (behind.join(", ")) } }
             @for (kind, unix_seconds) in expiries(admin) { (expiry(kind, unix_seconds)) }
         }
@@ -192,18 +194,20 @@ fn counted(rows: &[(Vec<String>, f64)]) -> Markup {
     }
 }
 
-fn nodes(admin: &Admin, figures: &Figures) -> Markup {
-    let nodes = admin.publisher.fleet().view();
+fn nodes(Everywhere { nodes, .. }: &Everywhere, figures: &Figures) -> Markup {
     let shards = figures.by(&POLICY_EPOCH, "shard");
     html! {
         section class="card" {
             h2 { "Data planes" }
             @if nodes.is_empty() { p class="muted" { "None has attached." } } @else {
                 (frame::table("Data planes", &["node", "link", "since", "version", "shards", "proxy", "epoch"], html! {
-                    @for node in &nodes {
+                    @for node in nodes {
                         tr {
                             th scope="row" { (node.node) }
-                            td { @if node.attached { (frame::badge("good", "up")) } @else { (frame::badge("bad", "away")) } }
+                            td {
+                                @if node.attached { (frame::badge("good", "up")) } @else { (frame::badge("bad", "away")) }
+                                @if let Some(control) = &node.control { " at " (control) }
+                            }
                             td { (frame::moment(&node.since)) }
                             td { (node.version) }
                             td class="number" { (node.shards) }

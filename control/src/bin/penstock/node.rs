@@ -94,12 +94,16 @@ fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     let row = |of: String| {
         let find = |entries: &[Value]| entries.iter().find(|entry| name(entry) == of).cloned().unwrap_or_default();
         let (node, member) = (find(&nodes), find(&members));
-        let seen = ["attached", "since", "epoch", "policy_age_seconds"].map(|field| output::cell(&node, field));
+        let seen =
+            ["attached", "control", "since", "epoch", "policy_age_seconds"].map(|field| output::cell(&node, field));
         let joined = ["certificate_expires", "revoked"].map(|field| output::cell(&member, field));
         [of].into_iter().chain(seen).chain(joined).collect()
     };
     let rows: Vec<Vec<String>> = names.into_iter().map(row).collect();
-    output::table(&["NODE", "ATTACHED", "SINCE", "EPOCH", "AGE", "CERTIFICATE UNTIL", "REVOKED"], &rows)?;
+    if answer.get("complete") == Some(&Value::Bool(false)) {
+        output::note("the data planes of other controls cannot be looked up now");
+    }
+    output::table(&["NODE", "ATTACHED", "CONTROL", "SINCE", "EPOCH", "AGE", "CERTIFICATE UNTIL", "REVOKED"], &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,10 @@
-//! Policies in etcd, for a fleet whose control daemons share them.
+//! Policies in etcd, for a fleet whose control daemons share them; and which daemon holds which data planes.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `cluster` | the way to the members, and from one that is away to the next |
-//! | `server` | the store itself |
+//! | `server` | the store of policies |
+//! | `presence` | which data planes each daemon holds |
 //! | `revision` | how a revision is written: what is told of it, and its text in pieces |
 //! | `watch` | hears of what others change |
 //!
@@ -14,9 +15,11 @@
 //! policy/revision/EPOCH          what is told of a revision, JSON
 //! policy/rollout                 the rollout that is under way
 //! policy/text/SHA-256/PIECE      a document, which several revisions may share
+//! presence/CONTROL/NODE          what a daemon says of a data plane that it holds, JSON; ends with the daemon's lease
 //! ```
 
 mod cluster;
+mod presence;
 mod revision;
 mod server;
 mod watch;

@@ -70,11 +70,38 @@ pub(super) fn digits(number: u64) -> String {
 }
 
 pub(super) fn put(key: String, value: impl Into<Vec<u8>>) -> RequestOp {
-    op(Request::RequestPut(PutRequest { key: key.into(), value: value.into() }))
+    op(Request::RequestPut(PutRequest { key: key.into(), value: value.into(), lease: 0 }))
+}
+
+/// A key that goes with a lease.
+pub(super) fn put_leased(key: String, value: impl Into<Vec<u8>>, lease: i64) -> RequestOp {
+    op(Request::RequestPut(PutRequest { key: key.into(), value: value.into(), lease }))
 }
 
 pub(super) fn delete(key: String) -> RequestOp {
-    op(Request::RequestDeleteRange(DeleteRangeRequest { key: key.into() }))
+    op(Request::RequestDeleteRange(DeleteRangeRequest { key: key.into(), range_end: Vec::new() }))
+}
+
+/// Every key that begins with a prefix.
+pub(super) fn delete_all(prefix: String) -> RequestOp {
+    let range_end = behind(&prefix);
+    op(Request::RequestDeleteRange(DeleteRangeRequest { key: prefix.into(), range_end }))
+}
+
+/// The same.
+pub(super) fn get_all(prefix: String) -> RequestOp {
+    let range_end = behind(&prefix);
+    op(Request::RequestRange(RangeRequest { key: prefix.into(), range_end, ..RangeRequest::default() }))
+}
+
+/// The first key behind all that begin with the prefix.
+pub(super) fn behind(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        // A prefix ends with a slash.
+        *last += 1;
+    }
+    end
 }
 
 pub(super) fn get(key: String) -> RequestOp {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::cluster::Cluster;
 use super::generated::{KeyValue, TxnRequest};
+use super::presence::EtcdPresence;
 use super::revision::{PIECE_BYTES, Written, delete, digits, found, get, get_backwards, is, put};
 use super::watch::follow;
 use crate::config::EtcdSettings;
@@ -29,6 +30,11 @@ impl EtcdStore {
         let (sender, changes) = watch::channel(());
         tokio::spawn(follow(Arc::clone(&cluster), format!("{prefix}policy/"), sender));
         Ok(Self { cluster, prefix, changes })
+    }
+
+    /// Presence in the same cluster.
+    pub(crate) fn presence(&self, settings: &EtcdSettings) -> EtcdPresence {
+        EtcdPresence::new(Arc::clone(&self.cluster), settings)
     }
 
     fn epoch_key(&self) -> String {

@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use super::generated::watch_client::WatchClient;
 use super::generated::watch_request::RequestUnion;
 use super::generated::{TxnRequest, WatchCreateRequest, WatchRequest};
-use super::revision::get;
+use super::revision::{behind, get};
 
 /// Follows the keys below a prefix until nobody listens.
 pub(super) async fn follow(cluster: Arc<Cluster>, prefix: String, sender: watch::Sender<()>) {
@@ -75,16 +75,6 @@ async fn listen(cluster: &Cluster, prefix: &str, sender: &watch::Sender<()>, nex
         cluster.is_worth_another(place, status);
     }
     outcome
-}
-
-/// The first key behind all that begin with the prefix.
-fn behind(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    if let Some(last) = end.last_mut() {
-        // A prefix ends with a slash.
-        *last += 1;
-    }
-    end
 }
 
 const PAUSE: Duration = Duration::from_millis(500);

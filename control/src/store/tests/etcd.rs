@@ -1,5 +1,6 @@
 //! etcd: what every store of policies must do; changes that are heard of; and the ways to lose the server.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::super::etcd::EtcdStore;
-use super::super::{PolicyStore as _, StoreError};
+use super::super::{PolicyStore as _, PresenceRecord, PresenceStore, StoreError};
 use super::policy::append;
 use crate::config::{ClientTls, EtcdSettings};
 
@@ -96,6 +97,97 @@ async fn another_member_is_asked() {
     let store = EtcdStore::open(&settings).unwrap();
     append(&store, 0, 1).await.unwrap();
     assert_eq!(newest(&store).await, 1);
+}
+
+fn presence(server: &Etcd, name: &str) -> impl PresenceStore + use<> {
+    let settings = EtcdSettings { name: name.to_owned(), ..settings(server) };
+    EtcdStore::open(&settings).unwrap().presence(&settings)
+}
+
+fn nodes<const COUNT: usize>(nodes: [(&str, &str); COUNT]) -> BTreeMap<String, String> {
+    nodes.map(|(node, said)| (node.to_owned(), said.to_owned())).into()
+}
+
+async fn present(store: &impl PresenceStore) -> Vec<(String, String, String)> {
+    let records = store.present().await.unwrap().into_iter();
+    let mut records: Vec<_> = records.map(|PresenceRecord { control, node, said }| (control, node, said)).collect();
+    records.sort();
+    records
+}
+
+fn record(control: &str, node: &str, said: &str) -> (String, String, String) {
+    (control.to_owned(), node.to_owned(), said.to_owned())
+}
+
+/// Waits for what is present, while another daemon says again what it says.
+async fn becomes_present(store: &impl PresenceStore, expected: &[(String, String, String)]) {
+    for _ in 0..600 {
+        if present(store).await == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{:?} is present", present(store).await);
+}
+
+/// Each says what it holds, all hear it; what one no longer says is gone, and with a daemon that is gone all that it said.
+#[tokio::test]
+async fn daemons_know_what_the_others_hold() {
+    let Some(server) = Etcd::start() else { return };
+    let (one, other) = (presence(&server, "a/1%"), presence(&server, "b"));
+    assert_eq!(present(&one).await, []);
+    one.announce(nodes([("edge-1", "x"), ("edge/2", "y"), ("ü%2F", "z")])).await.unwrap();
+    other.announce(nodes([("edge-1", "w")])).await.unwrap();
+    let of_one = [record("a/1%", "edge-1", "x"), record("a/1%", "edge/2", "y"), record("a/1%", "ü%2F", "z")];
+    let of_other = record("b", "edge-1", "w");
+    assert_eq!(present(&other).await, [&of_one[..], std::slice::from_ref(&of_other)].concat());
+    one.announce(nodes([("edge/2", "v")])).await.unwrap();
+    assert_eq!(present(&one).await, [record("a/1%", "edge/2", "v"), of_other.clone()]);
+    // More than etcd takes in one transaction.
+    let many: BTreeMap<String, String> = (0..350).map(|node| (format!("n{node:03}"), "x".to_owned())).collect();
+    one.announce(many).await.unwrap();
+    assert_eq!(present(&other).await.len(), 351);
+    // A daemon of the same name that starts again takes nothing over from its earlier life.
+    drop(one);
+    let one = presence(&server, "a/1%");
+    one.announce(nodes([("edge-3", "x")])).await.unwrap();
+    assert_eq!(present(&other).await, [record("a/1%", "edge-3", "x"), of_other.clone()]);
+    one.withdraw().await.unwrap();
+    assert_eq!(present(&other).await, std::slice::from_ref(&of_other));
+    // One that is killed says nothing any more: the other goes on to.
+    one.announce(nodes([("edge-4", "x")])).await.unwrap();
+    assert_eq!(present(&other).await.len(), 2);
+    drop(one);
+    let speaking = async {
+        loop {
+            other.announce(nodes([("edge-1", "w")])).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    };
+    let alone = [of_other];
+    tokio::select! { () = speaking => {}, () = becomes_present(&other, &alone) => {} }
+}
+
+/// A lease that ended, and a server that was away, cost nothing but time.
+#[tokio::test]
+async fn what_is_held_is_said_again_when_it_was_lost() {
+    let Some(mut server) = Etcd::start() else { return };
+    let one = presence(&server, "one");
+    let held = || nodes([("edge-1", "x"), ("edge-2", "y")]);
+    one.announce(held()).await.unwrap();
+    let before = present(&one).await;
+    let leases = String::from_utf8(server.control(&["lease", "list"]).stdout).unwrap();
+    let lease = leases.lines().last().unwrap().to_owned();
+    assert!(server.control(&["lease", "revoke", &lease]).status.success(), "{leases}");
+    assert_eq!(present(&one).await, []);
+    one.announce(held()).await.unwrap();
+    assert_eq!(present(&one).await, before);
+    server.kill();
+    assert!(matches!(one.announce(held()).await, Err(StoreError::Away(_))));
+    assert!(matches!(one.present().await, Err(StoreError::Away(_))));
+    server.revive();
+    one.announce(held()).await.unwrap();
+    assert_eq!(present(&one).await, before);
 }
 
 /// By TLS to a server whose authority is known, and to no other; as a user whose password is right.
