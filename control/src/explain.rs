@@ -9,6 +9,7 @@ use penstock_core::policy::{Explanation, FlowFacts, Snapshot, explain};
 use penstock_core::sni::Sni;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type};
 
 /// A flow, as far as the asker knows it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -20,7 +21,7 @@ pub struct Question {
     pub sni: Option<String>,
     /// The inside host; 127.0.0.1 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "ip")]
+    #[schema(schema_with = address)]
     pub source: Option<IpAddr>,
     /// User id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +31,7 @@ pub struct Question {
     pub groups: Vec<String>,
     /// Where the flow goes, when that is an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "ip")]
+    #[schema(schema_with = address)]
     pub destination: Option<IpAddr>,
     /// Host name in the CONNECT request, where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +48,13 @@ pub struct Question {
     /// A policy document to ask instead of the one in force. Only the admin API reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+}
+
+/// How an address is written, or null.
+fn address() -> Schema {
+    let one = |format| ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    OneOfBuilder::new().item(one(KnownFormat::Ipv4)).item(one(KnownFormat::Ipv6)).item(null).build().into()
 }
 
 /// Why a question has no answer.

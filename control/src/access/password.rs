@@ -3,10 +3,12 @@
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use serde::Deserialize;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 /// A password as somebody gave it: not printed by mistake, and wiped when it is dropped.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, ToSchema)]
+#[schema(value_type = String, format = Password, pattern = r"^[^\x00-\x1f\x7f-\x9f]{10,512}$")]
 #[serde(from = "String")]
 pub(crate) struct Password(Zeroizing<String>);
 

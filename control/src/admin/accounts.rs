@@ -38,7 +38,6 @@ pub(super) struct NewUser {
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._@-]+$")]
     name: String,
     role: Role,
-    #[schema(value_type = String, format = Password)]
     password: Password,
 }
 
@@ -46,7 +45,6 @@ pub(super) struct NewUser {
 #[serde(deny_unknown_fields)]
 pub(super) struct UserChange {
     role: Option<Role>,
-    #[schema(value_type = Option<String>, format = Password)]
     password: Option<Password>,
 }
 
@@ -90,7 +88,7 @@ pub(super) async fn add_user(
 ///
 /// A new password ends the user's sessions.
 #[utoipa::path(patch, path = "/users/{id}", operation_id = "changeUser", request_body = UserChange,
-    params(("id" = String, Path, description = "The user's name")), responses(
+    params(("id" = String, Path, description = "The user's name", example = "alice")), responses(
     (status = 204, description = "Changed"),
     (status = 404, description = "There is no such user"),
     (status = 409, description = "The last admin stays one"),
@@ -111,7 +109,7 @@ pub(super) async fn change_user(
 
 /// Remove a user with its sessions and tokens
 #[utoipa::path(delete, path = "/users/{id}", operation_id = "removeUser",
-    params(("id" = String, Path, description = "The user's name")), responses(
+    params(("id" = String, Path, description = "The user's name", example = "bob")), responses(
     (status = 204, description = "Removed"),
     (status = 404, description = "There is no such user"),
     (status = 409, description = "The last admin stays"),

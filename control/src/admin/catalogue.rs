@@ -26,7 +26,7 @@ pub(super) async fn list() -> Json<CatalogueView> {
 
 /// One connector
 #[utoipa::path(get, path = "/catalogue/{id}", operation_id = "connector",
-    params(("id" = String, Path, description = "Its id, such as slack")), responses(
+    params(("id" = String, Path, description = "Its id", example = "slack")), responses(
     (status = 200, description = "The connector", body = mirror::Connector),
     (status = 404, description = "There is no connector of that id"),
 ))]

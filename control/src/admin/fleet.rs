@@ -106,7 +106,7 @@ pub(super) async fn make_token(
 
 /// Refuse a data plane from now on, and end its link
 #[utoipa::path(post, path = "/nodes/{id}/revoke", operation_id = "revokeNode",
-    params(("id" = String, Path, description = "The data plane's name")), responses(
+    params(("id" = String, Path, description = "The data plane's name", example = "edge-1")), responses(
     (status = 204, description = "Revoked"),
     (status = 404, description = "There is no such data plane"),
     (status = 409, description = "Control listens on its own machine alone"),

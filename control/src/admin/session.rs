@@ -26,7 +26,6 @@ pub(super) struct Credentials {
 pub(super) struct PasswordChange {
     #[schema(value_type = String, format = Password)]
     old: Password,
-    #[schema(value_type = String, format = Password)]
     new: Password,
 }
 
