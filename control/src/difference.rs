@@ -10,11 +10,11 @@ use std::net::IpAddr;
 
 use penstock_core::policy::{Explanation, FlowFacts, Snapshot, explain};
 use penstock_core::sni::Sni;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The difference.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Difference {
     /// Patterns that only the new policy inspects.
     pub hosts_added: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Difference {
 }
 
 /// A host at which some sources or users get another verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct Change {
     /// A pattern that either policy names.
     pub host: String,

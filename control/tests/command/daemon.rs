@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{ends_with, penstock, stderr, stdout};
 
-struct Control {
+pub(crate) struct Control {
     child: Child,
     directory: TempDir,
     base: String,
@@ -17,9 +17,14 @@ struct Control {
 
 impl Control {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// `more` is appended to the configuration.
+    pub(crate) fn start_with(more: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let (config, state) = (directory.path().join("control.toml"), directory.path().join("state"));
-        std::fs::write(&config, format!("listen = \"127.0.0.1:0\"\nstate_directory = {state:?}\n")).unwrap();
+        std::fs::write(&config, format!("listen = \"127.0.0.1:0\"\nstate_directory = {state:?}\n{more}")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_penstock-control"));
         command.arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -36,11 +41,19 @@ impl Control {
         penstock(&all)
     }
 
-    fn token_file(&self) -> PathBuf {
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn token_file(&self) -> PathBuf {
         self.directory.path().join("state/admin.token")
     }
 
-    fn policy(&self, name: &str, hosts: &[&str]) -> String {
+    pub(crate) fn policy(&self, name: &str, hosts: &[&str]) -> String {
         let path = self.directory.path().join(name);
         std::fs::write(&path, format!("[deny]\nhosts = {hosts:?}\n")).unwrap();
         path.to_str().unwrap().to_owned()

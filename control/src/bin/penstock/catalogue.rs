@@ -1,13 +1,14 @@
-//! `penstock catalogue`: the connectors that are built in.
+//! `penstock catalogue`: the connectors that are built in here, or in the daemon.
 
 use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use penstock_core::catalogue::{Connector, ConnectorId, FieldKind, HostNote, connector, connectors};
-use serde_json::json;
+use penstock_core::catalogue::{ConnectorId, connector, connectors};
+use serde_json::{Value, json};
 
-use crate::output;
+use crate::client::{self, DaemonArguments};
+use crate::output::{self, cell};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -18,11 +19,12 @@ pub(crate) enum Command {
 }
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  penstock catalogue list\n  penstock catalogue list --json")]
+#[command(
+    after_help = "Examples:\n  penstock catalogue list\n  penstock catalogue list --json\n  penstock catalogue list --daemon"
+)]
 pub(crate) struct ListArguments {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Args)]
@@ -30,82 +32,92 @@ pub(crate) struct ListArguments {
 pub(crate) struct ShowArguments {
     /// Catalogue id; `penstock catalogue list` shows them.
     id: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+struct Place {
+    /// Ask the daemon, which may be of another version than this command.
+    #[arg(long = "daemon")]
+    is_remote: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    daemon: DaemonArguments,
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::List(arguments) => list(arguments),
+        Command::List(arguments) => list(&arguments.place),
         Command::Show(arguments) => show(arguments),
     }
 }
 
-fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
-    if arguments.json {
-        output::json(&json!({ "connectors": connectors().collect::<Vec<_>>() }))?;
+fn list(place: &Place) -> anyhow::Result<ExitCode> {
+    let catalogue = match place.is_remote {
+        true => place.daemon.connect()?.get("/catalogue", &[])?.json()?,
+        false => json!({ "connectors": connectors().collect::<Vec<_>>() }),
+    };
+    if place.json {
+        output::json(&catalogue)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = connectors()
-        .map(|connector| {
-            let confirmed = if connector.unverified.is_some() { "unverified" } else { "confirmed" };
-            let facts = format!("{confirmed} {:?}, {}", connector.confidence, connector.checked);
-            vec![connector.id.label().to_owned(), connector.title.to_owned(), facts, connector.hosts.join(" ")]
-        })
-        .collect();
+    let row = |connector: &Value| {
+        let confirmed = if is_absent(connector, "unverified") { "confirmed" } else { "unverified" };
+        let facts = format!("{confirmed} {}, {}", cell(connector, "confidence"), cell(connector, "checked"));
+        let hosts: Vec<&str> = items(connector, "hosts").filter_map(Value::as_str).collect();
+        vec![cell(connector, "id"), cell(connector, "title"), facts, hosts.join(" ")]
+    };
+    let rows: Vec<Vec<String>> = items(&catalogue, "connectors").map(row).collect();
     output::table(&["ID", "TITLE", "FACTS", "HOSTS"], &rows)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
-    let Some(id) = ConnectorId::parse(&arguments.id) else {
-        bail!("no connector has the id {:?}; see: penstock catalogue list", arguments.id);
+fn show(ShowArguments { id, place }: &ShowArguments) -> anyhow::Result<ExitCode> {
+    let connector = match (place.is_remote, ConnectorId::parse(id)) {
+        (true, _) => place.daemon.connect()?.get(&format!("/catalogue/{}", client::path_segment(id)), &[])?.json()?,
+        (false, Some(id)) => json!(connector(id)),
+        (false, None) => bail!("no connector has the id {id:?}; see: penstock catalogue list"),
     };
-    let connector = connector(id);
-    if arguments.json {
-        output::json(connector)?;
-        return Ok(ExitCode::SUCCESS);
+    if place.json {
+        output::json(&connector)?;
+    } else {
+        output::text(&describe(&connector))?;
     }
-    output::text(&describe(connector))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(connector: &Connector) -> String {
-    let mut page = Page(format!("{}: {} ({})\n", connector.id, connector.title, connector.vendor));
-    page.line("effect", connector.effect);
-    page.line("plan", connector.plan);
-    if let Some(reason) = connector.unverified {
+fn describe(connector: &Value) -> String {
+    let text = |name| cell(connector, name);
+    let mut page = Page(format!("{}: {} ({})\n", text("id"), text("title"), text("vendor")));
+    page.line("effect", &text("effect"));
+    page.line("plan", &text("plan"));
+    if !is_absent(connector, "unverified") {
+        let reason = text("unverified");
         page.line("UNVERIFIED", &format!("{reason} (a restriction must say allow_unverified = true)"));
     }
-    for field in connector.fields {
-        let required = if field.required { "required" } else { "optional" };
-        let many = if field.list { "list of " } else { "" };
-        page.line("field", &format!("{} ({required}, {many}{}): {}", field.name, kind(field.kind), field.help));
+    for field in items(connector, "fields") {
+        let is = |name| field.get(name) == Some(&Value::Bool(true));
+        let required = if is("required") { "required" } else { "optional" };
+        let many = if is("list") { "list of " } else { "" };
+        let kind = field.get("kind").map(kind).unwrap_or_default();
+        page.line("field", &format!("{} ({required}, {many}{kind}): {}", cell(field, "name"), cell(field, "help")));
     }
-    for header in connector.headers {
-        page.line("header", &format!("{}: {}", header.name, header.value));
+    page.pairs("header", connector, "headers", |header| (cell(header, "name"), cell(header, "value")));
+    page.words("inspects", connector, "hosts");
+    page.notes("on request", connector, "optional_hosts");
+    page.notes("never", connector, "never_inspect");
+    page.notes("better deny", connector, "deny_advice");
+    page.notes("siblings", connector, "siblings");
+    page.pairs("not with", connector, "conflicts", |conflict| (cell(conflict, "with"), cell(conflict, "reason")));
+    for denial in items(connector, "denials") {
+        page.line("refusal", &cell(denial, "code"));
     }
-    for host in connector.hosts {
-        page.line("inspects", host);
-    }
-    page.notes("on request", connector.optional_hosts);
-    page.notes("never", connector.never_inspect);
-    page.notes("better deny", connector.deny_advice);
-    page.notes("siblings", connector.siblings);
-    for conflict in connector.conflicts {
-        page.line("not with", &format!("{}: {}", conflict.with, conflict.reason));
-    }
-    for denial in connector.denials {
-        page.line("refusal", &format!("{}", denial.code));
-    }
-    for note in connector.notes {
-        page.line("note", note);
-    }
-    page.line(
-        "source",
-        &format!("{} (read {}, confidence {:?})", connector.source, connector.checked, connector.confidence),
-    );
+    page.words("note", connector, "notes");
+    let (source, checked, confidence) = (text("source"), text("checked"), text("confidence"));
+    page.line("source", &format!("{source} (read {checked}, confidence {confidence})"));
     page.0
 }
 
@@ -116,26 +128,49 @@ impl Page {
         self.0.push_str(&format!("  {heading:<12} {text}\n"));
     }
 
-    fn notes(&mut self, heading: &str, notes: &[HostNote]) {
-        for note in notes {
-            self.line(heading, &format!("{} ({})", note.host, note.reason));
+    fn words(&mut self, heading: &str, connector: &Value, name: &str) {
+        for word in items(connector, name).filter_map(Value::as_str) {
+            self.line(heading, word);
+        }
+    }
+
+    fn pairs(&mut self, heading: &str, connector: &Value, name: &str, pair: impl Fn(&Value) -> (String, String)) {
+        for (first, second) in items(connector, name).map(pair) {
+            self.line(heading, &format!("{first}: {second}"));
+        }
+    }
+
+    fn notes(&mut self, heading: &str, connector: &Value, name: &str) {
+        for note in items(connector, name) {
+            self.line(heading, &format!("{} ({})", cell(note, "host"), cell(note, "reason")));
         }
     }
 }
 
-fn kind(kind: FieldKind) -> String {
-    match kind {
-        FieldKind::Choice(words) => words.join("|"),
-        FieldKind::Directory => "directory id".to_owned(),
-        FieldKind::Domain => "domain".to_owned(),
-        FieldKind::GoogleAudience => "domain, or a Google account class".to_owned(),
-        FieldKind::Guid => "GUID".to_owned(),
-        FieldKind::HeaderName => "header name".to_owned(),
-        FieldKind::Number => "number".to_owned(),
-        FieldKind::OpenaiOrganization => "org-… id".to_owned(),
-        FieldKind::SlackTeam => "T… or E… id".to_owned(),
-        FieldKind::Tenant => "domain or directory id".to_owned(),
-        FieldKind::Text => "text".to_owned(),
-        FieldKind::Token => "id".to_owned(),
+fn items<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    object.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn is_absent(object: &Value, name: &str) -> bool {
+    object.get(name).is_none_or(Value::is_null)
+}
+
+/// What a field's values look like, in words.
+fn kind(kind: &Value) -> String {
+    if !is_absent(kind, "choice") {
+        return items(kind, "choice").filter_map(Value::as_str).collect::<Vec<_>>().join("|");
     }
+    let word = kind.as_str().unwrap_or_default();
+    let told = match word {
+        "directory" => "directory id",
+        "google_audience" => "domain, or a Google account class",
+        "guid" => "GUID",
+        "header_name" => "header name",
+        "openai_organization" => "org-… id",
+        "slack_team" => "T… or E… id",
+        "tenant" => "domain or directory id",
+        "token" => "id",
+        _ => word,
+    };
+    told.to_owned()
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::WithBody;
@@ -35,7 +35,8 @@ pub(crate) struct DaemonArguments {
 pub(crate) struct Client {
     agent: Agent,
     base: String,
-    token: String,
+    /// By which the API knows who asks, as headers.
+    credentials: Vec<(&'static str, String)>,
 }
 
 /// What the API answered, when it was not an error.
@@ -45,6 +46,8 @@ pub(crate) struct Reply {
     pub(crate) epoch: Option<u64>,
     /// Where a page that is no JSON goes on.
     pub(crate) next_cursor: Option<u64>,
+    /// The session that was opened, as a browser would send it back.
+    cookie: Option<String>,
     pub(crate) body: String,
 }
 
@@ -68,7 +71,16 @@ impl DaemonArguments {
         let file = self.token_file.display();
         let token = fs::read_to_string(&self.token_file)
             .with_context(|| format!("cannot read the admin token {file}; name it with --token-file"))?;
-        Ok(Client { token: token.trim().to_owned(), ..self.open()? })
+        Ok(Client { credentials: vec![("Authorization", format!("Bearer {}", token.trim()))], ..self.open()? })
+    }
+
+    /// Signs in with name and password, without the token.
+    pub(crate) fn sign_in(&self, user: &str, password: &str) -> anyhow::Result<Client> {
+        let client = self.open()?;
+        let reply = client.post("/session", &json!({ "user": user, "password": password }))?;
+        let csrf = reply.json()?.get("csrf").and_then(Value::as_str).map(str::to_owned);
+        let (Some(cookie), Some(csrf)) = (reply.cookie, csrf) else { bail!("the admin API opened no session") };
+        Ok(Client { credentials: vec![("Cookie", cookie), ("Penstock-Csrf", csrf)], ..client })
     }
 
     /// Prepares a connection for what needs no token.
@@ -88,7 +100,7 @@ impl DaemonArguments {
             .tls_config(tls)
             .build()
             .into();
-        Ok(Client { agent, base: self.admin.trim_end_matches('/').to_owned(), token: String::new() })
+        Ok(Client { agent, base: self.admin.trim_end_matches('/').to_owned(), credentials: Vec::new() })
     }
 
     /// Whom to trust that the listener is the appliance's.
@@ -109,7 +121,7 @@ impl DaemonArguments {
 impl Client {
     /// Reads a path below `/api/v1`.
     pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Reply> {
-        let mut request = self.agent.get(self.url(path)).header("Authorization", self.bearer());
+        let mut request = self.signed(self.agent.get(self.url(path)));
         for (name, value) in query {
             request = request.query(name, value);
         }
@@ -128,7 +140,7 @@ impl Client {
         query: &[(&str, String)],
         expected: Option<u64>,
     ) -> anyhow::Result<Reply> {
-        let mut request = self.agent.put(self.url("/policy")).header("Authorization", self.bearer());
+        let mut request = self.signed(self.agent.put(self.url("/policy")));
         if let Some(expected) = expected {
             request = request.header("If-Match", format!("\"{expected}\""));
         }
@@ -140,7 +152,7 @@ impl Client {
 
     /// Sends a policy document to be looked at; an empty one stands for the policy in force.
     pub(crate) fn post_policy(&self, path: &str, text: &str, query: &[(&str, String)]) -> anyhow::Result<Reply> {
-        let mut request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        let mut request = self.signed(self.agent.post(self.url(path)));
         for (name, value) in query {
             request = request.query(name, value);
         }
@@ -152,6 +164,11 @@ impl Client {
         self.send_json(self.agent.post(self.url(path)), body)
     }
 
+    /// Sends JSON, to put it in the place of what is there.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
+        self.send_json(self.agent.put(self.url(path)), body)
+    }
+
     /// Sends JSON, to change what is there.
     pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Reply> {
         self.send_json(self.agent.patch(self.url(path)), body)
@@ -159,11 +176,11 @@ impl Client {
 
     /// Removes what is there.
     pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Reply> {
-        self.reply(self.agent.delete(self.url(path)).header("Authorization", self.bearer()).call())
+        self.reply(self.signed(self.agent.delete(self.url(path))).call())
     }
 
     fn send_json(&self, request: RequestBuilder<WithBody>, body: &Value) -> anyhow::Result<Reply> {
-        let request = request.header("Authorization", self.bearer());
+        let request = self.signed(request);
         self.reply(request.header("Content-Type", "application/json").send(body.to_string()))
     }
 
@@ -171,8 +188,8 @@ impl Client {
         format!("{}/api/v1{path}", self.base)
     }
 
-    fn bearer(&self) -> String {
-        format!("Bearer {}", self.token)
+    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        self.credentials.iter().fold(request, |request, (name, value)| request.header(*name, value))
     }
 
     fn reply(&self, response: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Reply> {
@@ -184,10 +201,12 @@ impl Client {
             value.trim_matches('"').parse().ok()
         };
         let (epoch, next_cursor) = (number("ETag"), number("Penstock-Next-Cursor"));
+        let cookie = response.headers().get("Set-Cookie").and_then(|value| value.to_str().ok()?.split(';').next());
+        let cookie = cookie.map(str::to_owned);
         let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_string();
         let body = body.context("the admin API's answer cannot be read")?;
         if status < 400 {
-            return Ok(Reply { status, epoch, next_cursor, body });
+            return Ok(Reply { status, epoch, next_cursor, cookie, body });
         }
         match serde_json::from_str(&body) {
             Ok(problem) => Err(Refused { status, problem }.into()),
@@ -200,6 +219,13 @@ impl Reply {
     /// The body, read as JSON.
     pub(crate) fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_str(&self.body).context("the admin API's answer is no JSON")
+    }
+}
+
+impl Refused {
+    /// What is wrong in a policy, where that is why.
+    pub(crate) fn diagnostics(&self) -> Option<&Value> {
+        self.problem.get("diagnostics")
     }
 }
 

@@ -12,6 +12,7 @@ mod events;
 mod explain;
 mod exports;
 mod node;
+mod openapi;
 mod output;
 mod policy;
 mod probe;
@@ -21,6 +22,7 @@ mod token;
 mod trail;
 mod up;
 mod user;
+mod whoami;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -63,6 +65,8 @@ enum Command {
     Node(node::Command),
     /// Print the manual page of this command, or write those of all of its subcommands.
     Man(reference::ManArguments),
+    /// Print the description of the admin API, OpenAPI 3.1.
+    Openapi(openapi::Arguments),
     /// Check, publish, compare and roll back policies.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -80,6 +84,8 @@ enum Command {
     /// Manage who may sign in to the admin API and the web UI; make a line for the proxy's own file of users.
     #[command(subcommand)]
     User(user::Command),
+    /// Say as whom the admin API knows the caller, and what that one may do.
+    Whoami(whoami::Arguments),
 }
 
 const EXAMPLES: &str = "\
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
         Command::Exports(arguments) => exports::run(&arguments),
         Command::Node(command) => node::run(&command),
         Command::Man(arguments) => reference::man(&arguments),
+        Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Policy(command) => policy::run(&command),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Token(command) => token::run(&command),
@@ -109,6 +116,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::User(command) => user::run(&command),
+        Command::Whoami(arguments) => whoami::run(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -50,14 +50,22 @@ struct Compared {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let document = document::read(&arguments.file)?;
     let Ok(after) = &document.compiled else { return document::report_refusal(&document, arguments.json) };
-    let reply = arguments.daemon.connect()?.get("/policy", &[])?;
+    let client = arguments.daemon.connect()?;
+    let reply = client.get("/policy", &[])?;
     let name = reply.epoch.map_or_else(|| "in force".to_owned(), |epoch| format!("epoch {epoch}"));
-    let before = compile(&name, &reply.body, reply.epoch, 0)
-        .map_err(|_| anyhow!("the policy in force cannot be read by this version of penstock"))?;
+    let difference = if arguments.source.is_empty() {
+        // As the daemon sees it, which decides.
+        let query = [("file", document.file.clone())];
+        serde_json::from_value(client.post_policy("/policy/diff", &document.text, &query)?.json()?)?
+    } else {
+        let before = compile(&name, &reply.body, reply.epoch, 0)
+            .map_err(|_| anyhow!("the policy in force cannot be read by this version of penstock"))?;
+        difference(&before, after, &arguments.source, moment::now_ms())
+    };
     let compared = Compared {
         epoch: reply.epoch,
         unified: unified::diff(&name, &reply.body, &document.file, &document.text),
-        difference: difference(&before, after, &arguments.source, moment::now_ms()),
+        difference,
     };
     if arguments.json {
         output::json(&compared)?;

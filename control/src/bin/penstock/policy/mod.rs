@@ -4,12 +4,14 @@ mod apply;
 mod check;
 mod diff;
 pub(crate) mod document;
+mod exceptions;
 mod forecast;
 mod history;
 mod migrate;
 mod replay;
 mod rollback;
 mod rollout;
+mod show;
 
 use std::process::ExitCode;
 
@@ -19,10 +21,12 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Publish a policy, and wait until it is in force on every data plane.
     Apply(apply::Arguments),
-    /// Check a policy, without a daemon.
+    /// Check a policy, without a daemon unless one is asked.
     Check(check::Arguments),
     /// Show what a policy would change.
     Diff(diff::Arguments),
+    /// Show who is exempt from what in the policy in force, until when, and why.
+    Exceptions(exceptions::Arguments),
     /// Tell whom a policy would have denied what, by the events that are recorded.
     Forecast(forecast::Arguments),
     /// Show what was published when, and by whom.
@@ -33,6 +37,8 @@ pub(crate) enum Command {
     Rollback(rollback::Arguments),
     /// Show how a policy comes through the fleet in waves; halt it, resume it, roll it back.
     Rollout(rollout::Arguments),
+    /// Print the policy in force, or an earlier one.
+    Show(show::Arguments),
     /// Tell what a policy would do with the flows of a capture, without a daemon.
     Test(replay::Arguments),
 }
@@ -42,11 +48,13 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Apply(arguments) => apply::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
+        Command::Exceptions(arguments) => exceptions::run(arguments),
         Command::Forecast(arguments) => forecast::run(arguments),
         Command::History(arguments) => history::run(arguments),
         Command::Migrate(arguments) => migrate::run(arguments),
         Command::Rollback(arguments) => rollback::run(arguments),
         Command::Rollout(arguments) => rollout::run(arguments),
+        Command::Show(arguments) => show::run(arguments),
         Command::Test(arguments) => replay::run(arguments),
     }
 }

@@ -37,15 +37,31 @@ pub(crate) struct ListArguments {
 }
 
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  penstock user password admin     (type the password, then Ctrl-D)\n  penstock user remove alice"
-)]
+#[command(after_help = "Examples:\n  penstock user remove alice")]
 pub(crate) struct NameArguments {
     /// The user.
     name: String,
     #[command(flatten)]
     daemon: DaemonArguments,
 }
+
+#[derive(Args)]
+#[command(after_help = PASSWORD_EXAMPLES)]
+pub(crate) struct PasswordArguments {
+    /// The user.
+    name: String,
+    /// Change it as that user, without a token: the first line on standard input is the password so far, the second is the
+    /// new one.
+    #[arg(long)]
+    own: bool,
+    #[command(flatten)]
+    daemon: DaemonArguments,
+}
+
+const PASSWORD_EXAMPLES: &str = "\
+Examples:
+  penstock user password admin                (type the password, then Ctrl-D)
+  penstock user password alice --own          (type the old password, Enter, the new one, then Ctrl-D)";
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  penstock user role alice auditor")]
@@ -79,10 +95,16 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn set_password(arguments: &NameArguments) -> anyhow::Result<ExitCode> {
-    let password = password::read()?;
-    change(arguments, &json!({ "password": *password }))?;
-    output::line(&format!("{} has a new password; its sessions are over", arguments.name))?;
+pub(super) fn set_password(arguments: &PasswordArguments) -> anyhow::Result<ExitCode> {
+    let PasswordArguments { name, own, daemon } = arguments;
+    if *own {
+        let [old, new] = password::read_two()?;
+        daemon.sign_in(name, &old)?.put("/session/password", &json!({ "old": *old, "new": *new }))?;
+    } else {
+        let password = password::read()?;
+        daemon.connect()?.patch(&path(name), &json!({ "password": *password }))?;
+    }
+    output::line(&format!("{name} has a new password; its sessions are over"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -97,11 +119,6 @@ pub(super) fn set_role(arguments: &RoleArguments) -> anyhow::Result<ExitCode> {
     daemon.connect()?.patch(&path(name), &json!({ "role": role }))?;
     output::line(&format!("{name} is now {role}"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn change(arguments: &NameArguments, body: &Value) -> anyhow::Result<()> {
-    arguments.daemon.connect()?.patch(&path(&arguments.name), body)?;
-    Ok(())
 }
 
 fn path(name: &str) -> String {

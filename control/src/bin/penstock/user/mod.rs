@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(crate) use password::read as read_password;
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Add a user of the web UI and the admin API; the password is read from standard input.
@@ -17,7 +19,7 @@ pub(crate) enum Command {
     /// Show the users of the web UI and the admin API.
     List(accounts::ListArguments),
     /// Give a user the password on standard input, and end the user's sessions.
-    Password(accounts::NameArguments),
+    Password(accounts::PasswordArguments),
     /// Remove a user with its sessions and tokens.
     Remove(accounts::NameArguments),
     /// Give a user another role.
