@@ -27,6 +27,7 @@ mod explicit_auth;
 mod explicit_pac;
 mod explicit_plain;
 mod export;
+mod export_nats;
 mod faults_bytes;
 mod faults_clock;
 mod faults_death;

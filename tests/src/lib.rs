@@ -50,6 +50,7 @@ pub mod haproxy;
 pub mod http;
 pub mod http2;
 pub mod names;
+pub mod nats;
 pub mod network;
 pub mod openssl;
 pub mod place;

@@ -64,7 +64,7 @@ pub(super) async fn events(
         unmasking(&admin, &identity, source, user.as_deref()).await?;
     }
     let (follow, cursor) = (query.order == Order::OldestFirst, query.cursor);
-    let EventPage { mut events, first, last, more } = admin.events.events(query).await?;
+    let EventPage { mut events, first, last, more, .. } = admin.events.events(query).await?;
     if !is_clear {
         events.iter_mut().for_each(mask);
     }

@@ -13,7 +13,7 @@ use super::store::is_loopback;
 pub struct RawExport {
     /// Names the export in its metrics and remembers how far it is: another name begins with the oldest event that is kept.
     pub name: String,
-    /// `file`, `syslog` or `otlp`.
+    /// `file`, `syslog`, `otlp` or `nats`.
     pub kind: String,
     /// Names of people as they are. Default false: masked, as in the report.
     #[serde(default)]
@@ -30,7 +30,13 @@ pub struct RawExport {
     pub url: Option<String>,
     /// otlp: file with one `Name: value` a line, sent as headers; readable by its owner alone.
     pub headers_file: Option<PathBuf>,
-    /// syslog: whether TLS is spoken. Default true.
+    /// nats: `HOST[:PORT]` of each server of a cluster; the port is 4222 unless it is said.
+    pub servers: Option<Vec<String>>,
+    /// nats: subject of the messages, which a stream must take. Default `penstock.events`.
+    pub subject: Option<String>,
+    /// nats: file with the user's JWT and seed, as `nsc` writes it; readable by its owner alone.
+    pub credentials_file: Option<PathBuf>,
+    /// syslog, nats: whether TLS is spoken. Default true.
     pub tls: Option<bool>,
     /// PEM: authorities that are trusted beside those of the operating system.
     pub ca_file: Option<PathBuf>,
@@ -62,10 +68,32 @@ pub enum Destination {
         /// Closed files that are kept.
         keep: u32,
     },
+    /// A stream of JetStream.
+    Nats(NatsSettings),
     /// Syslog over a stream.
     Syslog(Peer),
     /// OTLP logs as JSON over HTTP.
     Otlp(CollectorSettings),
+}
+
+/// Servers of NATS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsSettings {
+    /// `HOST:PORT` of each.
+    pub servers: Vec<String>,
+    /// Where messages go.
+    pub subject: String,
+    /// File with the user's JWT and seed.
+    pub credentials_file: Option<PathBuf>,
+    /// TLS, with these authorities beside the operating system's; `None` in the clear.
+    pub tls: Option<Option<PathBuf>>,
+}
+
+impl NatsSettings {
+    /// As it is told to people.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.servers.join(","), self.subject)
+    }
 }
 
 /// A collector of OpenTelemetry.
@@ -153,37 +181,78 @@ pub(super) fn check(raw: Vec<RawExport>) -> Result<Vec<ExportSettings>, ConfigEr
 }
 
 fn destination(raw: RawExport) -> Result<Destination, &'static str> {
-    let RawExport { path, rotate_bytes, keep, address, url, headers_file, tls, ca_file, .. } = raw;
-    let is_for_others = |kind| match kind {
-        "file" => address.is_some() || url.is_some() || headers_file.is_some() || tls.is_some() || ca_file.is_some(),
-        "syslog" => {
-            path.is_some() || rotate_bytes.is_some() || keep.is_some() || url.is_some() || headers_file.is_some()
-        }
-        _ => path.is_some() || rotate_bytes.is_some() || keep.is_some() || address.is_some() || tls.is_some(),
-    };
+    if let Some(allowed) = keys(&raw.kind)
+        && given(&raw).into_iter().any(|(key, is_given)| is_given && !allowed.contains(&key))
+    {
+        return Err("it has keys of another kind of export");
+    }
+    let tls = raw.tls.unwrap_or(true).then(|| raw.ca_file.clone());
     match raw.kind.as_str() {
-        kind @ ("file" | "syslog" | "otlp") if is_for_others(kind) => Err("it has keys of another kind of export"),
         "file" => {
-            let rotate_bytes = rotate_bytes.unwrap_or(ROTATE_BYTES);
+            let rotate_bytes = raw.rotate_bytes.unwrap_or(ROTATE_BYTES);
             if rotate_bytes < ROTATE_BYTES_MIN {
                 return Err("rotate_bytes: must be at least 4096");
             }
-            let path = path.ok_or("path: says where the lines go")?;
-            Ok(Destination::File { path, rotate_bytes, keep: keep.unwrap_or(KEEP).min(KEEP_MAX) })
+            let path = raw.path.ok_or("path: says where the lines go")?;
+            Ok(Destination::File { path, rotate_bytes, keep: raw.keep.unwrap_or(KEEP).min(KEEP_MAX) })
         }
+        "nats" => nats(raw, tls).map(Destination::Nats),
         "syslog" => {
-            let address = address.ok_or("address: says HOST:PORT")?;
+            let address = raw.address.ok_or("address: says HOST:PORT")?;
             let (host, port) = host_and_port(&address, None).ok_or("address: must be HOST:PORT")?;
-            let tls = tls.unwrap_or(true).then_some(ca_file);
             Ok(Destination::Syslog(peer(host, port, tls, raw.allow_plaintext)?))
         }
         "otlp" => {
-            let url = url.ok_or("url: says https://HOST[:PORT]/PATH")?;
+            let url = raw.url.ok_or("url: says https://HOST[:PORT]/PATH")?;
+            let (headers_file, ca_file) = (raw.headers_file, raw.ca_file);
             let read = CollectorSettings::read(&url, "/v1/logs", headers_file, ca_file, raw.allow_plaintext)?;
             Ok(Destination::Otlp(read))
         }
-        _ => Err("kind: must be \"file\", \"syslog\" or \"otlp\""),
+        _ => Err("kind: must be \"file\", \"syslog\", \"otlp\" or \"nats\""),
     }
+}
+
+fn nats(raw: RawExport, tls: Option<Option<PathBuf>>) -> Result<NatsSettings, &'static str> {
+    let told = raw.servers.filter(|servers| !servers.is_empty()).ok_or("servers: says HOST[:PORT] of each")?;
+    let read = |text: &String| {
+        let (host, port) = host_and_port(text, Some(NATS_PORT)).ok_or("servers: each must be HOST[:PORT]")?;
+        peer(host, port, tls.clone(), raw.allow_plaintext).map(|server| server.label())
+    };
+    let servers = told.iter().map(read).collect::<Result<_, _>>()?;
+    let subject = raw.subject.unwrap_or_else(|| "penstock.events".to_owned());
+    let is_token =
+        |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte));
+    if !subject.split('.').all(is_token) {
+        return Err("subject: must be words with dots between them, without * and >");
+    }
+    Ok(NatsSettings { servers, subject, credentials_file: raw.credentials_file, tls })
+}
+
+/// The keys that are for a kind of export, beside those that are for all.
+fn keys(kind: &str) -> Option<&'static [&'static str]> {
+    match kind {
+        "file" => Some(&["path", "rotate_bytes", "keep"]),
+        "nats" => Some(&["servers", "subject", "credentials_file", "tls", "ca_file"]),
+        "otlp" => Some(&["url", "headers_file", "ca_file"]),
+        "syslog" => Some(&["address", "tls", "ca_file"]),
+        _ => None,
+    }
+}
+
+fn given(raw: &RawExport) -> [(&'static str, bool); 11] {
+    [
+        ("address", raw.address.is_some()),
+        ("ca_file", raw.ca_file.is_some()),
+        ("credentials_file", raw.credentials_file.is_some()),
+        ("headers_file", raw.headers_file.is_some()),
+        ("keep", raw.keep.is_some()),
+        ("path", raw.path.is_some()),
+        ("rotate_bytes", raw.rotate_bytes.is_some()),
+        ("servers", raw.servers.is_some()),
+        ("subject", raw.subject.is_some()),
+        ("tls", raw.tls.is_some()),
+        ("url", raw.url.is_some()),
+    ]
 }
 
 fn peer(host: String, port: u16, tls: Option<Option<PathBuf>>, allow_plaintext: bool) -> Result<Peer, &'static str> {
@@ -207,6 +276,7 @@ pub(super) fn host_and_port(text: &str, default_port: Option<u16>) -> Option<(St
     (!host.is_empty() && host.bytes().all(is_fit)).then(|| (host.to_owned(), port))
 }
 
+const NATS_PORT: u16 = 4222;
 const EXPORTS_MAX: usize = 8;
 const NAME_BYTES_MAX: usize = 32;
 const ROTATE_BYTES: u64 = 64 * 1024 * 1024;
@@ -229,7 +299,8 @@ mod tests {
         let read = read(
             "[[export]]\nname = 'lines'\nkind = 'file'\npath = '/e.jsonl'\n\
              [[export]]\nname = 'siem'\nkind = 'syslog'\naddress = 'siem.example:6514'\npersonal = true\n\
-             [[export]]\nname = 'otel'\nkind = 'otlp'\nurl = 'http://[::1]:4318'\n",
+             [[export]]\nname = 'otel'\nkind = 'otlp'\nurl = 'http://[::1]:4318'\n\
+             [[export]]\nname = 'nats'\nkind = 'nats'\nservers = ['a.example', '[::1]:4223']\n",
         )
         .unwrap();
         let file = Destination::File { path: "/e.jsonl".into(), rotate_bytes: 64 << 20, keep: 8 };
@@ -240,6 +311,9 @@ mod tests {
         assert_eq!(here.label(), "[::1]:4318");
         let collector = CollectorSettings { peer: here, path: "/v1/logs".to_owned(), headers_file: None };
         assert_eq!(read[2].destination, Destination::Otlp(collector));
+        let Destination::Nats(nats) = &read[3].destination else { panic!("{:?}", read[3]) };
+        assert_eq!(nats.label(), "a.example:4222,[::1]:4223 penstock.events");
+        assert_eq!(nats.tls, Some(None));
     }
 
     #[test]
@@ -258,6 +332,11 @@ mod tests {
             ("name = 'a'\nkind = 'otlp'\nurl = 'ftp://otel.example'", "must begin with"),
             ("name = 'a'\nkind = 'otlp'\nurl = 'https://ot el/'", "names no host"),
             ("name = 'a'\nkind = 'otlp'\nurl = 'https://otel/a b'", "stands in no path"),
+            ("name = 'a'\nkind = 'nats'\nservers = []", "servers: says"),
+            ("name = 'a'\nkind = 'nats'\nservers = ['a b']", "each must be HOST[:PORT]"),
+            ("name = 'a'\nkind = 'nats'\nservers = ['nats.example']\ntls = false", "in the clear"),
+            ("name = 'a'\nkind = 'nats'\nservers = ['n']\nsubject = 'events.>'", "without * and >"),
+            ("name = 'a'\nkind = 'nats'\nservers = ['n']\nurl = 'https://n'", "another kind"),
         ] {
             let refused = read(&format!("[[export]]\n{table}\n")).unwrap_err();
             assert!(refused.contains(told), "{table}: {refused}");

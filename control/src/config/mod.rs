@@ -13,7 +13,7 @@ pub use daemon::{
     AdminTls, AuthoritySettings, Config, ConfigError, DEFAULT_LISTEN, OperatorFiles, RawAuthority, RawConfig, RawLink,
     check_socket_path,
 };
-pub use export::{CollectorSettings, Destination, ExportSettings, Peer, RawExport};
+pub use export::{CollectorSettings, Destination, ExportSettings, NatsSettings, Peer, RawExport};
 pub(crate) use oidc::is_here;
 pub use oidc::{CALLBACK, OidcSettings};
 pub use push::{MetricsPush, RawMetricsPush};

@@ -1,11 +1,11 @@
-//! Sends audit events on, to files, syslog and OTLP collectors, each at its own pace.
+//! Sends audit events on, to files, syslog, OTLP collectors and NATS, each at its own pace.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `worker` | one export's loop: read behind the last event that was taken, deliver, remember |
 //! | `status` | what is told of an export |
 //! | `sink` | the kinds of sink, and how they fail |
-//! | `file`, `syslog`, `otlp` | one sink each |
+//! | `file`, `nats`, `syslog`, `otlp` | one sink each |
 //! | `collector` | a collector of OpenTelemetry, over HTTP |
 //! | `stream` | the way to a peer |
 //!
@@ -14,6 +14,7 @@
 
 mod collector;
 mod file;
+mod nats;
 mod otlp;
 mod sink;
 mod status;

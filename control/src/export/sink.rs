@@ -3,17 +3,18 @@
 use std::io;
 use std::path::PathBuf;
 
-use penstock_core::audit::Event;
-
 use super::collector::Collector;
 use super::file::FileSink;
+use super::nats::NatsSink;
 use super::otlp::OtlpSink;
 use super::syslog::SyslogSink;
 use crate::config::Destination;
+use crate::store::EventPage;
 
 /// Takes events.
 pub(super) enum Sink {
     File(FileSink),
+    Nats(Box<NatsSink>),
     Otlp(OtlpSink),
     Syslog(SyslogSink),
 }
@@ -49,6 +50,7 @@ impl Sink {
     pub(super) fn new(destination: Destination) -> Self {
         match destination {
             Destination::File { path, rotate_bytes, keep } => Self::File(FileSink::new(path, rotate_bytes, keep)),
+            Destination::Nats(settings) => Self::Nats(Box::new(NatsSink::new(settings))),
             Destination::Otlp(collector) => Self::Otlp(OtlpSink::new(Collector::new(collector))),
             Destination::Syslog(peer) => Self::Syslog(SyslogSink::new(peer)),
         }
@@ -56,10 +58,12 @@ impl Sink {
 
     /// Hands over a batch, all of it or, as far as the caller is concerned, nothing. Answers how many of them the sink took
     /// and threw away.
-    pub(super) async fn deliver(&mut self, events: &[Event]) -> Result<u64, SinkError> {
+    pub(super) async fn deliver(&mut self, page: &EventPage) -> Result<u64, SinkError> {
+        let events = page.events.as_slice();
         match self {
             // A local file: what blocks is the disk, and for a batch of lines.
             Self::File(sink) => tokio::task::block_in_place(|| sink.deliver(events)).map(|()| 0),
+            Self::Nats(sink) => sink.deliver(page).await,
             Self::Otlp(sink) => sink.deliver(events).await,
             Self::Syslog(sink) => sink.deliver(events).await.map(|()| 0),
         }

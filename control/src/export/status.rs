@@ -14,7 +14,7 @@ use crate::config::{Destination, ExportSettings};
 #[schema(as = Export)]
 pub(crate) struct Status {
     pub(crate) name: String,
-    /// `file`, `syslog` or `otlp`.
+    /// `file`, `nats`, `syslog` or `otlp`.
     pub(crate) kind: &'static str,
     /// The file, or the peer.
     pub(crate) to: String,
@@ -28,6 +28,12 @@ pub(crate) struct Status {
     pub(crate) lost: u64,
     /// Stored and not delivered yet.
     pub(crate) pending: u64,
+    /// When the oldest of those happened; RFC 3339, UTC. Null while none waits.
+    #[schema(required)]
+    pub(crate) waits_since: Option<String>,
+    /// Cursor of the last event that was taken; null before the first.
+    #[schema(required)]
+    pub(crate) cursor: Option<u64>,
     /// When events were last taken; RFC 3339, UTC.
     #[schema(required)]
     pub(crate) delivered: Option<String>,
@@ -44,6 +50,7 @@ impl Shared {
     pub(super) fn new(settings: &ExportSettings) -> Self {
         let (kind, to) = match &settings.destination {
             Destination::File { path, .. } => ("file", path.display().to_string()),
+            Destination::Nats(settings) => ("nats", settings.label()),
             Destination::Syslog(peer) => ("syslog", peer.label()),
             Destination::Otlp(collector) => ("otlp", collector.label()),
         };
@@ -55,19 +62,26 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn pending(&self, pending: u64) {
-        self.change(|status| status.pending = pending);
+    /// How many events wait, the first of them since when, and behind which.
+    pub(super) fn waiting(&self, pending: u64, since: Option<String>, cursor: Option<u64>) {
+        self.change(|status| {
+            status.pending = pending;
+            status.waits_since = since;
+            status.cursor = cursor.or(status.cursor);
+        });
     }
 
     pub(super) fn lost(&self, events: u64) {
         self.change(|status| status.lost += events);
     }
 
-    /// The sink took what it was given.
-    pub(super) fn delivered(&self, events: u64) {
+    /// The sink took what it was given, up to the event of that cursor.
+    pub(super) fn delivered(&self, events: u64, cursor: u64) {
         self.change(|status| {
             status.events += events;
             status.pending = status.pending.saturating_sub(events);
+            status.waits_since = None;
+            status.cursor = Some(cursor);
             status.delivered = Some(timestamp(moment::now_ms()));
             status.error = None;
         });

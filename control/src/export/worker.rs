@@ -60,25 +60,26 @@ impl Worker {
     async fn turn(&mut self) -> Result<bool, TurnError> {
         let progress = self.store.progress(self.name.clone()).await?;
         let taken = self.catch_up(progress).await?;
-        self.told.pending(progress.newest.map_or(0, |newest| newest.saturating_sub(taken)));
         let query = EventQuery {
             cursor: Some(taken),
             order: Order::OldestFirst,
             count_max: BATCH_EVENTS,
             ..Default::default()
         };
-        let page = self.store.events(query).await?;
+        let mut page = self.store.events(query).await?;
+        let pending = progress.newest.map_or(0, |newest| newest.saturating_sub(taken));
+        let since = page.events.first().map(|event| event.time.clone());
+        self.told.waiting(pending, since, progress.taken);
         let Some(last) = page.last else { return Ok(false) };
-        let mut events = page.events;
         if !self.personal {
-            events.iter_mut().for_each(mask);
+            page.events.iter_mut().for_each(mask);
         }
-        let count = events.len() as u64;
-        let delivered = timeout(PATIENCE, self.sink.deliver(&events)).await;
+        let count = page.events.len() as u64;
+        let delivered = timeout(PATIENCE, self.sink.deliver(&page)).await;
         match delivered.unwrap_or(Err(SinkError::Late(PATIENCE.as_secs()))) {
             Ok(thrown_away) => {
                 self.told.lost(thrown_away);
-                self.told.delivered(count.saturating_sub(thrown_away));
+                self.told.delivered(count.saturating_sub(thrown_away), last);
             }
             Err(error) if error.is_final() => {
                 tracing::error!(export = self.name, %error, count, "audit events are left out");

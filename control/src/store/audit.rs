@@ -58,6 +58,8 @@ pub(crate) struct EventQuery {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventPage {
     pub(crate) events: Vec<Event>,
+    /// The cursor of each.
+    pub(crate) cursors: Vec<u64>,
     /// Cursor of the first event given, when there were any.
     pub(crate) first: Option<u64>,
     /// Cursor of the last one.
@@ -71,7 +73,10 @@ impl EventPage {
     pub(super) fn push(&mut self, id: u64, json: &str) {
         // What `record` stored was read once, so it can be read again unless it was altered by hand.
         match serde_json::from_str::<Event>(json) {
-            Ok(event) => self.events.push(event),
+            Ok(event) => {
+                self.events.push(event);
+                self.cursors.push(id);
+            }
             Err(error) => tracing::warn!(%error, "an event in the store cannot be read"),
         }
         self.last = Some(id);
