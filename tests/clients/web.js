@@ -124,6 +124,7 @@ async function pages(page) {
   assert.equal(await ask("a refused sign-in"), "done");
   await page.locator("#live tbody tr", { hasText: "evil.example" }).first().waitFor();
   await look(page, "live");
+  await exported(page);
   await people(page);
   await go(page, "Trail");
   await page.getByRole("cell", { name: "user viola added as viewer" }).waitFor();
@@ -133,6 +134,18 @@ async function pages(page) {
   await page.goto(`${address}/nowhere`);
   await page.getByRole("heading", { name: "Not Found" }).waitFor();
   await keyboard(page);
+}
+
+// One export that is up to date, and one whose receiver is away.
+async function exported(page) {
+  await go(page, "Exports");
+  const row = (name) => page.getByRole("row").filter({ has: page.getByRole("rowheader", { name, exact: true }) });
+  await row("lines").getByText("up to date").waitFor();
+  await row("away").getByText("failing").waitFor();
+  await row("away").getByText(/refused/).waitFor();
+  await row("away").getByRole("cell", { name: "none", exact: true }).waitFor();
+  await row("away").getByText(/, since/).waitFor();
+  await look(page, "exports");
 }
 
 async function people(page) {

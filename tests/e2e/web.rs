@@ -3,13 +3,20 @@
 use penstock_tests::appliance::{Appliance, Setup};
 use penstock_tests::chromium;
 use penstock_tests::saas::Saas;
+use tempfile::TempDir;
 
 const ENTRA: &str = "login.microsoftonline.com";
 
 /// Runs a part of the browser's script, which asks for refused sign-ins when it needs some.
 fn browse(part: &str) {
     let saas = Saas::start();
-    let appliance = Setup::default().saas(&saas).start();
+    let folder = TempDir::new().unwrap();
+    let exports = format!(
+        "[[export]]\nname = \"lines\"\nkind = \"file\"\npath = {:?}\npersonal = true\n\
+         [[export]]\nname = \"away\"\nkind = \"otlp\"\nurl = \"http://127.0.0.1:9/v1/logs\"\n",
+        folder.path().join("events.jsonl")
+    );
+    let appliance = Setup::default().saas(&saas).control(&exports).start();
     chromium::drive("web.js", &[part, appliance.admin_address(), &first_password(&appliance)], |asked| {
         assert_eq!(asked, "a refused sign-in");
         refuse(&appliance);

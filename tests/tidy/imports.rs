@@ -40,7 +40,7 @@ const CONTROL: &[(&str, &[&str])] = &[
     ("probe", &[]),
     ("publish", &["audit", "ca", "store"]),
     ("store", &[]),
-    ("web", &["access", "admin", "audit", "ca", "doctor", "oidc", "publish", "store"]),
+    ("web", &["access", "admin", "audit", "ca", "doctor", "export", "oidc", "publish", "store"]),
 ];
 /// Where a daemon is put together.
 const ROOTS: &[&str] = &["bin", "daemon", "lib", "main"];

@@ -47,6 +47,7 @@ const ACTS: &[(&str, &str, Act)] = &[
     ("/catalogue", "GET", Act::ReadState),
     ("/catalogue/{id}", "GET", Act::ReadState),
     ("/doctor", "GET", Act::ReadState),
+    ("/exports", "GET", Act::ReadState),
     ("/live", "GET", Act::ReadEvents),
     ("/live/stream", "GET", Act::ReadEvents),
     ("/overview/figures", "GET", Act::ReadState),

@@ -9,12 +9,13 @@ use super::assets;
 use crate::access::{Act, Identity};
 
 /// The pages in the order of the way around: path, name, what it needs.
-const PLACES: [(&str, &str, Act); 10] = [
+const PLACES: [(&str, &str, Act); 11] = [
     ("/", "Overview", Act::ReadState),
     ("/policy", "Policy", Act::ReadState),
     ("/catalogue", "Catalogue", Act::ReadState),
     ("/report", "Report", Act::ReadEvents),
     ("/live", "Live events", Act::ReadEvents),
+    ("/exports", "Exports", Act::ReadState),
     ("/authority", "Authority", Act::ReadState),
     ("/doctor", "Doctor", Act::ReadState),
     ("/people", "Users and tokens", Act::ViewAccess),

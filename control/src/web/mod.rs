@@ -10,6 +10,7 @@ mod chart;
 mod compared;
 mod doctor;
 mod dress;
+mod exports;
 mod figures;
 mod filter;
 mod form;

@@ -5,8 +5,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use super::{
-    account, assets, authority, catalogue, history, live, login, overview, people, policy, provider, report, review,
-    trail,
+    account, assets, authority, catalogue, exports, history, live, login, overview, people, policy, provider, report,
+    review, trail,
 };
 use crate::admin::{Admin, FORM_BYTES_MAX};
 use crate::config::CALLBACK;
@@ -33,6 +33,7 @@ pub(crate) fn pages() -> Router<Admin> {
         .route("/live/stream", get(live::stream))
         .route("/authority", get(authority::page))
         .route("/doctor", get(super::doctor::page))
+        .route("/exports", get(exports::page))
         .route("/people", get(people::page))
         .route("/people/users", post(people::add_user))
         .route("/people/users/{id}", post(people::change_user))
