@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod alerts;
 mod api_schema;
 mod audit;
 mod ca;
