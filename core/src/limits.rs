@@ -66,10 +66,12 @@ pub const PANICS_SPAN_MS: u64 = 60_000;
 /// Datagrams that wait in a socket while nobody reads, in bytes of the kernel's memory, about twice those of a datagram: one
 /// process takes over from another, or a shard is busy.
 pub const UDP_QUEUE_BYTES: usize = 1024 * 1024;
-/// UDP flows that one shard remembers, about 80 KiB each at the worst; with one more, its client has to take TCP.
+/// UDP flows that one shard remembers, about 80 KiB each at the worst.
 pub const UDP_FLOWS_PER_SHARD_MAX: usize = 4_096;
+/// Of these, those that wait for the rest of their hello; with one more, its client has to take TCP.
+pub const UDP_WAITING_PER_SHARD_MAX: usize = UDP_FLOWS_PER_SHARD_MAX / 2;
 /// Of these, those of one source: enough that no source can shut the others out.
-pub const UDP_FLOWS_PER_SOURCE_MAX: usize = UDP_FLOWS_PER_SHARD_MAX / 2;
+pub const UDP_WAITING_PER_SOURCE_MAX: usize = UDP_WAITING_PER_SHARD_MAX / 2;
 /// Flows that one source may begin in a second on a shard, where the configuration has no other number.
 pub const UDP_NEW_FLOWS_PER_SOURCE_MAX: usize = 500;
 /// Time from a flow's first datagram to a whole ClientHello.

@@ -19,7 +19,8 @@ pub(crate) struct Quic {
     /// Mark on datagrams of flows that pass, by which the kernel learns them. Default: 0x52.
     pub(crate) mark: NonZeroU32,
     /// Flows that one source may begin in a second on one shard; further datagrams are dropped, and their client takes TCP.
-    /// Addresses of one /64 of IPv6 are one source. Default: 500; a shard remembers 4,096 flows, half of them for one source.
+    /// Addresses of one /64 of IPv6 are one source. Default: 500. Of one source 1,024 may wait for
+    /// the rest of their hello in a shard, of all together 2,048.
     pub(crate) flows_per_second_and_source: usize,
 }
 
@@ -56,7 +57,7 @@ impl Source<'_> {
         };
         let per_source = raw.flows_per_second_and_source_max.as_ref();
         let per_source =
-            self.count("quic.flows_per_second_and_source_max", per_source, limits::UDP_FLOWS_PER_SOURCE_MAX)?;
+            self.count("quic.flows_per_second_and_source_max", per_source, limits::UDP_WAITING_PER_SHARD_MAX)?;
         let flows_per_second_and_source = per_source.unwrap_or(limits::UDP_NEW_FLOWS_PER_SOURCE_MAX);
         Ok(Quic { listen, refuse, mark, flows_per_second_and_source })
     }

@@ -1,9 +1,9 @@
 //! The flows that a shard remembers, what waits in them, and their end.
 //!
-//! Owns bounds and times. A full table takes no new flows: their clients use TCP.
+//! Owns bounds and times. Flows that wait for the rest of their hello take half of the table at most; with one more, its
+//! client has to use TCP. A decided one makes room for a new one when it has to: read again, it is decided again.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 
 use penstock_core::flow::FaultKind;
@@ -23,7 +23,9 @@ pub(super) struct Ends {
 #[derive(Default)]
 pub(crate) struct UdpFlows {
     flows: HashMap<Ends, UdpFlow>,
-    /// Sources without a flow are not in it.
+    /// Flows that wait for the rest of their hello.
+    waiting: usize,
+    /// Of each source that has such flows, or began one lately.
     by_source: HashMap<IpAddr, SourceFlows>,
     /// Flows that there ever were.
     count: u64,
@@ -36,7 +38,7 @@ pub(crate) struct UdpFlows {
 /// The flows of one source; addresses of one /64 of IPv6 are one source.
 #[derive(Default)]
 struct SourceFlows {
-    open: usize,
+    waiting: usize,
     /// Those that began in the second since then.
     new: usize,
     since_ms: u64,
@@ -72,26 +74,57 @@ impl UdpFlows {
     /// The flow between `ends`, a new one if need be; an error when there is no room for one, or its source may begin no more
     /// than `per_second` in a second.
     pub(super) fn enter(&mut self, ends: Ends, per_second: usize, now_ms: u64) -> Result<&mut UdpFlow, FaultKind> {
-        let is_full = self.flows.len() >= limits::UDP_FLOWS_PER_SHARD_MAX;
-        match self.flows.entry(ends) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(_) if is_full => Err(FaultKind::TooMany),
-            Entry::Vacant(place) => {
-                let source = self.by_source.entry(network(ends.source.ip())).or_default();
-                if !source.enter(per_second, now_ms) {
-                    return Err(FaultKind::SourceFull);
-                }
-                self.count += 1;
-                Ok(place.insert(UdpFlow {
-                    number: self.count,
-                    reader: InitialReader::new(),
-                    state: State::Waiting,
-                    name: None,
-                    held: Vec::new(),
-                    held_bytes: 0,
-                    until_ms: now_ms + limits::UDP_SNIFF_DEADLINE_MS,
-                }))
+        if !self.flows.contains_key(&ends) {
+            self.make_room(ends.source.ip(), per_second, now_ms)?;
+        }
+        Ok(self.flows.entry(ends).or_insert_with(|| {
+            self.count += 1;
+            UdpFlow {
+                number: self.count,
+                reader: InitialReader::new(),
+                state: State::Waiting,
+                name: None,
+                held: Vec::new(),
+                held_bytes: 0,
+                until_ms: now_ms + limits::UDP_SNIFF_DEADLINE_MS,
             }
+        }))
+    }
+
+    /// Takes a place for one more flow of `source`.
+    fn make_room(&mut self, source: IpAddr, per_second: usize, now_ms: u64) -> Result<(), FaultKind> {
+        let is_known = self.by_source.contains_key(&network(source));
+        let has_place = is_known || self.by_source.len() < limits::UDP_FLOWS_PER_SHARD_MAX;
+        if self.waiting >= limits::UDP_WAITING_PER_SHARD_MAX || !has_place {
+            return Err(FaultKind::TooMany);
+        }
+        if !self.by_source.entry(network(source)).or_default().enter(per_second, now_ms) {
+            return Err(FaultKind::SourceFull);
+        }
+        self.waiting += 1;
+        if self.flows.len() >= limits::UDP_FLOWS_PER_SHARD_MAX {
+            self.forget_decided();
+        }
+        Ok(())
+    }
+
+    /// Forgets the older half of the decided flows: seldom, so that it costs little for each.
+    fn forget_decided(&mut self) {
+        let decided = |flow: &UdpFlow| flow.state != State::Waiting;
+        let mut ends_ms: Vec<u64> =
+            self.flows.values().filter(|flow| decided(flow)).map(|flow| flow.until_ms).collect();
+        let half = ends_ms.len() / 2;
+        if half < ends_ms.len() {
+            let until_ms = *ends_ms.select_nth_unstable(half).1;
+            self.flows.retain(|_, flow| !decided(flow) || flow.until_ms > until_ms);
+        }
+    }
+
+    /// Takes note that the flow between `ends` waits no more.
+    pub(super) fn note_decided(&mut self, ends: Ends) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if let Some(source) = self.by_source.get_mut(&network(ends.source.ip())) {
+            source.waiting = source.waiting.saturating_sub(1);
         }
     }
 
@@ -106,22 +139,19 @@ impl UdpFlows {
 
     /// Forgets what is over. Gives how many flows ended unread.
     pub(crate) fn reap(&mut self, now_ms: u64) -> u64 {
-        let (mut unread, by_source) = (0, &mut self.by_source);
-        self.flows.retain(|ends, flow| {
-            let stays = now_ms < flow.until_ms;
-            unread += u64::from(!stays && flow.state == State::Waiting);
-            if !stays && let Some(source) = by_source.get_mut(&network(ends.source.ip())) {
-                source.open -= 1;
-            }
-            stays
-        });
-        by_source.retain(|_, source| source.open > 0);
-        unread
+        let unread: Vec<Ends> = self
+            .flows
+            .extract_if(|_, flow| now_ms >= flow.until_ms)
+            .filter_map(|(ends, flow)| (flow.state == State::Waiting).then_some(ends))
+            .collect();
+        unread.iter().for_each(|ends| self.note_decided(*ends));
+        self.by_source.retain(|_, source| source.waiting > 0 || now_ms < source.since_ms + 1_000);
+        unread.len() as u64
     }
 
     /// Whether no flow waits for the rest of its hello.
     pub(super) fn are_decided(&self) -> bool {
-        self.flows.values().all(|flow| flow.state != State::Waiting)
+        self.waiting == 0
     }
 
     /// Takes note that no datagram is read any more.
@@ -145,10 +175,10 @@ impl SourceFlows {
         if now_ms >= self.since_ms + 1_000 {
             (self.new, self.since_ms) = (0, now_ms);
         }
-        let has_room = self.new < per_second && self.open < limits::UDP_FLOWS_PER_SOURCE_MAX;
+        let has_room = self.new < per_second && self.waiting < limits::UDP_WAITING_PER_SOURCE_MAX;
         if has_room {
             self.new += 1;
-            self.open += 1;
+            self.waiting += 1;
         }
         has_room
     }
@@ -170,6 +200,13 @@ impl UdpFlow {
     pub(super) fn release(&mut self) -> Vec<Vec<u8>> {
         self.held_bytes = 0;
         std::mem::take(&mut self.held)
+    }
+
+    /// What a refused client is told, the first few times.
+    pub(super) fn answer(&mut self) -> Option<Vec<u8>> {
+        let State::Refused { answer: Some(answer), answers } = &mut self.state else { return None };
+        *answers += 1;
+        (*answers <= limits::UDP_ANSWERS_PER_FLOW_MAX).then(|| answer.clone())
     }
 
     /// Remembers a decided flow for a while longer.
@@ -194,10 +231,18 @@ mod tests {
         of(1, port)
     }
 
+    /// A flow of that source that is decided at once.
+    fn decide(flows: &mut UdpFlows, ends: Ends, now_ms: u64) {
+        let flow = flows.enter(ends, ANY, now_ms).unwrap();
+        flow.state = State::Passed;
+        flow.touch(now_ms);
+        flows.note_decided(ends);
+    }
+
     #[test]
     fn h118_flows_and_what_they_hold_are_bounded() {
         let mut flows = UdpFlows::default();
-        let sources = (0..=u16::MAX).take(limits::UDP_FLOWS_PER_SHARD_MAX);
+        let sources = (0..=u16::MAX).take(limits::UDP_WAITING_PER_SHARD_MAX);
         assert!(sources.clone().all(|port| flows.enter(of((port % 4) as u8, port), ANY, 0).is_ok()));
         assert_eq!(flows.enter(of(9, u16::MAX), ANY, 0).err(), Some(FaultKind::TooMany));
         let flow = flows.enter(of(0, 0), ANY, 0).unwrap();
@@ -206,7 +251,37 @@ mod tests {
         assert!(!flow.hold(&[0; 1_300]));
         assert_eq!((flow.release().len(), flow.hold(&[0; 1_300])), (taken, true));
         assert_eq!(flows.reap(limits::UDP_SNIFF_DEADLINE_MS), sources.len() as u64);
-        assert_eq!(flows.len(), 0);
+        assert_eq!((flows.len(), flows.waiting), (0, 0));
+        assert!(flows.enter(of(9, u16::MAX), ANY, 0).is_ok());
+    }
+
+    #[test]
+    fn decided_flows_make_room_for_new_ones_the_oldest_first() {
+        let mut flows = UdpFlows::default();
+        let waiting = ends(0);
+        assert!(flows.enter(waiting, ANY, 0).is_ok());
+        for (port, now_ms) in (1..=u16::MAX).zip(0..) {
+            decide(&mut flows, of((port % 200) as u8, port), now_ms);
+            assert!(flows.len() <= limits::UDP_FLOWS_PER_SHARD_MAX);
+        }
+        assert!(flows.flows.contains_key(&waiting), "what waits stays");
+        let mut newest = (u16::MAX - 1_000..=u16::MAX).map(|port| of((port % 200) as u8, port));
+        assert!(newest.all(|ends| flows.flows.contains_key(&ends)));
+        assert_eq!(flows.waiting, 1);
+    }
+
+    #[test]
+    fn h118_sources_are_bounded() {
+        let mut flows = UdpFlows::default();
+        let source = |number: u32| Ends {
+            source: (std::net::Ipv4Addr::from_bits(number), 1).into(),
+            destination: ([192, 0, 2, 1], 443).into(),
+        };
+        let most = limits::UDP_FLOWS_PER_SHARD_MAX as u32;
+        (0..most).for_each(|number| decide(&mut flows, source(number), 0));
+        assert_eq!(flows.enter(source(most), ANY, 0).err(), Some(FaultKind::TooMany));
+        flows.reap(1_000);
+        assert!(flows.enter(source(most), ANY, 1_000).is_ok());
     }
 
     #[test]
@@ -237,7 +312,7 @@ mod tests {
         // However slowly, one source gets no more than its part of the table.
         let mut flows = UdpFlows::default();
         let slow = (0..=u16::MAX).filter(|port| flows.enter(ends(*port), ANY, u64::from(*port)).is_ok()).count();
-        assert_eq!(slow, limits::UDP_FLOWS_PER_SOURCE_MAX);
+        assert_eq!(slow, limits::UDP_WAITING_PER_SOURCE_MAX);
         flows.reap(u64::from(u16::MAX) + limits::UDP_SNIFF_DEADLINE_MS);
         assert!(flows.by_source.is_empty(), "sources without a flow are forgotten");
         assert!(flows.enter(ends(0), ANY, 100_000).is_ok());

@@ -120,21 +120,19 @@ fn handle(shard: &Shard, own_port: u16, received: Received, datagram: &[u8]) -> 
         }
     };
     let has_passed = received.mark == quic.mark.get();
+    let was_waiting = flow.state == State::Waiting;
     let outcome = advance(&Step { shard, quic, snapshot, ends, has_passed }, flow, datagram);
     flow.touch(now_ms);
+    let answer = if outcome == DatagramOutcome::Answered { flow.answer() } else { None };
+    if was_waiting && flow.state != State::Waiting {
+        flows.note_decided(ends);
+    }
     if outcome != DatagramOutcome::Answered {
         return outcome;
     }
-    let answer = match &mut flow.state {
-        State::Refused { answer: Some(answer), answers } if *answers < limits::UDP_ANSWERS_PER_FLOW_MAX => {
-            *answers += 1;
-            answer.clone()
-        }
-        _ => return DatagramOutcome::Dropped,
-    };
-    if !flows.may_answer(now_ms) {
+    let Some(answer) = answer.filter(|_| flows.may_answer(now_ms)) else {
         return DatagramOutcome::Dropped;
-    }
+    };
     let sent = DatagramSender::bind(ends.destination, None).and_then(|sender| sender.try_send(&answer, ends.source));
     sent.map_or(DatagramOutcome::Lost, |_| DatagramOutcome::Answered)
 }
