@@ -1,7 +1,5 @@
 //! `/events`: the audit events, filtered, page by page, as JSON or CSV.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -49,10 +47,10 @@ pub(super) async fn events(
     State(admin): State<Admin>,
     identity: Identity,
     source: Source,
-    Query(query): Query<BTreeMap<String, String>>,
+    Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut parameters = Parameters::new(query);
+    let mut parameters = Parameters::new(query)?;
     let csv = parameters.take_csv(&headers)?;
     let unmask = parameters.take_flag("unmask")?;
     let query = parameters.take_events()?;

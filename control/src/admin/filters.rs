@@ -16,8 +16,18 @@ use crate::store::{EventQuery, Order};
 pub(super) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
-    pub(super) fn new(query: BTreeMap<String, String>) -> Self {
-        Self(query)
+    /// Refuses a parameter that is given twice: one of both values would not be heard.
+    pub(super) fn new(query: Vec<(String, String)>) -> Result<Self, Problem> {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in query {
+            if parameters.contains_key(&name) {
+                return Err(Problem::bad_request(format!(
+                    "{name}: given twice; several values are separated by commas"
+                )));
+            }
+            parameters.insert(name, value);
+        }
+        Ok(Self(parameters))
     }
 
     pub(super) fn take(&mut self, name: &str) -> Option<String> {

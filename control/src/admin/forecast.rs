@@ -1,6 +1,5 @@
 //! `/policy/forecast`: what a policy would have done with the events that are recorded.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -56,11 +55,11 @@ pub(super) async fn forecast(
     State(admin): State<Admin>,
     identity: Identity,
     source: Source,
-    Query(query): Query<BTreeMap<String, String>>,
+    Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<ForecastView>, Problem> {
-    let mut parameters = Parameters::new(query);
+    let mut parameters = Parameters::new(query)?;
     let masked = parameters.take_flag("unmask")? != Some(true);
     let now_ms = moment::now_ms();
     let since_ms = parameters.take_moment("since")?.unwrap_or_else(|| now_ms.saturating_sub(SINCE_MS_DEFAULT));

@@ -1,8 +1,6 @@
 //! `/report` and `/report/denials`: sign-ins a row each, and refusals counted. Who it was is masked for everybody who does
 //! not ask, or may not.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -83,10 +81,10 @@ pub(super) async fn sign_ins(
     State(admin): State<Admin>,
     identity: Identity,
     source: Source,
-    Query(query): Query<BTreeMap<String, String>>,
+    Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut parameters = Parameters::new(query);
+    let mut parameters = Parameters::new(query)?;
     let unmask = parameters.take_flag("unmask")?;
     let csv = parameters.take_csv(&headers)?;
     let columns = match parameters.take("columns") {
@@ -132,9 +130,9 @@ pub(super) async fn denials(
     State(admin): State<Admin>,
     identity: Identity,
     source: Source,
-    Query(query): Query<BTreeMap<String, String>>,
+    Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Json<DenialsView>, Problem> {
-    let mut parameters = Parameters::new(query);
+    let mut parameters = Parameters::new(query)?;
     let masked = parameters.take_flag("unmask")? != Some(true);
     let by = parameters.take("by").unwrap_or_else(|| KEY_DEFAULT.to_owned());
     let Some((_, key)) = KEYS.into_iter().find(|(name, _)| *name == by) else {

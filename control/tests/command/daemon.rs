@@ -84,7 +84,8 @@ fn a_policy_is_applied_compared_and_rolled_back() {
     let output = control.run(&["policy", "apply", &one, "--expect", "1"]);
     ends_with(&output, 1);
     assert!(stderr(&output).contains("the active epoch is 2, not 1"), "{}", stderr(&output));
-    ends_with(&control.run(&["policy", "rollback", "1"]), 0);
+    ends_with(&control.run(&["policy", "rollback", "1", "--expect", "1"]), 1);
+    ends_with(&control.run(&["policy", "rollback", "1", "--expect", "2"]), 0);
     ends_with(&control.run(&["policy", "rollback", "99"]), 1);
     let output = control.run(&["policy", "forecast", &two, "--json"]);
     ends_with(&output, 0);

@@ -41,7 +41,9 @@ fn every_error_is_a_problem() {
     control.api("PUT", "/policy", &[("Content-Type", "application/json")], "{").problem(400);
     control.api("POST", "/policy/rollback", &[("Content-Type", "application/json")], "{\"epoch\":\"x\"}").problem(422);
     control.api("POST", "/policy/rollback", &[("Content-Type", "application/json")], &" ".repeat(100_000)).problem(413);
-    for query in ["since=yesterday", "status=denyed", "order=up", "format=xml", "unheard=of", "cursor=x"] {
+    for query in
+        ["since=yesterday", "status=denyed", "order=up", "format=xml", "unheard=of", "cursor=x", "node=a&node=b"]
+    {
         control.get(&format!("/events?{query}")).problem(400);
     }
 }

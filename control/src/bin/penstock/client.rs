@@ -140,10 +140,7 @@ impl Client {
         query: &[(&str, String)],
         expected: Option<u64>,
     ) -> anyhow::Result<Reply> {
-        let mut request = self.signed(self.agent.put(self.url("/policy")));
-        if let Some(expected) = expected {
-            request = request.header("If-Match", format!("\"{expected}\""));
-        }
+        let mut request = expecting(self.signed(self.agent.put(self.url("/policy"))), expected);
         for (name, value) in query {
             request = request.query(name, value);
         }
@@ -157,6 +154,12 @@ impl Client {
             request = request.query(name, value);
         }
         self.reply(request.header("Content-Type", "application/toml").send(text))
+    }
+
+    /// Sends JSON that holds only while this epoch is in force.
+    pub(crate) fn post_expecting(&self, path: &str, body: &Value, expected: Option<u64>) -> anyhow::Result<Reply> {
+        let request = self.agent.post(self.url(path));
+        self.send_json(expecting(request, expected), body)
     }
 
     /// Sends JSON.
@@ -269,6 +272,10 @@ pub(crate) fn diagnostic_line(diagnostic: &Value) -> String {
         told.push_str(&format!("\n    help: {help}"));
     }
     told
+}
+
+fn expecting<B>(request: RequestBuilder<B>, epoch: Option<u64>) -> RequestBuilder<B> {
+    epoch.into_iter().fold(request, |request, epoch| request.header("If-Match", format!("\"{epoch}\"")))
 }
 
 /// A name as one segment of a path, whatever it holds.

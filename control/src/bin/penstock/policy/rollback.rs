@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
+    /// Refuse when the epoch in force is another one: somebody else published meanwhile.
+    #[arg(long, value_name = "EPOCH")]
+    expect: Option<u64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -30,6 +33,6 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let request = json!({ "epoch": arguments.epoch, "author": arguments.author, "comment": arguments.comment });
-    let reply = arguments.daemon.connect()?.post("/policy/rollback", &request)?;
+    let reply = arguments.daemon.connect()?.post_expecting("/policy/rollback", &request, arguments.expect)?;
     apply::report(&reply, arguments.json)
 }
