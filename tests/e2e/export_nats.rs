@@ -37,17 +37,28 @@ fn nothing_is_lost_or_told_twice_when_the_nats_server_dies_and_comes_back() {
     let admin = appliance.admin();
     ask(&appliance, 0..100);
     wait::until("the first events", || (told(&nats).len() == 100).then_some(()));
-    // It dies while events come in, and stays away: flows go on, and the store keeps what it is not told.
-    ask(&appliance, 100..150);
+    let await_failure = |pending: u64| {
+        wait::until("the failure", || {
+            let told = appliance.penstock(&["exports", "--json"]);
+            let answer: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+            let export = answer["exports"][0].clone();
+            (export["error"].is_string() && export["pending"].as_u64() >= Some(pending)).then_some(export)
+        })
+    };
+    // It hangs with events in hand, for so long that they are sent again.
+    nats.hang();
+    ask(&appliance, 100..120);
+    await_failure(20);
+    nats.resume();
+    wait::until("what was sent twice", || (told(&nats) == (0..120).collect::<Vec<_>>()).then_some(()));
+    // It dies with events in hand, and stays away: flows go on, and the store keeps what it is not told.
+    nats.hang();
+    ask(&appliance, 120..150);
+    await_failure(30);
     nats.kill();
     ask(&appliance, 150..400);
     admin.await_events("limit=1000&connector=anthropic-claude", 400);
-    let failing = wait::until("the failure", || {
-        let told = appliance.penstock(&["exports", "--json"]);
-        let answer: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
-        let export = answer["exports"][0].clone();
-        (export["error"].is_string() && export["pending"].as_u64() >= Some(250)).then_some(export)
-    });
+    let failing = await_failure(280);
     assert!(failing["to"].as_str().unwrap().ends_with(" egress.events"), "{failing}");
     assert!(failing["waits_since"].is_string() && failing["cursor"].as_u64() >= Some(100), "{failing}");
     nats.revive();

@@ -68,6 +68,16 @@ impl Nats {
         self.directory.path().join(name)
     }
 
+    /// Has it take what is sent and answer nothing, until [`Self::resume`].
+    pub fn hang(&self) {
+        process::signal(self.child.id(), Signal::STOP);
+    }
+
+    /// See [`Self::hang`].
+    pub fn resume(&self) {
+        process::signal(self.child.id(), Signal::CONT);
+    }
+
     /// Ends it in the middle of whatever it does.
     pub fn kill(&mut self) {
         process::signal(self.child.id(), Signal::KILL);
