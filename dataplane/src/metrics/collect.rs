@@ -188,9 +188,9 @@ mod tests {
         touch(&shards[1], &process);
         let samples = collect(&shards, &process);
         let names: BTreeSet<&str> = samples.iter().map(|sample| sample.name.as_str()).collect();
-        // Exports are control's, and so is how old a policy is.
-        let is_own =
-            |metric: &&Metric| !metric.labels.contains(&"export") && metric.name != catalogue::POLICY_AGE_SECONDS.name;
+        // Exports are control's, and so are how old a policy is and which links it ended.
+        let controls = [catalogue::POLICY_AGE_SECONDS.name, catalogue::LINK_DISPLACED_TOTAL.name];
+        let is_own = |metric: &&Metric| !metric.labels.contains(&"export") && !controls.contains(&metric.name);
         let own = CATALOGUE.iter().filter(is_own);
         assert_eq!(names, own.map(|metric| metric.name).collect());
         for sample in &samples {
