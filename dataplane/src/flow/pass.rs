@@ -11,7 +11,7 @@ use crate::relay::splice::{self, Opening};
 use crate::ring::Socket;
 
 /// Forwards what the flow opened with and relays until both directions have ended.
-pub(crate) async fn pass(flow: &Flow, decision: &Decision, upstream: &Socket, opening: Opening) -> Closed {
+pub(crate) async fn pass(flow: &Flow, decision: &Decision, upstream: &Socket, opening: Box<Opening>) -> Closed {
     let _active = Active::enter(flow, Verdict::Pass);
     let closed = Closed::of(Verdict::Pass, decision.reason);
     match splice::relay(flow, upstream, opening).await {

@@ -233,14 +233,14 @@ pub(super) fn learn(flow: &Flow, decision: Decision, received: &[u8]) -> Decisio
 }
 
 /// What a passed flow begins with. Where policy is enforced, the name that was decided on may not change afterwards.
-fn opening(flow: &Flow, decision: &Decision, received: Vec<u8>, hello_bytes: Option<usize>) -> Opening {
-    match hello_bytes {
+fn opening(flow: &Flow, decision: &Decision, received: Vec<u8>, hello_bytes: Option<usize>) -> Box<Opening> {
+    Box::new(match hello_bytes {
         Some(hello_bytes) if decision.mode == Mode::Enforce => {
             let watch = RetryWatch::new(flow.learned.borrow().sni.clone());
             Opening { hello_bytes, received, watch }
         }
         _ => Opening { hello_bytes: received.len(), received, watch: RetryWatch::open() },
-    }
+    })
 }
 
 /// A decision on what was sniffed.

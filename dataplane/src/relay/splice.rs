@@ -34,9 +34,10 @@ pub(crate) struct Opening {
     pub(crate) watch: RetryWatch,
 }
 
-/// Writes what was received upstream, then relays both directions to their ends.
-pub(crate) async fn relay(flow: &Flow, upstream: &Socket, opening: Opening) -> Result<(), RelayFault> {
-    let Opening { mut received, hello_bytes, watch } = opening;
+/// Writes what was received upstream, then relays both directions to their ends. The opening is boxed since a future holds
+/// its arguments to its end.
+pub(crate) async fn relay(flow: &Flow, upstream: &Socket, opening: Box<Opening>) -> Result<(), RelayFault> {
+    let Opening { mut received, hello_bytes, watch } = *opening;
     let downstream = &*flow.control.downstream;
     let shared = &Shared {
         relay: RefCell::new(Relay::new(flow.control.now_ms())),
@@ -100,10 +101,17 @@ struct Lane<'a> {
 impl Lane<'_> {
     /// Copies, then splices, until the end of the stream; then shuts the other leg's writing side down. `held` was
     /// received before.
-    async fn pump(&self, held: Vec<u8>) -> Result<(), RelayFault> {
+    async fn pump(&self, mut held: Vec<u8>) -> Result<(), RelayFault> {
         let watched = self.direction == Direction::Egress && !self.shared.watch.borrow().is_open();
-        let busy = if watched { self.copy_watched(held).await? } else { self.copy_held(held).await? };
-        if busy {
+        self.read(held.len());
+        let is_over = if watched {
+            self.copy_watched(&mut held).await?
+        } else {
+            self.write(&held, RelayPath::Copy).await?;
+            false
+        };
+        drop(held);
+        if !is_over && self.copy().await? {
             self.splice().await?;
         }
         // A reset is told once, to whichever direction asks first; to the other it looks like an end.
@@ -131,21 +139,11 @@ impl Lane<'_> {
         self.flow.control.set_deadline(if both_open { deadlines.idle } else { deadlines.half_close });
     }
 
-    async fn copy_held(&self, held: Vec<u8>) -> Result<bool, RelayFault> {
-        if !held.is_empty() {
-            self.read(held.len());
-            self.write(&held, RelayPath::Copy).await?;
-        }
-        drop(held);
-        self.copy().await
-    }
-
-    /// Copies what the watch allows, until it has seen enough; then as [`Self::copy`]. What it does not allow yet stays
-    /// in `held`, which its own bounds limit.
-    async fn copy_watched(&self, mut held: Vec<u8>) -> Result<bool, RelayFault> {
-        self.read(held.len());
+    /// Copies what the watch allows, until it has seen enough (`false`) or the stream has ended (`true`). What it does not
+    /// allow yet stays in `held`, which its own bounds limit.
+    async fn copy_watched(&self, held: &mut Vec<u8>) -> Result<bool, RelayFault> {
         loop {
-            let judged = self.shared.watch.borrow_mut().handle_egress(&held);
+            let judged = self.shared.watch.borrow_mut().handle_egress(held);
             let allowed = judged.map_err(|_changed| (Leg::Downstream, FaultKind::NameChanged))?;
             self.write(held.get(..allowed.bytes).unwrap_or_default(), RelayPath::Copy).await?;
             held.drain(..allowed.bytes);
@@ -155,16 +153,16 @@ impl Lane<'_> {
                 continue;
             }
             if held.is_empty() {
-                held = Vec::new();
+                *held = Vec::new();
                 self.wait_readable().await?;
                 if self.shared.watch.borrow().is_open() {
-                    return self.copy().await;
+                    return Ok(false);
                 }
             }
             let before = held.len();
             held.reserve(WATCHED_READ_BYTES);
-            match self.from.try_recv_spare(&mut held) {
-                Ok(0) => return Ok(false),
+            match self.from.try_recv_spare(held) {
+                Ok(0) => return Ok(true),
                 Ok(_) => self.read(held.len() - before),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_readable().await?,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -34,22 +34,28 @@ impl Descriptor {
     /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` after [`Self::cancel`].
     pub(super) async fn ready(&self, interest: PollFlags) -> io::Result<()> {
         let cancellations = self.cancellations.get();
-        let is_cancelled = || self.cancellations.get() != cancellations;
         let ended = match engine::current() {
-            // Boxed: a flow on the ring need not have the room for it in each of its waits.
-            IoEngine::Epoll => Box::pin(self.registration()?.ready(&self.inner, interest, is_cancelled)).await,
+            IoEngine::Epoll => None,
             IoEngine::Uring => match poll::ready(self.as_fd(), interest).await {
                 // The ring ends every poll when the peer has shut down its writing side, asked for or not: a wait for
                 // room would end at once again and again. Epoll waits for what it is asked.
-                Ok(shown) if shown == PollFlags::RDHUP && !interest.contains(PollFlags::RDHUP) => {
-                    Box::pin(self.registration()?.ready(&self.inner, interest, is_cancelled)).await
-                }
-                ended => ended.map(drop),
+                Ok(shown) if shown == PollFlags::RDHUP && !interest.contains(PollFlags::RDHUP) => None,
+                ended => Some(ended.map(drop)),
             },
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            // Boxed: a flow on the ring need not have the room for it in each of its waits.
+            None => Box::pin(self.ready_by_epoll(interest, cancellations)).await,
         };
         #[cfg(test)]
         super::chaos::late().await;
         ended
+    }
+
+    async fn ready_by_epoll(&self, interest: PollFlags, cancellations: u64) -> io::Result<()> {
+        let is_cancelled = || self.cancellations.get() != cancellations;
+        self.registration()?.ready(&self.inner, interest, is_cancelled).await
     }
 
     /// Ends every wait on the descriptor with `ECANCELED`; those that had already ended keep their result.

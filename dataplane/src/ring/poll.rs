@@ -6,6 +6,8 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use io_uring::{opcode, types};
 use rustix::event::PollFlags;
@@ -14,13 +16,21 @@ use super::operation::Operation;
 
 /// Waits until `interest`, an error, a hang-up or the peer's end of writing shows on `descriptor`, and says what did.
 /// `ECANCELED` after [`cancel`].
-pub(super) fn ready(
-    descriptor: BorrowedFd<'_>,
-    interest: PollFlags,
-) -> impl Future<Output = io::Result<PollFlags>> + use<> {
+pub(super) fn ready(descriptor: BorrowedFd<'_>, interest: PollFlags) -> Ready {
     let entry = opcode::PollAdd::new(types::Fd(descriptor.as_raw_fd()), u32::from(interest.bits())).build();
-    let operation = Operation::submit(entry, ());
-    async move { operation.await.0.map(|shown| PollFlags::from_bits_truncate(shown as u16)) }
+    Ready(Operation::submit(entry, ()))
+}
+
+/// See [`ready`]. No `async` block: such a one would hold the operation twice, in each wait of each flow.
+pub(super) struct Ready(Operation<()>);
+
+impl Future for Ready {
+    type Output = io::Result<PollFlags>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (shown, ()) = ready!(Pin::new(&mut self.0).poll(context));
+        Poll::Ready(shown.map(|shown| PollFlags::from_bits_truncate(shown as u16)))
+    }
 }
 
 /// Completes every operation that waits on `descriptor` with `ECANCELED`; those that had already completed keep their

@@ -68,13 +68,13 @@ impl Socket {
     }
 
     /// Waits until there is something to read: bytes, the end of the stream or an error.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.descriptor.ready(PollFlags::IN | PollFlags::RDHUP).await
+    pub(crate) fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.descriptor.ready(PollFlags::IN | PollFlags::RDHUP)
     }
 
     /// Waits until there is room to write, or an error.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.descriptor.ready(PollFlags::OUT).await
+    pub(crate) fn writable(&self) -> impl Future<Output = io::Result<()>> {
+        self.descriptor.ready(PollFlags::OUT)
     }
 
     /// Ends every wait on this socket; they are still to be awaited.
