@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use penstock_tests::certificate::TestAuthority;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -317,6 +318,21 @@ fn keys_may_change_and_the_provider_may_be_away() {
     let denied = format!("error=access_denied&error_description=no%0aentry&state={}", away.asked("state"));
     let reply = come_back(&control, &away.ticket, &denied);
     assert!(reply.status == 403 && reply.body.contains("access_denied (noentry)"), "{}", reply.body);
+}
+
+#[test]
+fn a_provider_is_known_by_its_certificate() {
+    let authority = TestAuthority::new("of the provider");
+    let provider = Provider::start_tls(&authority);
+    let stranger = control(&provider, "");
+    let refused = stranger.send("GET", "/sign-in/oidc", &[], "");
+    assert!(refused.status == 503 && refused.body.contains("invalid peer certificate"), "{}", refused.body);
+    assert!(provider.said.lock().unwrap().asked.is_empty());
+    let folder = TempDir::new().unwrap();
+    let ca = folder.path().join("ca.pem");
+    fs::write(&ca, authority.root_pem()).unwrap();
+    let knowing = control(&provider, &format!("ca_file = {ca:?}"));
+    assert_eq!(sign_in(&knowing, &provider, json!({})).status, 200);
 }
 
 #[test]

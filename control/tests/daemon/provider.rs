@@ -1,17 +1,21 @@
 //! An OpenID provider that says whatever a test has it say.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::hmac;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use ::aws_lc_rs::digest::{SHA256, digest};
+use ::aws_lc_rs::hmac;
+use ::aws_lc_rs::rand::SystemRandom;
+use ::aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use penstock_tests::certificate::{Shown, TestAuthority};
+use rustls::crypto::aws_lc_rs;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 pub(crate) const CLIENT_SECRET: &str = "the secret of the client";
@@ -36,7 +40,7 @@ pub(crate) struct Said {
 }
 
 pub(crate) struct Provider {
-    pub(crate) address: SocketAddr,
+    issuer: String,
     pub(crate) said: Arc<Mutex<Said>>,
     pub(crate) key: Key,
 }
@@ -95,17 +99,39 @@ impl Provider {
     }
 
     pub(crate) fn start_at(listener: TcpListener) -> Self {
-        let address = listener.local_addr().unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, issuer, answer)
+    }
+
+    /// By TLS, with a certificate of that authority.
+    pub(crate) fn start_tls(authority: &TestAuthority) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let issuer = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let key = authority.certify("localhost", Shown::Good);
+        let resolver = Arc::new(SingleCertAndKey::from((*key).clone()));
+        let config = Arc::new(builder.with_no_client_auth().with_cert_resolver(resolver));
+        Self::serve(listener, issuer, move |stream, issuer, said| {
+            answer(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream), issuer, said);
+        })
+    }
+
+    fn serve(
+        listener: TcpListener,
+        issuer: String,
+        answer: impl Fn(TcpStream, &str, &Mutex<Said>) + Send + 'static,
+    ) -> Self {
         let key = Key::new("one");
         let said = Arc::new(Mutex::new(Said { keys: key.published(), ..Said::default() }));
-        let kept = Arc::clone(&said);
-        thread::spawn(move || listener.incoming().for_each(|stream| answer(stream.unwrap(), address, &kept)));
-        Self { address, said, key }
+        let (kept, own) = (Arc::clone(&said), issuer.clone());
+        thread::spawn(move || listener.incoming().for_each(|stream| answer(stream.unwrap(), &own, &kept)));
+        Self { issuer, said, key }
     }
 
     /// What it calls itself.
     pub(crate) fn issuer(&self) -> String {
-        format!("http://{}", self.address)
+        self.issuer.clone()
     }
 
     /// Claims that are in order, for the nonce of a sign-in.
@@ -130,7 +156,7 @@ impl Provider {
     }
 }
 
-fn answer(stream: TcpStream, address: SocketAddr, said: &Mutex<Said>) {
+fn answer(stream: impl Read + Write, issuer: &str, said: &Mutex<Said>) {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -144,7 +170,6 @@ fn answer(stream: TcpStream, address: SocketAddr, said: &Mutex<Said>) {
     let path = head.split(' ').nth(1).unwrap().to_owned();
     let mut said = said.lock().unwrap();
     said.asked.push((path.clone(), head, String::from_utf8(body).unwrap()));
-    let issuer = format!("http://{address}");
     let told = match path.as_str() {
         "/.well-known/openid-configuration" => json!({
             "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"),
