@@ -248,6 +248,24 @@ fn h120_what_is_not_quic_gets_what_policy_says_of_what_is_not_tls() {
 }
 
 #[test]
+fn a_flow_whose_port_the_appliance_has_itself_is_lost_and_counted() {
+    let Some(network) = Network::start() else { return };
+    let appliance = setup(&network, "tproxy", LISTEN).start();
+    network.penstock_nft(APPLY);
+    let (client, origin) = ends(&network, INSIDE_V4, OTHER_V4);
+    let port = client.local_addr().unwrap().port();
+    let taken = network.enter(Place::Gate, || UdpSocket::bind(("0.0.0.0", port))).unwrap();
+    client.send(&[22, 0]).unwrap();
+    let labels = ["leg=\"upstream\"", "phase=\"dial\"", "kind=\"resource\""];
+    wait::until("the fault", || (counted(&network, &appliance, "penstock_faults_total", &labels) == 1.0).then_some(()));
+    drop(taken);
+    client.send(&[22, 1]).unwrap();
+    let mut buffer = [0; 100];
+    let bytes = origin.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..bytes], [22, 1], "with the port free again the flow goes on");
+}
+
+#[test]
 fn h119_packets_of_a_connection_that_nobody_saw_begin_do_not_pass() {
     let Some(network) = Network::start() else { return };
     let appliance = setup(&network, "tproxy", LISTEN).start();
