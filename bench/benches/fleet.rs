@@ -17,7 +17,7 @@ use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use hyper_util::rt::TokioIo;
-use penstock_control::ca::LinkAuthority;
+use penstock_control::ca::{Asked, LinkAuthority};
 use penstock_control::config::Config;
 use penstock_control::daemon::Daemon;
 use penstock_core::mint::{SignError, Signer, encode_node_request};
@@ -165,7 +165,7 @@ async fn attach(name: &str, channel: Channel, counts: &Counts) -> Result<(), ton
             Some(to_node::Message::Metrics(request)) => {
                 from_node::Message::Metrics(MetricsReport { id: request.id, samples: Vec::new() })
             }
-            Some(to_node::Message::TicketKeys(_)) | None => continue,
+            Some(to_node::Message::Authorities(_) | to_node::Message::TicketKeys(_)) | None => continue,
         };
         let is_first = matches!(answer, from_node::Message::Installed(_)) && !std::mem::replace(&mut has_policy, true);
         if outbound.send(say(answer)).await.is_err() {
@@ -193,10 +193,11 @@ fn identity(authority: &LinkAuthority, name: &str) -> Arc<ClientConfig> {
     let key = Key(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key"));
     let public = key.0.public_key().as_der().expect("a public key").as_ref().to_vec();
     let request = encode_node_request(&public, &key).expect("a request");
-    let certificate = authority.certify_node(name, &request, now()).expect("a certificate");
+    let asked = Asked { pkcs10: &request, several: true };
+    let signed = authority.certify_node(name, asked, now()).expect("a certificate");
     let secret = PrivatePkcs8KeyDer::from(key.0.to_pkcs8v1().expect("a key").as_ref().to_vec());
-    let [above, certificate] = [authority.certificate().to_vec(), certificate].map(CertificateDer::from);
-    Arc::new(node_config(above, certificate, secret.into()).expect("a configuration"))
+    let [above, certificate] = [signed.authority, signed.certificate].map(CertificateDer::from);
+    Arc::new(node_config([above], certificate, secret.into()).expect("a configuration"))
 }
 
 fn now() -> i64 {

@@ -436,7 +436,8 @@ async fn announce(presence: &Presence) {
     }
 }
 
-/// Sees to it that a node that another control revoked is gone within seconds, for ever.
+/// Sees to it that a node that another control revoked is gone within seconds, and that a file of the link's authority that is
+/// copied from another control counts, for ever.
 async fn look(members: Option<Arc<Members>>) {
     let Some(members) = members else { return pending().await };
     let mut is_known = true;
@@ -449,6 +450,9 @@ async fn look(members: Option<Arc<Members>>) {
             _ => {}
         }
         is_known = looked.is_ok();
+        if let Err(error) = members.reread() {
+            tracing::warn!(%error, "the link's authority stays the one that is known");
+        }
         tokio::time::sleep(MEMBERS_LOOK).await;
     }
 }

@@ -316,6 +316,8 @@ pub const LINK_GUEST_DEADLINE_MS: u64 = 10_000;
 pub const LINK_GUEST_MESSAGE_BYTES_MAX: usize = 8_192;
 /// Connections of nodes at once.
 pub const LINK_NODES_MAX: usize = 8_192;
+/// Authorities of the link that a node believes: the one that signs, the one before, and the next.
+pub const LINK_AUTHORITIES_MAX: usize = 3;
 /// Connections, and sessions, of the link under one name; beyond, the oldest goes. A data plane has one, while it turns back
 /// to a control that it prefers two, and each that drains beside it one more.
 pub const LINK_CONNECTIONS_PER_NODE_MAX: usize = 16;

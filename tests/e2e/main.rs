@@ -54,6 +54,7 @@ mod hostile_upstream;
 mod http2;
 mod http2_websocket;
 mod inspect;
+mod link_life;
 mod load;
 mod metrics;
 mod oidc;

@@ -16,16 +16,16 @@ use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 /// The name that the certificate of every control of a fleet has, wherever it listens.
 pub const CONTROL_HOST_NAME: &str = "control.penstock.internal";
 
-/// Of a control: shows what `certificate` has, and believes clients below `authority`.
+/// Of a control: shows what `certificate` has, and believes clients below any of `authorities`.
 ///
 /// # Errors
 ///
-/// When `authority` is no certificate.
+/// When one of `authorities` is no certificate.
 pub fn server_config(
-    authority: CertificateDer<'static>,
+    authorities: impl IntoIterator<Item = CertificateDer<'static>>,
     certificate: Arc<dyn ResolvesServerCert>,
 ) -> Result<ServerConfig, Error> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(trusting(authority)?), provider())
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(trusting(authorities)?), provider())
         .allow_unauthenticated()
         .build()
         .map_err(|error| Error::General(error.to_string()))?;
@@ -39,19 +39,19 @@ pub fn server_config(
     Ok(config)
 }
 
-/// Of a node that has a certificate: believes controls below `authority`.
+/// Of a node that has a certificate: believes controls below any of `authorities`.
 ///
 /// # Errors
 ///
-/// When `authority` is no certificate, or `key` not that of `certificate`.
+/// When one of `authorities` is no certificate, or `key` not that of `certificate`.
 pub fn node_config(
-    authority: CertificateDer<'static>,
+    authorities: impl IntoIterator<Item = CertificateDer<'static>>,
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ClientConfig, Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(trusting(authority)?)
+        .with_root_certificates(trusting(authorities)?)
         .with_client_auth_cert(vec![certificate], key)?;
     Ok(ours(config))
 }
@@ -76,9 +76,9 @@ fn ours(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-fn trusting(authority: CertificateDer<'static>) -> Result<RootCertStore, Error> {
+fn trusting(authorities: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority)?;
+    authorities.into_iter().try_for_each(|authority| roots.add(authority))?;
     Ok(roots)
 }
 

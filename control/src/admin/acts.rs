@@ -16,6 +16,8 @@ const ACTS: &[(&str, &str, Act)] = &[
     ("/api/v1/events", "GET", Act::ReadEvents),
     ("/api/v1/exports", "GET", Act::ReadState),
     ("/api/v1/nodes", "GET", Act::ReadState),
+    ("/api/v1/nodes/authority", "GET", Act::ReadState),
+    ("/api/v1/nodes/authority", "POST", Act::RotateAuthority),
     ("/api/v1/nodes/tokens", "POST", Act::ManageNodes),
     ("/api/v1/nodes/{id}/revoke", "POST", Act::ManageNodes),
     ("/api/v1/openapi.json", "GET", Act::ReadState),

@@ -56,11 +56,21 @@ pub(super) struct RotationRequest {
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[schema(as = RotationStep)]
 #[serde(rename_all = "snake_case")]
-enum Step {
+pub(super) enum Step {
     #[default]
     Announce,
     Finish,
     Switch,
+}
+
+impl From<Step> for RotationStep {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Announce => Self::Announce,
+            Step::Finish => Self::Finish,
+            Step::Switch => Self::Switch,
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -90,12 +100,7 @@ pub(super) async fn rotate(
     State(admin): State<Admin>,
     Json(request): Json<RotationRequest>,
 ) -> Result<Json<AuthorityView>, Problem> {
-    let step = match request.step {
-        Step::Announce => RotationStep::Announce,
-        Step::Finish => RotationStep::Finish,
-        Step::Switch => RotationStep::Switch,
-    };
-    admin.publisher.rotate(step).await?;
+    admin.publisher.rotate(request.step.into()).await?;
     Ok(Json(view(&admin)))
 }
 

@@ -122,13 +122,13 @@ pub(super) async fn revoke(State(admin): State<Admin>, Path(node): Path<String>)
     Ok(told(format!("node {node} revoked"), StatusCode::NO_CONTENT))
 }
 
-fn members(admin: &Admin) -> Result<&Members, Problem> {
+pub(super) fn members(admin: &Admin) -> Result<&Members, Problem> {
     let alone = "control listens on this machine alone: set listen in [link] of its configuration";
     admin.members.as_deref().ok_or_else(|| Problem::new(StatusCode::CONFLICT, alone))
 }
 
 /// A Unix second, RFC 3339.
-fn second(unix_seconds: i64) -> String {
+pub(super) fn second(unix_seconds: i64) -> String {
     timestamp(u64::try_from(unix_seconds).unwrap_or(0).saturating_mul(1_000))
 }
 

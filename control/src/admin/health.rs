@@ -32,7 +32,7 @@ pub(crate) async fn view(admin: &Admin) -> View {
     }));
     let active = admin.publisher.active();
     expiries.extend(active.map(|active| Expiry { kind: "issuer", unix_seconds: active.issuer.not_after }));
-    let link = admin.members.as_ref().map(|members| members.authority_ends());
+    let link = admin.members.as_ref().map(|members| members.authority().ends());
     expiries.extend(link.map(|unix_seconds| Expiry { kind: "link_authority", unix_seconds }));
     let link_displaced = admin.publisher.fleet().displaced();
     View { nodes, expiries, exports: admin.exports.status(), link_displaced }

@@ -14,6 +14,7 @@ mod fleet;
 mod forecast;
 mod guard;
 mod health;
+mod link;
 mod listener;
 mod mirror;
 mod policy;

@@ -99,6 +99,12 @@ impl From<PublishError> for Problem {
     }
 }
 
+impl From<CaError> for Problem {
+    fn from(error: CaError) -> Self {
+        PublishError::Ca(error).into()
+    }
+}
+
 impl From<AccessError> for Problem {
     fn from(error: AccessError) -> Self {
         let detail = error.to_string();

@@ -20,8 +20,8 @@ use utoipa_axum::routes;
 use super::listener::Peer;
 use super::problem::{self, Problem};
 use super::{
-    Token, accounts, audit, authority, catalogue, document, fleet, forecast, guard, health, policy, report, revision,
-    rollout, session, trail,
+    Token, accounts, audit, authority, catalogue, document, fleet, forecast, guard, health, link, policy, report,
+    revision, rollout, session, trail,
 };
 use crate::access::{Gate, Trail};
 use crate::ca::Authority;
@@ -114,6 +114,7 @@ fn api(admin: &Admin) -> OpenApiRouter<Admin> {
         .routes(routes!(revision::roll_back))
         .routes(routes!(rollout::show, rollout::act))
         .routes(routes!(fleet::nodes))
+        .routes(routes!(link::describe, link::rotate))
         .routes(routes!(fleet::make_token))
         .routes(routes!(fleet::revoke))
         .routes(routes!(catalogue::list))

@@ -11,7 +11,8 @@
 //!   cross.pem         the old root's certificate for the new one
 //!   issuer.pem 0600   the issuer in force with its key, which goes to the signers of data planes
 //! DIR/ca-operator/    the same without keys of roots, when the operator brings an authority of his own
-//! DIR/link-authority.pem   0600   another authority, by which controls and data planes know each other, with its key
+//! DIR/link-authority.pem   0600   another authority, by which controls and data planes know each other, with its key;
+//!                              while one of these follows another both, the one that signs first
 //! ```
 
 mod authority;
@@ -31,7 +32,9 @@ pub use authority::Authority;
 pub use bundle::trust_bundle;
 pub use error::CaError;
 pub use issuer::IssuerBundle;
-pub use link::{ControlIdentity, LinkAuthority, NodeCertificate};
+pub use link::{
+    Asked, ControlIdentity, LinkAuthority, LinkAuthorityFacts, LinkCertificateFacts, NodeCertificate, SignedForNode,
+};
 pub use root::RootFacts;
 pub use rotation::{RotationFacts, RotationStep};
 

@@ -14,12 +14,13 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::publisher::{Clock, hex};
-use crate::ca::{CaError, ControlIdentity, LinkAuthority, NodeCertificate};
+use crate::ca::{Asked, CaError, LinkAuthority, NodeCertificate, RotationStep, SignedForNode};
 use crate::store::{CertificateRecord, JoinTokenRecord, NodeRecord, NodeStore, StoreError};
 
 /// See the module.
 pub(crate) struct Members {
-    authority: LinkAuthority,
+    /// Replaced as a whole when one follows another.
+    authority: watch::Sender<Arc<LinkAuthority>>,
     store: Arc<dyn NodeStore>,
     clock: Clock,
     /// Names that were revoked, as last looked up, each with the second until which its certificates are refused.
@@ -56,22 +57,34 @@ pub(crate) enum MemberError {
 
 impl Members {
     pub(crate) fn new(authority: LinkAuthority, store: Arc<dyn NodeStore>, clock: Clock) -> Self {
+        let authority = watch::Sender::new(Arc::new(authority));
         Self { authority, store, clock, revocations: watch::Sender::default() }
     }
 
-    /// The link authority's certificate, DER.
-    pub(super) fn authority(&self) -> &[u8] {
-        self.authority.certificate()
+    /// By whose signature nodes are known now.
+    pub(crate) fn authority(&self) -> Arc<LinkAuthority> {
+        Arc::clone(&self.authority.borrow())
     }
 
-    /// The last second of the link's authority.
-    pub(crate) fn authority_ends(&self) -> i64 {
-        self.authority.ends()
+    /// Told when that changes.
+    pub(super) fn authorities(&self) -> watch::Receiver<Arc<LinkAuthority>> {
+        self.authority.subscribe()
     }
 
-    /// A certificate and key for this control.
-    pub(super) fn identity(&self) -> Result<ControlIdentity, CaError> {
-        self.authority.certify_control((self.clock)())
+    /// Takes the rotation of the link's authority one step further.
+    pub(crate) fn rotate(&self, step: RotationStep) -> Result<(), CaError> {
+        let rotated = self.authority().rotated(step, (self.clock)())?;
+        self.authority.send_replace(Arc::new(rotated));
+        Ok(())
+    }
+
+    /// Takes what another control's file has been copied over.
+    pub(crate) fn reread(&self) -> Result<(), CaError> {
+        if let Some(other) = self.authority().reread()? {
+            tracing::info!(phase = other.facts().phase, "the link's authority was replaced");
+            self.authority.send_replace(Arc::new(other));
+        }
+        Ok(())
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -91,11 +104,11 @@ impl Members {
         let ends_at = now + life;
         let record = JoinTokenRecord { hash, node: name.to_owned(), expires_ms: milliseconds(ends_at) };
         self.store.add_join_token(record, milliseconds(now)).await?;
-        Ok(MadeToken { token: JoinToken { secret, pin: self.authority.pin() }, ends_at })
+        Ok(MadeToken { token: JoinToken { secret, pin: self.authority().pin() }, ends_at })
     }
 
     /// Gives the holder of a token its certificate; answers whose it is too.
-    pub(super) async fn join(&self, secret: &[u8], pkcs10: &[u8]) -> Result<(String, Certified), MemberError> {
+    pub(super) async fn join(&self, secret: &[u8], asked: Asked<'_>) -> Result<(String, Certified), MemberError> {
         let (now, hash) = ((self.clock)(), hash(secret));
         let token = self.store.join_token(hash.clone()).await?;
         let token = token.filter(|token| milliseconds(now) < token.expires_ms).ok_or(MemberError::Token)?;
@@ -103,21 +116,21 @@ impl Members {
         let member = self.store.member(token.node.clone()).await?;
         let revoked_until = member.and_then(|member| member.revoked_until);
         let made_at = revoked_until.map_or(now, |until| now.max(until.saturating_add(1)));
-        let certificate = self.authority.certify_node(&token.node, pkcs10, made_at)?;
-        if !self.store.redeem_join_token(hash, milliseconds(now), record(&certificate)?).await? {
+        let signed = self.authority().certify_node(&token.node, asked, made_at)?;
+        if !self.store.redeem_join_token(hash, milliseconds(now), record(&signed.certificate)?).await? {
             return Err(MemberError::Token);
         }
-        Ok((token.node, self.with_authority(certificate)))
+        Ok((token.node, sent(signed)))
     }
 
     /// Gives a member a fresh certificate under its own name.
-    pub(super) async fn renew(&self, member: &NodeCertificate, pkcs10: &[u8]) -> Result<Certified, MemberError> {
-        let certificate = self.authority.certify_node(&member.name, pkcs10, (self.clock)().max(member.made_at))?;
+    pub(super) async fn renew(&self, member: &NodeCertificate, asked: Asked<'_>) -> Result<Certified, MemberError> {
+        let signed = self.authority().certify_node(&member.name, asked, (self.clock)().max(member.made_at))?;
         // Another control may have revoked it since it was admitted.
-        if !self.store.note_renewal(member.made_at, record(&certificate)?).await? {
+        if !self.store.note_renewal(member.made_at, record(&signed.certificate)?).await? {
             return Err(MemberError::Revoked(member.name.clone()));
         }
-        Ok(self.with_authority(certificate))
+        Ok(sent(signed))
     }
 
     /// Whether who shows this certificate may speak now.
@@ -171,10 +184,12 @@ impl Members {
     pub(crate) async fn list(&self) -> Result<Vec<NodeRecord>, StoreError> {
         self.store.members().await
     }
+}
 
-    fn with_authority(&self, certificate: Vec<u8>) -> Certified {
-        Certified { certificate, authority: self.authority.certificate().to_vec() }
-    }
+/// As it goes to the node.
+fn sent(signed: SignedForNode) -> Certified {
+    let SignedForNode { certificate, authority, also } = signed;
+    Certified { certificate, authority, also }
 }
 
 /// What the store keeps of a certificate.
@@ -221,6 +236,10 @@ mod tests {
         }
     }
 
+    fn asked(pkcs10: &[u8]) -> Asked<'_> {
+        Asked { pkcs10, several: true }
+    }
+
     fn request() -> Vec<u8> {
         let key = Key(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap());
         let public = key.0.public_key().as_der().unwrap().as_ref().to_vec();
@@ -246,7 +265,7 @@ mod tests {
             assert!(members.make_token(name, seconds).await.is_err(), "{name:?} {seconds}");
         }
         let made = members.make_token("edge-1", 60).await.unwrap();
-        assert_eq!(made.token.pin, members.authority.pin());
+        assert_eq!(made.token.pin, members.authority().pin());
         let database = std::fs::read(state.path().join("control.db-wal")).unwrap();
         let secret = hex(made.token.secret.as_slice());
         for kept in [made.token.secret.as_slice(), secret.as_bytes()] {
@@ -256,26 +275,26 @@ mod tests {
         let mut forged = request();
         *forged.last_mut().unwrap() ^= 1;
         for wrong in [&[][..], &forged] {
-            let refused = members.join(made.token.secret.as_slice(), wrong).await;
+            let refused = members.join(made.token.secret.as_slice(), asked(wrong)).await;
             assert!(matches!(refused, Err(MemberError::Ca(CaError::Request))));
         }
-        let (name, certified) = members.join(made.token.secret.as_slice(), &request()).await.unwrap();
+        let (name, certified) = members.join(made.token.secret.as_slice(), asked(&request())).await.unwrap();
         assert_eq!(name, "edge-1");
         let (shown, ends_at) = (read(&certified), START + NODE_CERTIFICATE_LIFE_SECONDS);
         assert_eq!(shown, NodeCertificate { name, made_at: START, ends_at });
         members.admit(&shown).await.unwrap();
         assert!(
-            matches!(members.join(made.token.secret.as_slice(), &request()).await, Err(MemberError::Token)),
+            matches!(members.join(made.token.secret.as_slice(), asked(&request())).await, Err(MemberError::Token)),
             "used"
         );
 
         let late = members.make_token("edge-2", 60).await.unwrap();
         NOW.store(START + 60, Ordering::Relaxed);
         assert!(
-            matches!(members.join(late.token.secret.as_slice(), &request()).await, Err(MemberError::Token)),
+            matches!(members.join(late.token.secret.as_slice(), asked(&request())).await, Err(MemberError::Token)),
             "over"
         );
-        assert!(matches!(members.join(&[0; 32], &request()).await, Err(MemberError::Token)), "unknown");
+        assert!(matches!(members.join(&[0; 32], asked(&request())).await, Err(MemberError::Token)), "unknown");
         NOW.store(ends_at + 1, Ordering::Relaxed);
         assert!(matches!(members.admit(&shown).await, Err(MemberError::Ended(_))));
     }
@@ -287,7 +306,7 @@ mod tests {
         let made = members.make_token("edge-1", 60).await.unwrap();
         let (first, second) = (request(), request());
         let secret = made.token.secret.as_slice();
-        let (first, second) = tokio::join!(members.join(secret, &first), members.join(secret, &second));
+        let (first, second) = tokio::join!(members.join(secret, asked(&first)), members.join(secret, asked(&second)));
         assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
     }
 
@@ -297,17 +316,20 @@ mod tests {
         let state = TempDir::new().unwrap();
         let members = members(&state, || START);
         let made = members.make_token("edge-1", 60).await.unwrap();
-        let (_, first) = members.join(made.token.secret.as_slice(), &request()).await.unwrap();
-        let renewed = members.renew(&read(&first), &request()).await.unwrap();
+        let (_, first) = members.join(made.token.secret.as_slice(), asked(&request())).await.unwrap();
+        let renewed = members.renew(&read(&first), asked(&request())).await.unwrap();
         assert_eq!(read(&renewed).name, "edge-1");
         let waiting = members.make_token("edge-1", 60).await.unwrap();
         members.revoke("edge-1").await.unwrap();
         for shown in [&first, &renewed] {
             assert!(matches!(members.admit(&read(shown)).await, Err(MemberError::Revoked(_))));
         }
-        assert!(matches!(members.join(waiting.token.secret.as_slice(), &request()).await, Err(MemberError::Token)));
+        assert!(matches!(
+            members.join(waiting.token.secret.as_slice(), asked(&request())).await,
+            Err(MemberError::Token)
+        ));
         let again = members.make_token("edge-1", 60).await.unwrap();
-        let (_, back) = members.join(again.token.secret.as_slice(), &request()).await.unwrap();
+        let (_, back) = members.join(again.token.secret.as_slice(), asked(&request())).await.unwrap();
         members.admit(&read(&back)).await.unwrap();
         assert!(members.admit(&read(&first)).await.is_err(), "the old one stays refused");
         let listed = members.list().await.unwrap();
@@ -320,7 +342,7 @@ mod tests {
         let state = TempDir::new().unwrap();
         let first = LinkAuthority::open_or_create(state.path(), START).unwrap();
         let again = LinkAuthority::open_or_create(state.path(), START + 1).unwrap();
-        assert_eq!((first.pin(), first.certificate()), (again.pin(), again.certificate()));
+        assert_eq!((first.pin(), first.certificates()), (again.pin(), again.certificates()));
         let file = state.path().join("link-authority.pem");
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -22,8 +22,7 @@ use penstock_core::limits::{
     LINK_HANDSHAKES_MAX, LINK_NODES_MAX,
 };
 use penstock_link::server_config;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -60,8 +59,8 @@ pub(super) struct Peer {
 
 /// The link's listener across machines.
 pub(crate) struct Network {
-    acceptor: TlsAcceptor,
-    shown: Arc<Shown>,
+    members: Arc<Members>,
+    current: RwLock<Current>,
     /// What nodes may ask.
     link: Routes,
     /// What everybody may.
@@ -74,10 +73,13 @@ pub(crate) struct Network {
     guests: Arc<Semaphore>,
 }
 
-/// The certificate that this control shows now.
-struct Shown {
-    members: Arc<Members>,
-    current: RwLock<(Arc<CertifiedKey>, i64)>,
+/// What this control shows and whom it believes, now.
+#[derive(Clone)]
+struct Current {
+    acceptor: TlsAcceptor,
+    authority: Arc<LinkAuthority>,
+    /// Unix second from which it shows another certificate.
+    renew_at: i64,
 }
 
 impl Network {
@@ -87,13 +89,11 @@ impl Network {
         link: Routes,
         enrolment: Routes,
     ) -> Result<Self, NetworkError> {
-        let authority = CertificateDer::from(members.authority().to_vec());
-        let shown = Arc::new(Shown { current: RwLock::new(certified(&members)?), members });
-        let config = server_config(authority, Arc::clone(&shown) as Arc<dyn ResolvesServerCert>)?;
+        let current = RwLock::new(Current::new(&members)?);
         let places = |count| Arc::new(Semaphore::new(count));
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            shown,
+            members,
+            current,
             link,
             enrolment,
             handshakes: places(LINK_HANDSHAKES_MAX),
@@ -115,8 +115,26 @@ impl Network {
             };
             // The semaphore is never closed.
             let Ok(place) = Arc::clone(&network.handshakes).acquire_owned().await else { continue };
-            network.shown.tend();
             connections.spawn(Arc::clone(&network).meet(stream, address, place));
+        }
+    }
+
+    /// Takes another certificate when half of the life of the current one is over, or another authority has come.
+    fn acceptor(&self) -> TlsAcceptor {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.members.now() < current.renew_at && Arc::ptr_eq(&current.authority, &self.members.authority()) {
+            return current.acceptor;
+        }
+        match Current::new(&self.members) {
+            Ok(fresh) => {
+                let acceptor = fresh.acceptor.clone();
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+                acceptor
+            }
+            Err(error) => {
+                tracing::error!(%error, "this control has no new certificate for the link");
+                current.acceptor
+            }
         }
     }
 
@@ -124,7 +142,7 @@ impl Network {
         let is_busy = self.handshakes.available_permits() < LINK_HANDSHAKES_MAX / 2;
         let patience_ms = if is_busy { LINK_HANDSHAKE_DEADLINE_BUSY_MS } else { LINK_HANDSHAKE_DEADLINE_MS };
         drop(stream.set_nodelay(true));
-        let stream = match timeout(Duration::from_millis(patience_ms), self.acceptor.accept(stream)).await {
+        let stream = match timeout(Duration::from_millis(patience_ms), self.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%error, %address, "no TLS handshake on the link"),
             Err(_) => return tracing::debug!(%address, "a TLS handshake on the link took too long"),
@@ -179,42 +197,18 @@ async fn serve(settings: &http2::Builder<TokioExecutor>, stream: TlsStream<TcpSt
     }
 }
 
-impl Shown {
-    /// Takes another certificate when half of the life of the current one is over.
-    fn tend(&self) {
-        if self.members.now() < self.read().1 {
-            return;
-        }
-        match certified(&self.members) {
-            Ok(fresh) => *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh,
-            Err(error) => tracing::error!(%error, "this control has no new certificate for the link"),
-        }
+impl Current {
+    /// A fresh certificate with its key.
+    fn new(members: &Members) -> Result<Self, NetworkError> {
+        let authority = members.authority();
+        let identity = authority.certify_control(members.now())?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.to_vec()));
+        let chain = identity.chain.into_iter().map(CertificateDer::from).collect();
+        let key = CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())?;
+        let believed = authority.certificates().into_iter().map(CertificateDer::from);
+        let config = server_config(believed, Arc::new(SingleCertAndKey::from(key)))?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), authority, renew_at: identity.renew_at })
     }
-
-    fn read(&self) -> (Arc<CertifiedKey>, i64) {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl std::fmt::Debug for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shown").finish_non_exhaustive()
-    }
-}
-
-impl ResolvesServerCert for Shown {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.read().0)
-    }
-}
-
-/// A fresh certificate with its key, and when another should take its place.
-fn certified(members: &Members) -> Result<(Arc<CertifiedKey>, i64), NetworkError> {
-    let identity = members.identity()?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.to_vec()));
-    let chain = identity.chain.into_iter().map(CertificateDer::from).collect();
-    let key = CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())?;
-    Ok((Arc::new(key), identity.renew_at))
 }
 
 /// A node that is gone without a word shows by unanswered pings.

@@ -23,6 +23,7 @@ use super::network::{Network, NetworkError, Peer};
 use super::session::Member;
 use super::{Publisher, session};
 use crate::audit::{moment, read_batch};
+use crate::ca::Asked;
 use crate::store::AuditStore;
 
 /// Serves the link on this machine's socket until the future is dropped.
@@ -106,8 +107,8 @@ impl Enrolment for Desk {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<NodeCertificate>, Status> {
         let address = request.extensions().get::<Peer>().map(|peer| peer.address);
         let JoinRequest { secret, certificate } = request.into_inner();
-        let asked = certificate.unwrap_or_default();
-        match self.members.join(&secret, &asked.pkcs10).await {
+        let CertificateRequest { pkcs10, several } = certificate.unwrap_or_default();
+        match self.members.join(&secret, Asked { pkcs10: &pkcs10, several }).await {
             Ok((node, certified)) => {
                 tracing::info!(node, ?address, "a node joined the fleet");
                 Ok(Response::new(certified))
@@ -160,7 +161,8 @@ impl Link for Service {
     ) -> Result<Response<NodeCertificate>, Status> {
         let member = self.member(&request).await?;
         let member = member.ok_or_else(|| Status::failed_precondition("this machine's socket has no certificates"))?;
-        let certified = member.members.renew(&member.certificate, &request.into_inner().pkcs10).await?;
+        let CertificateRequest { pkcs10, several } = request.into_inner();
+        let certified = member.members.renew(&member.certificate, Asked { pkcs10: &pkcs10, several }).await?;
         tracing::info!(node = member.certificate.name, "a node's certificate was renewed");
         Ok(Response::new(certified))
     }

@@ -1,13 +1,12 @@
 //! One data plane's stream: Hello first, then state out and acknowledgements in, until either side goes.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_link::from_node::Message as In;
 use penstock_link::to_node::Message as Out;
-use penstock_link::{FromNode, Hello, MetricsRequest, ToNode};
+use penstock_link::{Authorities, FromNode, Hello, MetricsRequest, ToNode};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -96,15 +95,9 @@ async fn converse(
     if let Some(member) = member {
         member.check_hello(&hello, publisher.epoch())?;
     }
-    tracing::info!(node = hello.node, version = hello.version, epoch = hello.epoch, "a data plane attached");
+    introduce(&hello);
     let held_epoch = hello.epoch;
     let (sealing_key, ticket_sealing_key) = (hello.sealing_key.clone(), hello.ticket_sealing_key.clone());
-    if sealing_key.is_empty() {
-        tracing::warn!(
-            node = hello.node,
-            "it has no signer, being of an older version: it gets the issuer's key as it is"
-        );
-    }
     let (seat, mut metrics) = Fleet::seat(publisher.fleet(), hello);
     // What another machine says of its epoch moves nobody else's: the node refuses what is below it, and an operator sees that.
     if member.is_none() {
@@ -118,6 +111,8 @@ async fn converse(
     tickets.mark_changed();
     let mut looks = tokio::time::interval(MEMBER_LOOK);
     let mut revocations = member.map(|member| member.members.revocations());
+    let mut authorities = member.map(|member| member.members.authorities());
+    authorities.iter_mut().for_each(watch::Receiver::mark_changed);
     loop {
         tokio::select! {
             _ = looks.tick() => if let Some(member) = member {
@@ -125,6 +120,10 @@ async fn converse(
             },
             () = changed(&mut revocations) => if let Some(member) = member {
                 member.check_still()?;
+            },
+            () = changed(&mut authorities) => if let Some(authorities) = &mut authorities {
+                let certificates = authorities.borrow_and_update().certificates();
+                send(outbound, Out::Authorities(Authorities { certificates })).await?;
             },
             message = inbound.message() => match message? {
                 Some(message) => receive(&seat, message)?,
@@ -158,10 +157,21 @@ async fn converse(
     }
 }
 
-/// Completes when somebody was revoked; never on this machine's socket.
-async fn changed(revocations: &mut Option<watch::Receiver<BTreeMap<String, i64>>>) {
-    let Some(revocations) = revocations else { return pending().await };
-    if revocations.changed().await.is_err() {
+/// Tells the log of who has come.
+fn introduce(hello: &Hello) {
+    tracing::info!(node = hello.node, version = hello.version, epoch = hello.epoch, "a data plane attached");
+    if hello.sealing_key.is_empty() {
+        tracing::warn!(
+            node = hello.node,
+            "it has no signer, being of an older version: it gets the issuer's key as it is"
+        );
+    }
+}
+
+/// Completes when it changes; never on this machine's socket.
+async fn changed<T>(watched: &mut Option<watch::Receiver<T>>) {
+    let Some(watched) = watched else { return pending().await };
+    if watched.changed().await.is_err() {
         pending().await
     }
 }

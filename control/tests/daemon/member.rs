@@ -28,7 +28,7 @@ use tonic::transport::{Channel, Endpoint, Error};
 use tower::service_fn;
 
 use crate::control::Control;
-use crate::node::Node;
+use crate::node::{Manner, Node};
 
 pub(crate) struct Member {
     pub(crate) name: String,
@@ -54,9 +54,9 @@ impl Key {
 
     pub(crate) fn tls(&self, sent: &NodeCertificate) -> Arc<ClientConfig> {
         let key = PrivatePkcs8KeyDer::from(self.0.to_pkcs8v1().unwrap().as_ref().to_vec());
-        let [authority, certificate] =
-            [&sent.authority, &sent.certificate].map(|der| CertificateDer::from(der.clone()));
-        Arc::new(node_config(authority, certificate, key.into()).unwrap())
+        let authorities = std::iter::once(&sent.authority).chain(&sent.also);
+        let authorities = authorities.map(|der| CertificateDer::from(der.clone()));
+        Arc::new(node_config(authorities, CertificateDer::from(sent.certificate.clone()), key.into()).unwrap())
     }
 }
 
@@ -87,10 +87,15 @@ impl Member {
 
     /// Attaches by TLS as whom `hello` says.
     pub(crate) fn attach_as(&self, control: &Control, hello: Hello) -> Result<Node, tonic::Status> {
+        self.attach_in(control, hello, Manner::Installs)
+    }
+
+    /// The same, answering in that manner from the first state on.
+    pub(crate) fn attach_in(&self, control: &Control, hello: Hello, manner: Manner) -> Result<Node, tonic::Status> {
         let runtime = Runtime::new().unwrap();
         let channel = runtime.block_on(dial(control.link(), Arc::clone(&self.tls)));
         let channel = channel.map_err(|error| tonic::Status::unavailable(format!("{error:?}")))?;
-        Node::attach_by(runtime, channel, hello)
+        Node::attach_by(runtime, channel, hello, manner)
     }
 
     pub(crate) fn attach(&self, control: &Control) -> Result<Node, tonic::Status> {
@@ -106,15 +111,17 @@ pub(crate) fn ask_to_join(
 ) -> Result<NodeCertificate, tonic::Status> {
     let runtime = Runtime::new().unwrap();
     let channel = runtime.block_on(dial(control.link(), guest(&control.state()))).unwrap();
-    let asked = JoinRequest { secret, certificate: Some(CertificateRequest { pkcs10 }) };
+    let asked = JoinRequest { secret, certificate: Some(CertificateRequest { pkcs10, several: true }) };
     Ok(runtime.block_on(EnrolmentClient::new(channel).join(asked))?.into_inner())
 }
 
-/// TLS without a certificate; believes the authority in `state`.
+/// TLS without a certificate; believes what is in `state`.
 pub(crate) fn guest(state: &Path) -> Arc<ClientConfig> {
     let text = fs::read_to_string(state.join("link-authority.pem")).unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(pem::read(&text, pem::CERTIFICATE).unwrap().to_vec())).unwrap();
+    for authority in pem::read_all(&text, pem::CERTIFICATE).unwrap() {
+        roots.add(CertificateDer::from(authority.to_vec())).unwrap();
+    }
     let provider = Arc::new(default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     Arc::new(joining_config(verifier).unwrap())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use penstock_core::audit::{Event, timestamp};
 use penstock_core::limits::LINK_CONNECTIONS_PER_NODE_MAX;
 use penstock_link::link_client::LinkClient;
-use penstock_link::{AuditBatch, CONTROL_HOST_NAME, CertificateRequest, Hello, SealingPair};
+use penstock_link::{AuditBatch, CONTROL_HOST_NAME, CertificateRequest, Hello, NodeCertificate, SealingPair};
 use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use tonic::Code;
 
 use crate::control::{Control, policy, until};
 use crate::member::{self, Key, Member, ask_to_join, guest, token};
+use crate::node::Manner;
 
 const LISTEN: &str = "[link]\nlisten = \"127.0.0.1:0\"";
 
@@ -128,7 +129,7 @@ fn without_a_certificate_there_is_nothing_but_joining() {
     let batch = AuditBatch { node: "edge-1".to_owned(), boot: "boot".to_owned(), events: Vec::new() };
     let code = runtime.block_on(LinkClient::new(channel()).record_audit(batch)).unwrap_err().code();
     assert_eq!(code, Code::Unimplemented);
-    let request = CertificateRequest { pkcs10: Key::new().request() };
+    let request = CertificateRequest { pkcs10: Key::new().request(), several: true };
     let code = runtime.block_on(LinkClient::new(channel()).renew_certificate(request)).unwrap_err().code();
     assert_eq!(code, Code::Unimplemented);
     let nothing = tokio_stream::iter(Vec::new());
@@ -184,11 +185,83 @@ fn a_certificate_is_renewed_under_its_own_name() {
     let runtime = Runtime::new().unwrap();
     let channel = runtime.block_on(member::dial(control.link(), Arc::clone(&member.tls))).unwrap();
     let key = Key::new();
-    let asked = CertificateRequest { pkcs10: key.request() };
+    let asked = CertificateRequest { pkcs10: key.request(), several: true };
     let sent = runtime.block_on(LinkClient::new(channel).renew_certificate(asked)).unwrap().into_inner();
     let renewed = Member { name: "edge-1".to_owned(), tls: key.tls(&sent) };
     let _edge = renewed.attach(&control).unwrap();
     until("it to be there", || node(&control, "edge-1").filter(|node| node["attached"] == true));
+}
+
+/// Announced, switched, finished: those who are attached stay, certificates of either are good until the end, a node of an older
+/// version gets what it can believe, and afterwards the last authority is worth nothing.
+#[test]
+fn one_authority_of_the_link_follows_another() {
+    let control = control();
+    let step = |step: &str| {
+        let asked = format!("{{\"step\":\"{step}\"}}");
+        control.api("POST", "/nodes/authority", &[("Content-Type", "application/json")], &asked)
+    };
+    let is_served = |member: &Member| {
+        member
+            .attach(&control)
+            .is_ok_and(|mut edge| edge.record(&member.name, "boot", &[(1, event(&member.name))]).is_ok())
+    };
+    let renewed = |member: &Member, several: bool| {
+        let runtime = Runtime::new().unwrap();
+        let channel = runtime.block_on(member::dial(control.link(), Arc::clone(&member.tls))).unwrap();
+        let key = Key::new();
+        let asked = CertificateRequest { pkcs10: key.request(), several };
+        (runtime.block_on(LinkClient::new(channel).renew_certificate(asked)).unwrap().into_inner(), key)
+    };
+    let first = control.get("/nodes/authority").json();
+    assert_eq!((&first["phase"], &first["other"]), (&"none".into(), &Value::Null));
+    for early in ["switch", "finish"] {
+        step(early).problem(409);
+    }
+    let before = Member::join(&control, "edge-1");
+    let mut edge = before.attach(&control).unwrap();
+    let early_token = token(&control, "edge-4", 600);
+
+    let announced = step("announce").json();
+    assert_eq!((&announced["phase"], &announced["signing"]), (&"announced".into(), &first["signing"]));
+    step("announce").problem(409);
+    step("finish").problem(409);
+    let (sent, _) = renewed(&before, true);
+    assert_eq!(sent.also.len(), 1, "the next one comes along");
+    let next = sent.also[0].clone();
+
+    let switched = step("switch").json();
+    assert_eq!((&switched["signing"], &switched["other"]), (&announced["other"], &first["signing"]));
+    step("switch").problem(409);
+    let (sent, key) = renewed(&before, true);
+    assert_eq!((&sent.authority, sent.also.len()), (&next, 1), "by the next one");
+    // What controls show is still by the last one, so who believes that alone finds them.
+    let last = NodeCertificate { authority: sent.also[0].clone(), also: Vec::new(), ..sent.clone() };
+    let after = Member { name: "edge-1".to_owned(), tls: key.tls(&last) };
+    let old = Member::join(&control, "edge-2");
+    let (older, older_key) = renewed(&old, false);
+    assert_eq!(older.authority, sent.also[0], "one that believes a single authority has the one that controls show");
+    let older = Member { name: "edge-2".to_owned(), tls: older_key.tls(&older) };
+    for member in [&before, &after, &old, &older] {
+        assert!(is_served(member), "{}", member.name);
+    }
+    assert!(Member::join_by(&control, &early_token, "edge-4").is_ok(), "a token of before");
+    assert_eq!(edge.record("edge-1", "boot", &[(2, event("edge-1"))]).unwrap(), 2, "attached all the while");
+
+    assert_eq!(step("finish").json()["phase"], "none");
+    step("finish").problem(409);
+    assert_eq!(edge.record("edge-1", "boot", &[(3, event("edge-1"))]).unwrap(), 3, "attached all the while");
+    let after = Member { name: "edge-1".to_owned(), tls: key.tls(&sent) };
+    assert!(is_served(&after));
+    for member in [&before, &older] {
+        assert!(!is_served(member), "{}", member.name);
+    }
+    let directory = control.kill();
+    let control = Control::start_in(directory, LISTEN);
+    assert_eq!(control.get("/nodes/authority").json()["signing"], switched["signing"]);
+    assert!(after.attach(&control).is_ok());
+    let trail = control.get("/trail?act=rotate_authority").json();
+    assert!(trail["entries"].as_array().unwrap().len() >= 3, "{trail}");
 }
 
 #[test]
@@ -196,8 +269,8 @@ fn what_a_node_says_of_its_epoch_moves_no_other() {
     let control = control();
     assert_eq!(control.put_policy(&policy("contoso.com")).json()["epoch"], 1);
     let member = Member::join(&control, "edge-1");
-    let ahead = member.attach_as(&control, Hello { epoch: 40, ..member.hello() }).unwrap();
-    ahead.behave(crate::node::Manner::Refuses("control is behind"));
+    let refuses = Manner::Refuses("control is behind");
+    let ahead = member.attach_in(&control, Hello { epoch: 40, ..member.hello() }, refuses).unwrap();
     ahead.state(1);
     let refused = until("the refusal", || node(&control, "edge-1").filter(|node| node["refused"].is_object()));
     assert_eq!(refused["refused"]["epoch"], 1);

@@ -20,8 +20,9 @@ use tower::service_fn;
 use crate::control::{Control, until};
 
 /// What the node answers to a state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Manner {
+    #[default]
     Installs,
     Refuses(&'static str),
     IsSilent,
@@ -35,7 +36,7 @@ pub(crate) struct Node {
 
 #[derive(Default)]
 struct Heard {
-    manner: Option<Manner>,
+    manner: Manner,
     states: Vec<State>,
     tickets: Vec<TicketKeys>,
     samples: Vec<Sample>,
@@ -55,13 +56,18 @@ impl Node {
     pub(crate) fn attach_as(control: &Control, hello: Hello) -> Self {
         let runtime = Runtime::new().unwrap();
         let channel = runtime.block_on(dial(&control.state().join("link.sock")));
-        Self::attach_by(runtime, channel, hello).unwrap()
+        Self::attach_by(runtime, channel, hello, Manner::Installs).unwrap()
     }
 
     /// By whatever way leads to control; the error is what control says at once.
-    pub(crate) fn attach_by(runtime: Runtime, channel: Channel, hello: Hello) -> Result<Self, tonic::Status> {
+    pub(crate) fn attach_by(
+        runtime: Runtime,
+        channel: Channel,
+        hello: Hello,
+        manner: Manner,
+    ) -> Result<Self, tonic::Status> {
         let mut client = LinkClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let heard = Arc::new(Mutex::new(Heard::default()));
+        let heard = Arc::new(Mutex::new(Heard { manner, ..Heard::default() }));
         let (outbound, messages) = mpsc::channel(8);
         outbound.try_send(FromNode { message: Some(from_node::Message::Hello(hello)) }).unwrap();
         let inbound = runtime.block_on(client.attach(ReceiverStream::new(messages)))?.into_inner();
@@ -70,7 +76,7 @@ impl Node {
     }
 
     pub(crate) fn behave(&self, manner: Manner) {
-        self.heard.lock().unwrap().manner = Some(manner);
+        self.heard.lock().unwrap().manner = manner;
     }
 
     pub(crate) fn report(&self, samples: Vec<Sample>) {
@@ -142,7 +148,7 @@ fn answer(heard: &mut Heard, message: Option<to_node::Message>) -> Option<from_n
         to_node::Message::State(state) => {
             let (epoch, issuer) = (state.epoch, state.issuer.clone().unwrap_or_default().serial);
             heard.states.push(state);
-            match heard.manner.clone().unwrap_or(Manner::Installs) {
+            match heard.manner.clone() {
                 Manner::Installs => Some(from_node::Message::Installed(Installed { epoch, issuer })),
                 Manner::Refuses(reason) => {
                     Some(from_node::Message::Refused(Refused { epoch, reason: reason.to_owned() }))
@@ -150,6 +156,7 @@ fn answer(heard: &mut Heard, message: Option<to_node::Message>) -> Option<from_n
                 Manner::IsSilent => None,
             }
         }
+        to_node::Message::Authorities(_) => None,
         to_node::Message::TicketKeys(keys) => {
             heard.tickets.push(keys);
             None

@@ -1,7 +1,8 @@
 //! Who this node is to controls on other machines: its certificate and key, in a file.
 //!
 //! ```text
-//! DIR/link/node.pem   0600   the node's certificate, the fleet's authority, the node's key, in this order
+//! DIR/link/node.pem   0600   the node's certificate, the fleet's authority that signed it, others that are believed while one
+//!                            authority follows another, the node's key, in this order
 //! ```
 //!
 //! The key is made here and never leaves this machine. The file is read at each dial, so that a node that joins again, or
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use penstock_core::limits::{CERTIFICATE_BACKDATE_SECONDS, NODE_CERTIFICATE_RENEWAL_SECONDS};
+use penstock_core::limits::{CERTIFICATE_BACKDATE_SECONDS, LINK_AUTHORITIES_MAX, NODE_CERTIFICATE_RENEWAL_SECONDS};
 use penstock_core::mint::{CertificateFacts, SignError, Signer, encode_node_request};
 use penstock_link::{NodeCertificate, node_config, pem};
 use rustls::ClientConfig;
@@ -28,7 +29,8 @@ pub(crate) struct Identity {
     /// Who the node is.
     pub(crate) name: String,
     certificate: Vec<u8>,
-    authority: Vec<u8>,
+    /// The one that signed it, then others that are believed.
+    authorities: Vec<Vec<u8>>,
     /// PKCS #8.
     key: Zeroizing<Vec<u8>>,
     /// Unix second from which another certificate should take the place of this one.
@@ -70,7 +72,8 @@ impl Request {
     pub(super) fn certified(self, sent: NodeCertificate) -> Result<Identity, IdentityError> {
         let key = self.key.to_pkcs8v1().map_err(|_| IdentityError::Random)?;
         let key = Zeroizing::new(key.as_ref().to_vec());
-        Identity::from_parts(sent.certificate, sent.authority, key).ok_or(IdentityError::Foreign)
+        let authorities = std::iter::once(sent.authority).chain(sent.also).collect();
+        Identity::from_parts(sent.certificate, authorities, key).ok_or(IdentityError::Foreign)
     }
 }
 
@@ -93,7 +96,9 @@ impl Identity {
         };
         let certificates = pem::read_all(&text, pem::CERTIFICATE).unwrap_or_default();
         let identity = match (&certificates[..], pem::read(&text, pem::PRIVATE_KEY)) {
-            ([certificate, authority], Some(key)) => Self::from_parts(certificate.to_vec(), authority.to_vec(), key),
+            ([certificate, authorities @ ..], Some(key)) => {
+                Self::from_parts(certificate.to_vec(), authorities.iter().map(|der| der.to_vec()).collect(), key)
+            }
             _ => None,
         };
         identity.ok_or(IdentityError::Malformed(path))
@@ -102,8 +107,9 @@ impl Identity {
     /// Replaces the file. Blocks.
     pub(super) fn save(&self, state_directory: &Path) -> Result<(), IdentityError> {
         let mut text = Zeroizing::new(String::new());
-        pem::write(&mut text, pem::CERTIFICATE, &self.certificate);
-        pem::write(&mut text, pem::CERTIFICATE, &self.authority);
+        for der in std::iter::once(&self.certificate).chain(&self.authorities) {
+            pem::write(&mut text, pem::CERTIFICATE, der);
+        }
         pem::write(&mut text, pem::PRIVATE_KEY, &self.key);
         let folder = state_directory.join(FOLDER);
         let saved = private::replace(&folder, FILE, &[text.as_bytes()]);
@@ -111,30 +117,48 @@ impl Identity {
     }
 
     /// `None` when the parts are not of one node.
-    fn from_parts(certificate: Vec<u8>, authority: Vec<u8>, key: Zeroizing<Vec<u8>>) -> Option<Self> {
+    fn from_parts(certificate: Vec<u8>, authorities: Vec<Vec<u8>>, key: Zeroizing<Vec<u8>>) -> Option<Self> {
         let facts = CertificateFacts::parse(&certificate).ok()?;
-        let above = CertificateFacts::parse(&authority).ok().filter(CertificateFacts::is_authority)?;
+        let above =
+            authorities.iter().map(|der| CertificateFacts::parse(der).ok().filter(CertificateFacts::is_authority));
+        let above = above.collect::<Option<Vec<_>>>().filter(|above| above.len() <= LINK_AUTHORITIES_MAX)?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key).ok()?;
         let is_ours = pair.public_key().as_der().is_ok_and(|public_key| public_key.as_ref() == facts.public_key());
-        if !is_ours || facts.is_authority() || !facts.is_issued_by(&above) {
+        if !is_ours || facts.is_authority() || !above.first().is_some_and(|above| facts.is_issued_by(above)) {
             return None;
         }
         let made_at = facts.validity().not_before.saturating_add(CERTIFICATE_BACKDATE_SECONDS);
         let renew_at = made_at.saturating_add(NODE_CERTIFICATE_RENEWAL_SECONDS);
-        Some(Self { name: facts.common_name()?.to_owned(), certificate, authority, key, renew_at })
+        Some(Self { name: facts.common_name()?.to_owned(), certificate, authorities, key, renew_at })
     }
 
     /// What is spoken with controls.
     pub(super) fn tls(&self) -> Result<ClientConfig, rustls::Error> {
         let key = PrivatePkcs8KeyDer::from(self.key.to_vec());
-        let [authority, certificate] =
-            [&self.authority, &self.certificate].map(|der| CertificateDer::from(der.clone()));
-        node_config(authority, certificate, key.into())
+        let authorities = self.authorities.iter().map(|der| CertificateDer::from(der.clone()));
+        node_config(authorities, CertificateDer::from(self.certificate.clone()), key.into())
     }
 
-    /// DER of the authority above it.
-    pub(super) fn authority(&self) -> &[u8] {
-        &self.authority
+    /// DER of those that are believed.
+    pub(super) fn authorities(&self) -> &[Vec<u8>] {
+        &self.authorities
+    }
+
+    /// The same node, believing what control says: the authority that signs now, first, and others. `None` where that is what it
+    /// believes, or is nothing that could be.
+    pub(super) fn believing(&self, told: &[Vec<u8>]) -> Option<Self> {
+        let own = self.authorities.first()?;
+        let others = told.iter().filter(|der| *der != own);
+        let authorities: Vec<Vec<u8>> = std::iter::once(own).chain(others).cloned().collect();
+        if told.is_empty() || authorities == self.authorities {
+            return None;
+        }
+        Self::from_parts(self.certificate.clone(), authorities, self.key.clone())
+    }
+
+    /// Whether its certificate is by the authority that signs now.
+    pub(super) fn is_by(&self, signing: &[u8]) -> bool {
+        self.authorities.first().is_some_and(|own| own == signing)
     }
 }
 

@@ -29,12 +29,14 @@ pub(crate) async fn join(
     let channel = dial_network(control, Arc::new(joining_config(verifier)?));
     let channel = channel.await.map_err(|error| anyhow::anyhow!("{control}: {}", told(&error)))?;
     let request = Request::new()?;
-    let certificate = Some(CertificateRequest { pkcs10: request.pkcs10.clone() });
+    let certificate = Some(CertificateRequest { pkcs10: request.pkcs10.clone(), several: true });
     let asked = JoinRequest { secret: token.secret.to_vec(), certificate };
     let answer = EnrolmentClient::new(channel).join(asked).await;
     let sent = answer.map_err(|status| anyhow::anyhow!("{control} refuses: {}", status.message()))?.into_inner();
     let identity = request.certified(sent)?;
-    anyhow::ensure!(is_pinned(identity.authority(), &token.pin), "{control} sent another fleet's authority");
+    // Whom the token names is believed; it may be followed by another, which then has signed already.
+    let is_ours = identity.authorities().iter().any(|authority| is_pinned(authority, &token.pin));
+    anyhow::ensure!(is_ours, "{control} sent another fleet's authority");
     identity.save(state_directory)?;
     Ok(identity.name)
 }

@@ -84,12 +84,13 @@ impl Node {
         tracing::info!(control = self.controls.label(index), "attached to control");
         self.cells.link_up.set((), 1);
         self.connection.send_replace(Some(client.clone()));
-        let session = Session { node: self, outbound, installing: None, waiting: None };
+        let (authorities, told) = watch::channel(Vec::new());
+        let session = Session { node: self, outbound, installing: None, waiting: None, authorities };
         let end = tokio::select! {
             end = session.run(inbound) => end,
             _ = signer.changed() => SessionEnd::Gone("the signer has another key, which it must be told".to_owned()),
             () = self.controls.preferred_is_back(index, rests), if index > 0 => SessionEnd::Preferred,
-            never = self.renew_certificate(client) => match never {},
+            never = self.renew_certificate(client, told) => match never {},
         };
         self.connection.send_replace(None);
         self.cells.link_up.set((), 0);
@@ -97,16 +98,22 @@ impl Node {
         end
     }
 
-    /// Has the certificate renewed when it is due, for as long as the session lasts.
-    async fn renew_certificate(&self, mut client: LinkClient<Channel>) -> Infallible {
+    /// Has the certificate renewed when it is due, or another authority signs, for as long as the session lasts.
+    async fn renew_certificate(
+        &self,
+        mut client: LinkClient<Channel>,
+        mut told: watch::Receiver<Vec<Vec<u8>>>,
+    ) -> Infallible {
         let Some(directory) = self.controls.identity_directory() else { return std::future::pending().await };
         loop {
-            match renew(directory, &mut client).await {
+            let authorities = told.borrow_and_update().clone();
+            match renew(directory, &mut client, authorities).await {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("the node has a new certificate"),
                 Err(reason) => tracing::error!(reason, "the node's certificate is due and was not renewed"),
             }
-            tokio::time::sleep(RENEWAL_PERIOD).await;
+            // The other end of `told` lives as long as the session.
+            drop(tokio::time::timeout(RENEWAL_PERIOD, told.changed()).await);
         }
     }
 
@@ -135,6 +142,8 @@ struct Session<'a> {
     installing: Option<(u64, oneshot::Receiver<Result<InForce, Refusal>>)>,
     /// What control sent meanwhile; only the newest counts.
     waiting: Option<Delivered>,
+    /// DER of those by whose signature controls and nodes know each other now.
+    authorities: watch::Sender<Vec<Vec<u8>>>,
 }
 
 impl Session<'_> {
@@ -189,6 +198,10 @@ impl Session<'_> {
             }
             to_node::Message::TicketKeys(keys) => {
                 install_tickets(&self.node.tickets, self.node.ticket_pair.as_ref(), keys);
+                None
+            }
+            to_node::Message::Authorities(sent) => {
+                self.authorities.send_replace(sent.certificates);
                 None
             }
             to_node::Message::Metrics(request) => {
@@ -252,16 +265,24 @@ fn message(message: from_node::Message) -> FromNode {
     FromNode { message: Some(message) }
 }
 
-/// Renews the certificate if it is due; whether it was.
-async fn renew(directory: &Path, client: &mut LinkClient<Channel>) -> Result<bool, String> {
+/// Believes whom control says, and renews the certificate if it is due or by another authority than signs now; whether it was.
+async fn renew(directory: &Path, client: &mut LinkClient<Channel>, believed: Vec<Vec<u8>>) -> Result<bool, String> {
     let ending = "the node is ending";
     let loading = directory.to_owned();
-    let identity = blocking(move || Identity::load(&loading)).await.ok_or(ending)?;
-    if unix_now() < identity.map_err(|error| error.to_string())?.renew_at {
+    let signing = believed.first().cloned();
+    let identity = blocking(move || -> Result<Identity, identity::IdentityError> {
+        let identity = Identity::load(&loading)?;
+        let Some(believing) = identity.believing(&believed) else { return Ok(identity) };
+        // Before anything is shown that only they vouch for.
+        believing.save(&loading)?;
+        Ok(believing)
+    });
+    let identity = identity.await.ok_or(ending)?.map_err(|error| error.to_string())?;
+    if unix_now() < identity.renew_at && signing.is_none_or(|signing| identity.is_by(&signing)) {
         return Ok(false);
     }
     let request = identity::Request::new().map_err(|error| error.to_string())?;
-    let asked = CertificateRequest { pkcs10: request.pkcs10.clone() };
+    let asked = CertificateRequest { pkcs10: request.pkcs10.clone(), several: true };
     let sent = client.renew_certificate(asked).await.map_err(|status| told(&status))?.into_inner();
     let fresh = request.certified(sent).map_err(|error| error.to_string())?;
     let directory = directory.to_owned();

@@ -11,6 +11,8 @@ use crate::output;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Show the authority by which controls and data planes of other machines know each other, or let another follow it.
+    Authority(AuthorityArguments),
     /// Show data planes: attached or away, the epoch of each and how old its policy is, and who joined from other machines.
     List(ListArguments),
     /// Shut a data plane out: its link ends, and its certificate is refused from now on.
@@ -18,6 +20,35 @@ pub(crate) enum Command {
     /// Make a token by which one data plane joins from another machine, and print it, this once.
     Token(TokenArguments),
 }
+
+#[derive(Args)]
+#[command(after_help = AUTHORITY_EXAMPLES)]
+pub(crate) struct AuthorityArguments {
+    /// Make the next authority. Controls and data planes believe both from now on.
+    #[arg(long, conflicts_with_all = ["now", "finish"])]
+    rotate: bool,
+    /// Let the next authority sign: data planes that are attached have their certificates renewed by it at once.
+    #[arg(long, conflicts_with = "finish")]
+    now: bool,
+    /// Believe the last authority no more. A data plane that still has a certificate by it joins again.
+    #[arg(long)]
+    finish: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArguments,
+}
+
+const AUTHORITY_EXAMPLES: &str = "\
+Examples:
+  penstock node authority            which authority signs, and whether another follows it
+  penstock node authority --rotate   make the next one
+  penstock node authority --now      once every control has its file and every data plane was attached
+  penstock node authority --finish   once `penstock node list` shows that every certificate was renewed
+
+Where there are several controls, say each step to one, and copy its link-authority.pem over that of each other control before the
+next step: it is taken within seconds.";
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  penstock node list\n  penstock node list --json")]
@@ -73,6 +104,7 @@ Whoever has the token can join under that name, once, until its end. It carries 
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Authority(arguments) => authority(arguments),
         Command::List(arguments) => list(arguments),
         Command::Revoke(arguments) => revoke(arguments),
         Command::Token(arguments) => token(arguments),
@@ -104,6 +136,41 @@ fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
         output::note("the data planes of other controls cannot be looked up now");
     }
     output::table(&["NODE", "ATTACHED", "CONTROL", "SINCE", "EPOCH", "AGE", "CERTIFICATE UNTIL", "REVOKED"], &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn authority(arguments: &AuthorityArguments) -> anyhow::Result<ExitCode> {
+    let AuthorityArguments { rotate, now, finish, json, daemon } = arguments;
+    let step = match (rotate, now, finish) {
+        (true, ..) => Some("announce"),
+        (_, true, _) => Some("switch"),
+        (.., true) => Some("finish"),
+        _ => None,
+    };
+    let client = daemon.connect()?;
+    let answer = match step {
+        Some(step) => client.post("/nodes/authority", &json!({ "step": step }))?.json()?,
+        None => client.get("/nodes/authority", &[])?.json()?,
+    };
+    if *json {
+        output::json(&answer)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let line = |name: &str, one: &Value| {
+        let (sha256, expires) = (output::cell(one, "sha256"), output::cell(one, "expires"));
+        output::line(&format!("{name:<8} sha256 {sha256}, ends {expires}"))
+    };
+    let none = Value::Null;
+    line("signs", answer.get("signing").unwrap_or(&none))?;
+    let other = answer.get("other").unwrap_or(&none);
+    match answer.get("phase").and_then(Value::as_str) {
+        Some("announced") => line("next", other)?,
+        Some("switched") => line("last", other)?,
+        _ => {}
+    }
+    if step.is_some() {
+        output::note("copy link-authority.pem to every other control");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
