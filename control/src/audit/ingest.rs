@@ -13,20 +13,24 @@ pub(crate) fn read_batch(batch: &mut AuditBatch, now_ms: u64) -> Vec<IncomingEve
     std::mem::take(&mut batch.events)
         .into_iter()
         .map(|incoming| {
-            let event = read(&node, &incoming.json, now_ms);
-            // The stored JSON names the node, also when the event left that to the batch.
-            let json = event.as_ref().ok().and_then(|read| serde_json::to_string(&read.event).ok());
-            IncomingEvent { sequence: incoming.sequence, json: json.unwrap_or(incoming.json), event }
+            let mut json = incoming.json;
+            let event = read(&node, &mut json, now_ms);
+            IncomingEvent { sequence: incoming.sequence, json, event }
         })
         .collect()
 }
 
-fn read(node: &str, json: &str, now_ms: u64) -> Result<ReadEvent, String> {
+/// The JSON is written anew only where the event left node or time to the batch, or says another node's name.
+fn read(node: &str, json: &mut String, now_ms: u64) -> Result<ReadEvent, String> {
     let mut event: Event = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    event.node = node.to_owned();
+    let is_whole = event.node == node && !event.time.is_empty();
+    node.clone_into(&mut event.node);
     if event.time.is_empty() {
         event.time = penstock_core::audit::timestamp(now_ms);
     }
     let time_ms = moment::parse(&event.time, now_ms).map_err(|error| format!("time: {error}"))?;
+    if !is_whole {
+        *json = serde_json::to_string(&event).map_err(|error| error.to_string())?;
+    }
     Ok(ReadEvent { event, time_ms })
 }
