@@ -12,7 +12,9 @@ use tempfile::TempDir;
 /// Calls of which none has to succeed here, and why. None has to be left out: the token is that of the token file, which no
 /// call takes away, and the last admin stays.
 const MAY_FAIL: &[(&str, &str)] = &[
-    ("POST /nodes/tokens", "control listens on its own machine alone"),
+    ("GET /nodes/authority", "control listens on its own machine alone"),
+    ("POST /nodes/authority", "the same"),
+    ("POST /nodes/tokens", "the same"),
     ("POST /nodes/{id}/revoke", "the same"),
     ("POST /policy/rollout", "no rollout is under way"),
     ("POST /session", "nobody has the password that is made up"),

@@ -144,6 +144,8 @@ impl Operator {
         self.run(&["token", "revoke", id]);
         self.run(&["node", "token", "--name", "edge-1"]);
         ends_with(&self.try_run(&["node", "revoke", "edge-1"], ""), 1);
+        self.run(&["node", "authority"]);
+        self.run(&["node", "authority", "--rotate"]);
         self.run(&["ca", "rotate"]);
     }
 }
