@@ -4,12 +4,10 @@
 
 use std::path::Path;
 
-use penstock_core::audit::Event;
-use penstock_core::moment;
+use penstock_link::AuditBatch;
 
-use crate::store::{
-    AuditStore as _, DenialKey, DenialQuery, EventQuery, IncomingEvent, ReadEvent, Retention, SqliteStore, StoreError,
-};
+use crate::audit::read_batch;
+use crate::store::{AuditStore as _, DenialKey, DenialQuery, EventQuery, Retention, SqliteStore, StoreError};
 
 /// The embedded store.
 pub struct EventStore(SqliteStore);
@@ -25,14 +23,10 @@ impl EventStore {
         Ok(Self(SqliteStore::open(path, retention, || 0)?))
     }
 
-    /// Records a batch, the first of which has this number; answers when it is on the disk.
-    pub async fn record(&self, first: u64, events: Vec<Event>) -> Result<usize, StoreError> {
-        let incoming = (first..).zip(events).map(|(sequence, event)| IncomingEvent {
-            sequence,
-            json: serde_json::to_string(&event).unwrap_or_default(),
-            event: moment::parse(&event.time).map(|time_ms| ReadEvent { event, time_ms }).ok_or_else(String::new),
-        });
-        self.0.record("bench".to_owned(), "boot".to_owned(), incoming.collect()).await
+    /// Reads and records a batch as it comes over the link; answers when it is on the disk.
+    pub async fn receive(&self, mut batch: AuditBatch) -> Result<usize, StoreError> {
+        let events = read_batch(&mut batch, 0);
+        self.0.record(batch.node, batch.boot, events).await
     }
 
     /// The newest hundred events (or sign-ins) that match; how many there were.

@@ -329,7 +329,7 @@ pub const LINK_BACKOFF_MS_MIN: u64 = 100;
 pub const LINK_BACKOFF_MS_MAX: u64 = 5_000;
 /// Seconds between two messages to a collector of metrics, at least.
 pub const METRICS_PUSH_SECONDS_MIN: u64 = 5;
-/// Audit events kept by control's store; beyond, the oldest are removed. About 1.5 KB each with their indices.
+/// Audit events kept by control's store; beyond, the oldest are removed. About 0.9 KB each.
 pub const AUDIT_STORE_EVENTS_MAX: u64 = 10_000_000;
 /// Minted leaves kept by one shard.
 pub const LEAF_CACHE_ENTRIES_MAX: usize = 4_096;

@@ -31,7 +31,7 @@ const CONTROL: &[(&str, &[&str])] = &[
     ("access", &["audit", "store"]),
     ("admin", &["access", "audit", "ca", "export", "metrics", "oidc", "publish", "store"]),
     ("audit", &["store"]),
-    ("bench_support", &["store"]),
+    ("bench_support", &["audit", "store"]),
     ("ca", &[]),
     ("doctor", &["audit"]),
     ("export", &["audit", "store"]),

@@ -48,7 +48,7 @@ pub struct RawConfig {
     /// Time that a policy change waits for every data plane, milliseconds. Default 10,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge_deadline_ms: Option<u64>,
-    /// Audit events that are kept; beyond, the oldest go. Default 10,000,000, which costs about 15 GB of disk.
+    /// Audit events that are kept; beyond, the oldest go. Default 10,000,000, which costs about 9 GB of disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_events_max: Option<u64>,
     /// Days for which audit events are kept. Default: until another bound is met.

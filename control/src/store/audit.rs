@@ -1,12 +1,9 @@
 //! Audit events as the store takes and gives them.
 
 use penstock_core::audit::Event;
-use rusqlite::{Connection, params};
 
-use super::block::Blocks;
+use super::Answer;
 use super::denial::{DenialCount, DenialQuery};
-use super::sign_in::SignIns;
-use super::{Answer, StoreError};
 
 /// One event of a batch, as it came over the link.
 #[derive(Clone, Debug)]
@@ -44,7 +41,7 @@ pub(crate) struct EventQuery {
     pub(crate) since_ms: Option<u64>,
     /// Unix time, milliseconds, exclusive.
     pub(crate) until_ms: Option<u64>,
-    /// Column name (one of [`super::query::FILTER_COLUMNS`]) and the values wanted.
+    /// Column name (one of [`super::values::FILTER_COLUMNS`]) and the values wanted.
     pub(crate) equals: Vec<(&'static str, Vec<String>)>,
     /// Only the first request of each sign-in.
     pub(crate) sign_ins: bool,
@@ -95,86 +92,3 @@ pub(crate) trait AuditStore: Send + Sync {
     /// Removes what has become too old. Answers at once; it is done when there is nothing else to do.
     fn tend(&self);
 }
-
-/// Writer's side of [`AuditStore::record`].
-pub(super) fn insert(
-    transaction: &Connection,
-    node: &str,
-    boot: &str,
-    events: &[IncomingEvent],
-    sign_ins: &mut SignIns,
-) -> Result<usize, StoreError> {
-    let mut recorded = 0;
-    let mut blocks = Blocks::default();
-    for incoming in events {
-        recorded += match &incoming.event {
-            Ok(read) => {
-                let begins = sign_ins.begins(boot, &read.event);
-                let inserted = insert_read(transaction, node, boot, incoming, read, begins)?;
-                if inserted > 0 {
-                    blocks.add(transaction.last_insert_rowid(), read.time_ms);
-                }
-                inserted
-            }
-            Err(reason) => transaction
-                .prepare_cached(
-                    "INSERT INTO audit_unread (node, boot, sequence, reason, json) VALUES (?, ?, ?, ?, ?)
-                     ON CONFLICT (node, boot, sequence) DO NOTHING",
-                )?
-                .execute(params![node, boot, incoming.sequence, reason, incoming.json])?,
-        };
-    }
-    blocks.store(transaction)?;
-    Ok(recorded)
-}
-
-fn insert_read(
-    transaction: &Connection,
-    node: &str,
-    boot: &str,
-    incoming: &IncomingEvent,
-    read: &ReadEvent,
-    begins_sign_in: bool,
-) -> Result<usize, StoreError> {
-    let event = &read.event;
-    let mut statement = transaction.prepare_cached(INSERT)?;
-    Ok(statement.execute(params![
-        boot,
-        incoming.sequence,
-        read.time_ms,
-        event.time,
-        node,
-        event.site,
-        event.shard,
-        event.flow,
-        event.source,
-        event.user,
-        event.username,
-        event.application,
-        event.client,
-        event.connector,
-        event.profile,
-        event.mode,
-        event.epoch,
-        event.sni,
-        event.http,
-        event.method,
-        event.path,
-        event.target_tenant,
-        event.status,
-        event.code,
-        event.vendor_request_id,
-        event.headers_set.join(","),
-        event.headers_stripped.join(","),
-        event.fault,
-        incoming.json,
-        begins_sign_in,
-    ])?)
-}
-
-const INSERT: &str = "
-INSERT INTO audit_event (boot, sequence, time_ms, time, node, site, shard, flow, source, user, username, application,
-    client, connector, profile, mode, epoch, sni, http, method, path, target_tenant, status, code, vendor_request_id,
-    headers_set, headers_stripped, fault, json, sign_in)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (node, boot, sequence) DO NOTHING";

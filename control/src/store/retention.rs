@@ -5,6 +5,9 @@
 
 use rusqlite::{Connection, params};
 
+use super::spool;
+use super::values::BLOCK_BITS;
+
 /// What is kept. Beyond any of the bounds the oldest events go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
@@ -34,11 +37,7 @@ impl Retention {
             removed += remove_first(connection)?;
         }
         if removed > 0 {
-            connection
-                .prepare_cached(
-                    "DELETE FROM audit_block WHERE block < (SELECT coalesce(min(id), 0) FROM audit_event) >> 10",
-                )?
-                .execute([])?;
+            forget(connection)?;
         }
         Ok(removed)
     }
@@ -59,7 +58,7 @@ fn remove_older(connection: &Connection, before_ms: u64) -> rusqlite::Result<usi
     let end: Option<i64> = connection
         .prepare_cached("SELECT min(block) FROM audit_block WHERE time_max >= ?1")?
         .query_row([before_ms], |row| row.get(0))?;
-    let end = end.map_or(i64::MAX, |block| (block + 1) << 10);
+    let end = end.map_or(i64::MAX, |block| (block + 1) << BLOCK_BITS);
     connection
         .prepare_cached(
             "DELETE FROM audit_event WHERE id IN
@@ -72,6 +71,18 @@ fn remove_first(connection: &Connection) -> rusqlite::Result<usize> {
     connection
         .prepare_cached("DELETE FROM audit_event WHERE id IN (SELECT id FROM audit_event ORDER BY id LIMIT ?1)")?
         .execute([SLICE_EVENTS])
+}
+
+/// Removes what is known of blocks and spools that are gone. Where no event is left, all blocks but the growing one are.
+fn forget(connection: &Connection) -> rusqlite::Result<()> {
+    let oldest: i64 = connection
+        .prepare_cached("SELECT coalesce((SELECT min(id) FROM audit_event), (SELECT event + 1 FROM audit_head))")?
+        .query_row([], |row| row.get(0))?;
+    for table in ["audit_block", "audit_values"] {
+        let delete = format!("DELETE FROM {table} WHERE block < ?");
+        connection.prepare_cached(&delete)?.execute([oldest >> BLOCK_BITS])?;
+    }
+    spool::forget(connection)
 }
 
 fn bytes_used(connection: &Connection) -> rusqlite::Result<u64> {

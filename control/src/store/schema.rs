@@ -6,31 +6,45 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use super::{StoreError, lean};
 
 /// Brings the file up to date, one transaction a step, and refuses a file from the future.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    take(connection, path, STEPS)
+}
+
+/// Takes those of the steps that the file has not seen.
+pub(super) fn take(connection: &mut Connection, path: &Path, steps: &[Step]) -> Result<(), StoreError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::SchemaNewer { path: path.to_owned(), found, known });
     }
-    for (index, step) in (1_i64..).zip(STEPS) {
+    for (index, step) in (1_i64..).zip(steps) {
         if index <= found {
             continue;
         }
         let transaction = connection.transaction()?;
-        transaction.execute_batch(step)?;
+        match step {
+            Step::Code(step) => step(&transaction)?,
+            Step::Sql(step) => transaction.execute_batch(step)?,
+        }
         transaction.pragma_update(None, "user_version", index)?;
         transaction.commit()?;
     }
     Ok(())
 }
 
-/// `audit_event` has the fields of `core::audit::Event` as columns, so that filters use indices, and the whole event as
-/// JSON, so that what is answered is what was recorded.
-const STEPS: &[&str] = &[
-    "
+/// One change of the tables.
+pub(super) enum Step {
+    /// By a program, where SQL alone cannot.
+    Code(fn(&Connection) -> rusqlite::Result<()>),
+    Sql(&'static str),
+}
+
+pub(super) const STEPS: &[Step] = &[
+    Step::Sql(
+        "
 CREATE TABLE policy_revision (
     epoch INTEGER PRIMARY KEY,
     text TEXT NOT NULL,
@@ -92,7 +106,9 @@ CREATE TABLE audit_unread (
     UNIQUE (node, boot, sequence)
 ) STRICT;
 ",
-    "
+    ),
+    Step::Sql(
+        "
 CREATE TABLE access_user (
     name TEXT PRIMARY KEY,
     role TEXT NOT NULL,
@@ -131,7 +147,9 @@ CREATE TABLE access_trail (
     outcome TEXT NOT NULL
 ) STRICT;
 ",
-    "
+    ),
+    Step::Sql(
+        "
 -- Sign-ins have a row each in the report: the first request of each is marked.
 ALTER TABLE audit_event ADD COLUMN sign_in INTEGER NOT NULL DEFAULT 0;
 UPDATE audit_event SET sign_in = 1 WHERE id IN (
@@ -154,18 +172,24 @@ CREATE TABLE audit_block (
 INSERT INTO audit_block SELECT id >> 10, min(time_ms), max(time_ms) FROM audit_event GROUP BY id >> 10;
 DROP INDEX audit_event_time;
 ",
-    "
+    ),
+    Step::Sql(
+        "
 -- How far each export is: the last event that its sink has taken.
 CREATE TABLE audit_export (
     name TEXT PRIMARY KEY,
     event INTEGER NOT NULL
 ) STRICT;
 ",
-    "
+    ),
+    Step::Sql(
+        "
 -- The rollout in waves that is under way, as JSON.
 CREATE TABLE policy_rollout (state TEXT NOT NULL) STRICT;
 ",
-    "
+    ),
+    Step::Sql(
+        "
 -- Data planes of other machines, and tokens (as SHA-256 of their secrets) by which others may join.
 CREATE TABLE fleet_node (
     name TEXT PRIMARY KEY,
@@ -179,10 +203,14 @@ CREATE TABLE fleet_join_token (
     expires_ms INTEGER NOT NULL
 ) STRICT;
 ",
-    "
+    ),
+    Step::Sql(
+        "
 -- When the newest certificate was signed: a revocation holds against that one too, whatever clock signed it.
 ALTER TABLE fleet_node ADD COLUMN certificate_made INTEGER;
 ",
+    ),
+    Step::Code(lean::rebuild),
 ];
 
 #[cfg(test)]

@@ -272,6 +272,7 @@ fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS_MAX);
     Ok(connection)
 }
 
@@ -282,6 +283,8 @@ fn open_for_reading(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Statements that the writer keeps prepared: all that it uses often.
+const WRITER_STATEMENTS_MAX: usize = 64;
 /// Reading connections kept for the next query.
 const IDLE_READERS_MAX: usize = 4;
 /// How long SQLite waits for another process's lock (a backup, an operator's shell).

@@ -6,10 +6,10 @@
 use rusqlite::{Connection, Savepoint, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::audit::{self, IncomingEvent};
+use super::audit::IncomingEvent;
 use super::retention::SLICE_EVENTS;
 use super::sign_in::SignIns;
-use super::{Clock, Retention, StoreError};
+use super::{Clock, Retention, StoreError, record};
 
 /// What the writer is asked to do, and where to answer.
 pub(super) enum Command {
@@ -141,7 +141,7 @@ fn apply(transaction: &mut Transaction<'_>, command: Command, sign_ins: &mut Sig
         Command::Change(change) => Pending::Changed(change(transaction)),
         Command::RecordEvents { node, boot, events, reply } => {
             let seen = sign_ins.unsettled();
-            let recorded = alone(transaction, |savepoint| audit::insert(savepoint, &node, &boot, &events, sign_ins));
+            let recorded = alone(transaction, |savepoint| record::insert(savepoint, (&node, &boot), &events, sign_ins));
             if recorded.is_err() {
                 sign_ins.undo(seen);
             }

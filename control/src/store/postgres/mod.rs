@@ -6,7 +6,6 @@
 //! | `connect` | the pool of connections |
 //! | `schema` | the tables of events, and a partition for each day |
 //! | `record` | the one task that writes: batches by COPY, each event once |
-//! | `sequences` | which numbers of a node's spool are recorded |
 //! | `query` | pages of events |
 //! | `denial` | refusals, counted |
 //! | `retention` | days that go |
@@ -26,7 +25,6 @@ mod query;
 mod record;
 mod retention;
 mod schema;
-mod sequences;
 mod server;
 mod shared;
 mod trail;

@@ -11,11 +11,11 @@ use tokio_postgres::Transaction;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::sequences::Sequences;
 use super::{Database, clean, number, schema};
 use crate::store::StoreError;
 use crate::store::audit::{IncomingEvent, ReadEvent};
 use crate::store::block::Blocks;
+use crate::store::sequences::Sequences;
 use crate::store::sign_in::SignIns;
 
 /// What a node sent, and where to answer how many events were new.
@@ -137,7 +137,7 @@ impl<'batch> Additions<'batch> {
 
     async fn store(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         self.copy(transaction).await?;
-        let mut blocks = Blocks::default();
+        let mut blocks = Blocks::new(BLOCK_BITS);
         for (id, _, read, _) in &self.events {
             blocks.add(*id, read.time_ms);
         }
@@ -208,6 +208,8 @@ async fn recorded(transaction: &Transaction<'_>, (node, boot): &(String, String)
     Ok(Sequences::new(rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
 }
 
+/// Of 1,024 ids; [`super::query`] shifts by it too.
+const BLOCK_BITS: u32 = 10;
 const COPY: &str = "COPY audit_event (id, day, time_ms, node, source, \"user\", application, client, connector,
     target_tenant, status, sign_in, json) FROM STDIN BINARY";
 const COPY_TYPES: &[Type] = &[

@@ -112,11 +112,13 @@ pub(super) async fn queries_find_what_filtering_by_hand_finds(store: &dyn Export
         if order == Order::NewestFirst {
             expected.reverse();
         }
-        let mut query = EventQuery { since_ms, until_ms, equals, sign_ins: false, cursor: None, order, count_max: 70 };
+        // A page ends within a block of ids, or holds several.
+        let count_max = [33, 70, 256, 1_000][usize::try_from(dice(seed + 5, 4)).unwrap()];
+        let mut query = EventQuery { since_ms, until_ms, equals, sign_ins: false, cursor: None, order, count_max };
         let mut found: Vec<String> = Vec::new();
         loop {
             let page = store.events(query.clone()).await.unwrap();
-            assert!(page.events.len() <= 70);
+            assert!(page.events.len() <= count_max);
             found.extend(page.events.into_iter().map(|event| event.time));
             query.cursor = page.last;
             if !page.more {
@@ -124,6 +126,28 @@ pub(super) async fn queries_find_what_filtering_by_hand_finds(store: &dyn Export
             }
         }
         assert!(found.iter().eq(&expected), "{query:?}: {} found, {} expected", found.len(), expected.len());
+    }
+}
+
+/// Two values may each be nearly everywhere and never in one event, or in one alone.
+pub(super) async fn values_that_never_meet_are_not_found_together(store: &dyn ExportStore) {
+    let paired = |number: u64| {
+        let place = usize::try_from(number % 2).unwrap();
+        let application = Some(["one", "other"][if number == 1_234 { 1 } else { place }].to_owned());
+        Event { user: Some(["even", "odd"][place].to_owned()), application, ..event(number) }
+    };
+    for first in (0..2_000).step_by(500) {
+        let batch = (first..first + 500).map(|number| incoming(number, &paired(number))).collect();
+        store.record("node".to_owned(), "boot".to_owned(), batch).await.unwrap();
+    }
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let ask = async |user: &str, application: &str| {
+            let equals = vec![("user", vec![user.to_owned()]), ("application", vec![application.to_owned()])];
+            let query = EventQuery { equals, order, count_max: 1_000, ..EventQuery::default() };
+            store.events(query).await.unwrap().events
+        };
+        assert_eq!(ask("even", "other").await, [paired(1_234)]);
+        assert_eq!((ask("odd", "one").await.len(), ask("odd", "other").await.len()), (0, 1_000));
     }
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod etcd;
 mod events;
+mod lean;
 mod node;
 mod policy;
 mod postgres;
@@ -34,6 +35,7 @@ macro_rules! events_suite {
             hostile_text_is_recorded
             queries_find_what_filtering_by_hand_finds
             refusals_are_counted_by_what_they_have_in_common
+            values_that_never_meet_are_not_found_together
         );
     };
 }

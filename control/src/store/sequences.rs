@@ -1,4 +1,5 @@
-//! Numbers that were seen, as ranges.
+//! Which events of a node's spool are recorded, by their numbers: what comes again is recognised. Ranges as text, one row for each
+//! life of a spool, instead of an entry in an index for each event.
 
 /// Ranges that are kept apart. A node sends in ascending order, and leaves a gap where it had to drop events: nothing comes
 /// to fill an old one.
@@ -47,6 +48,19 @@ impl Sequences {
         }
     }
 
+    /// Reads what [`Self::write`] wrote; `None` for anything else.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let ranges = text.strip_prefix('{')?.strip_suffix('}')?;
+        if ranges.is_empty() {
+            return Some(Self::default());
+        }
+        let range = |text: &str| {
+            let (first, last) = text.split_once(',')?;
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        ranges.strip_prefix('[')?.strip_suffix(']')?.split("],[").map(range).collect::<Option<_>>().map(Self)
+    }
+
     /// As the text of an `int8multirange`.
     pub(super) fn write(&self) -> String {
         let ranges: Vec<String> = self.0.iter().map(|(first, last)| format!("[{first},{last}]")).collect();
@@ -70,6 +84,20 @@ mod tests {
             assert!(sequences.0.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{sequences:?}");
         }
         assert_eq!(sequences.write(), "{[0,399]}");
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut sequences = Sequences::default();
+        for number in [7, 1, 2, 3, 9, i64::MAX] {
+            assert_eq!(Sequences::read(&sequences.write()).as_ref(), Some(&sequences));
+            sequences.insert(number);
+        }
+        assert_eq!(sequences.write(), format!("{{[1,3],[7,7],[9,9],[{0},{0}]}}", i64::MAX));
+        assert_eq!(Sequences::read(&sequences.write()), Some(sequences));
+        for text in ["", "{", "[1,2]", "{1,2}", "{[1,2],}", "{[1;2]}", "{[1,2],[4]}"] {
+            assert_eq!(Sequences::read(text), None, "{text}");
+        }
     }
 
     #[test]
