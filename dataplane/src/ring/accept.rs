@@ -45,7 +45,10 @@ async fn accept_ready(listener: &Listener) -> io::Result<(Socket, SocketAddr)> {
                 let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(io::ErrorKind::Unsupported)?;
                 return Ok((Socket::new(descriptor), SocketAddr::new(peer.ip().to_canonical(), peer.port())));
             }
-            Err(rustix::io::Errno::AGAIN) => listener.descriptor.ready(PollFlags::IN).await?,
+            Err(rustix::io::Errno::AGAIN) => {
+                listener.descriptor.note_blocked(PollFlags::IN);
+                listener.descriptor.ready(PollFlags::IN).await?;
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -31,6 +31,25 @@ impl Descriptor {
         }
     }
 
+    /// Runs `call`, a non-blocking one that moves what `interest` says.
+    pub(super) fn attempt(&self, interest: PollFlags, call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        let outcome = call();
+        match &outcome {
+            #[cfg(test)]
+            Ok(_) => super::chaos::note_move(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.note_blocked(interest),
+            _ => {}
+        }
+        outcome
+    }
+
+    /// What was asked of the kernel just now would block: the next wait for `interest` need not ask that once more.
+    pub(super) fn note_blocked(&self, interest: PollFlags) {
+        if let Some(registration) = self.registration.get() {
+            registration.note_blocked(interest);
+        }
+    }
+
     /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` after [`Self::cancel`].
     pub(super) async fn ready(&self, interest: PollFlags) -> io::Result<()> {
         let cancellations = self.cancellations.get();

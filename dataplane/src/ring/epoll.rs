@@ -1,8 +1,10 @@
 //! Waiting by epoll, for hosts that refuse io_uring.
 //!
 //! A descriptor is registered at its first wait and stays registered until it closes. Tokio's readiness is
-//! edge-triggered, our waits are not: the descriptor is asked with a zero-time `poll(2)` before and after the edge.
+//! edge-triggered, our waits are not: a wait asks the descriptor with a zero-time `poll(2)` before it trusts in an edge,
+//! unless the read or write before it has found out. A wait may end in vain.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 
@@ -15,6 +17,9 @@ use tokio::sync::Notify;
 pub(super) struct Registration {
     edges: AsyncFd<Number>,
     cancelled: Notify,
+    /// No edge came since a read found nothing, and since a write found no room, but those that are kept in `edges`.
+    read_blocked: Cell<bool>,
+    write_blocked: Cell<bool>,
 }
 
 struct Number(RawFd);
@@ -30,7 +35,22 @@ impl Registration {
         // SAFETY: `Descriptor` owns both and drops the registration first, so the number names this open socket for as
         // long as it is registered.
         let edges = unsafe { AsyncFd::register(Number(descriptor.as_raw_fd())) }?;
-        Ok(Self { edges, cancelled: Notify::new() })
+        Ok(Self { edges, cancelled: Notify::new(), read_blocked: Cell::new(false), write_blocked: Cell::new(false) })
+    }
+
+    /// The descriptor was asked just now, and what `interest` means would block: forgets the edges that came before.
+    pub(super) fn note_blocked(&self, interest: PollFlags) {
+        let (edge, blocked) = self.of(interest);
+        let _ = self.edges.try_io(edge, |_| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        blocked.set(true);
+    }
+
+    const fn of(&self, interest: PollFlags) -> (Interest, &Cell<bool>) {
+        if interest.contains(PollFlags::OUT) {
+            (Interest::WRITABLE, &self.write_blocked)
+        } else {
+            (Interest::READABLE, &self.read_blocked)
+        }
     }
 
     /// Waits until `interest`, an error or a hang-up shows. `ECANCELED` once `is_cancelled`, which is asked before each
@@ -41,17 +61,24 @@ impl Registration {
         interest: PollFlags,
         is_cancelled: impl Fn() -> bool,
     ) -> io::Result<()> {
-        let edge = if interest.contains(PollFlags::OUT) { Interest::WRITABLE } else { Interest::READABLE };
-        while !shows(descriptor, interest)? {
-            if is_cancelled() {
-                return Err(io::Error::from_raw_os_error(rustix::io::Errno::CANCELED.raw_os_error()));
+        let (edge, blocked) = self.of(interest);
+        if !blocked.take() {
+            self.note_blocked(interest);
+            blocked.set(false);
+            if shows(descriptor, interest)? {
+                return Ok(());
             }
+        }
+        while !is_cancelled() {
             tokio::select! {
-                guard = self.edges.ready(edge) => guard?.clear_ready(),
+                guard = self.edges.ready(edge) => {
+                    guard?.retain_ready();
+                    return Ok(());
+                }
                 () = self.cancelled.notified() => {}
             }
         }
-        Ok(())
+        Err(io::Error::from_raw_os_error(rustix::io::Errno::CANCELED.raw_os_error()))
     }
 
     /// Lets every wait on the descriptor look whether it was cancelled.

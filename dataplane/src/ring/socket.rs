@@ -94,10 +94,7 @@ impl Socket {
             let bytes = chaos::cut(buffer.len())?;
             &mut buffer[..bytes]
         };
-        let (received, _truncated) = rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT)?;
-        #[cfg(test)]
-        chaos::note_move();
-        Ok(received)
+        self.descriptor.attempt(PollFlags::IN, || receive(self, buffer))
     }
 
     /// Reads what is there into the spare capacity of `buffer`, which must not be zero; `Ok(0)` is the end.
@@ -105,19 +102,14 @@ impl Socket {
         #[cfg(test)]
         {
             let mut piece = vec![0; chaos::cut(buffer.capacity() - buffer.len())?];
-            let (received, _truncated) = rustix::net::recv(&self.descriptor, &mut piece[..], RecvFlags::DONTWAIT)?;
-            chaos::note_move();
+            let received = self.descriptor.attempt(PollFlags::IN, || receive(self, &mut piece))?;
             buffer.extend_from_slice(&piece[..received]);
             Ok(received)
         }
         #[cfg(not(test))]
-        self.recv_spare(buffer)
-    }
-
-    #[cfg(not(test))]
-    fn recv_spare(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let spare = rustix::buffer::spare_capacity(buffer);
-        Ok(rustix::net::recv(&self.descriptor, spare, RecvFlags::DONTWAIT)?.1)
+        self.descriptor.attempt(PollFlags::IN, || {
+            Ok(rustix::net::recv(&self.descriptor, rustix::buffer::spare_capacity(buffer), RecvFlags::DONTWAIT)?.1)
+        })
     }
 
     /// Looks at what is there and leaves it; `Ok(0)` is the end of the stream.
@@ -130,10 +122,7 @@ impl Socket {
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(test)]
         let bytes = &bytes[..chaos::cut(bytes.len())?];
-        let sent = rustix::net::send(&self.descriptor, bytes, SEND_FLAGS)?;
-        #[cfg(test)]
-        chaos::note_move();
-        Ok(sent)
+        self.descriptor.attempt(PollFlags::OUT, || Ok(rustix::net::send(&self.descriptor, bytes, SEND_FLAGS)?))
     }
 
     /// Writes what there is room for of several pieces, in one call.
@@ -144,16 +133,13 @@ impl Socket {
             let cut = chaos::cut(bytes)?;
             if cut < bytes {
                 let joined: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
-                let sent = rustix::net::send(&self.descriptor, &joined[..cut], SEND_FLAGS)?;
-                chaos::note_move();
-                return Ok(sent);
+                let send = || Ok(rustix::net::send(&self.descriptor, &joined[..cut], SEND_FLAGS)?);
+                return self.descriptor.attempt(PollFlags::OUT, send);
             }
         }
         let mut control = SendAncillaryBuffer::default();
-        let sent = rustix::net::sendmsg(&self.descriptor, pieces, &mut control, SEND_FLAGS)?;
-        #[cfg(test)]
-        chaos::note_move();
-        Ok(sent)
+        self.descriptor
+            .attempt(PollFlags::OUT, || Ok(rustix::net::sendmsg(&self.descriptor, pieces, &mut control, SEND_FLAGS)?))
     }
 
     /// Says that no more will be written; the other direction stays open.
@@ -170,6 +156,10 @@ impl Socket {
     pub(crate) fn set_nodelay(&self) {
         let _ = SockRef::from(&self.descriptor).set_tcp_nodelay(true);
     }
+}
+
+fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT)?.0)
 }
 
 impl AsFd for Socket {
