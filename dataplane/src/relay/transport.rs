@@ -21,13 +21,22 @@ pub(crate) struct Transport<'a> {
     /// Plaintext that the engine had no room for. Two pumps write to a leg, and neither may overtake the other within a
     /// frame, so what waits here goes first. Each adds the outcome of one read and then waits in [`Self::finish`].
     pending: RefCell<Vec<u8>>,
+    /// The last read has taken all that was there.
+    is_drained: Cell<bool>,
     /// On the shard's clock, while the peer takes nothing of what is written to it: when that is a stall.
     stalls_at_ms: Cell<Option<u64>>,
 }
 
 impl<'a> Transport<'a> {
     pub(crate) fn new(leg: Leg, socket: &'a Socket, engine: Box<dyn Engine>) -> Self {
-        Self { leg, socket, engine: RefCell::new(engine), pending: RefCell::default(), stalls_at_ms: Cell::new(None) }
+        Self {
+            leg,
+            socket,
+            engine: RefCell::new(engine),
+            pending: RefCell::default(),
+            is_drained: Cell::new(false),
+            stalls_at_ms: Cell::new(None),
+        }
     }
 
     /// Drives the handshake to its end. `received` is what was read from the socket before.
@@ -49,12 +58,20 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Reads ciphertext once; `false` when none waits. The end of the stream shows in the engine's next answers.
+    /// Reads ciphertext once; `false` when none waits. The end of the stream shows in the engine's next answers. Behind a
+    /// read that has emptied the socket the kernel is not asked: the caller waits, and is told of whatever has come since.
+    /// (In a handshake one message often follows on the heels of another.)
     pub(crate) fn receive(&self) -> Result<bool, FaultKind> {
+        if self.is_drained.take() {
+            return Ok(false);
+        }
         let mut engine = self.engine.borrow_mut();
-        match engine.read_tls(&mut Wire(self.socket)) {
+        match engine.read_tls(&mut Wire(self)) {
             Ok(0) if engine.is_handshaking() => Err(FaultKind::Closed),
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                self.is_drained.set(self.is_drained.get() && !engine.is_handshaking());
+                Ok(true)
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
             Err(_) => Err(FaultKind::ConnectionReset),
         }
@@ -75,7 +92,7 @@ impl<'a> Transport<'a> {
             {
                 let mut engine = self.engine.borrow_mut();
                 while engine.wants_write() {
-                    match engine.write_tls(&mut Wire(self.socket)) {
+                    match engine.write_tls(&mut Wire(self)) {
                         Ok(_) => {}
                         Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                         Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -149,22 +166,24 @@ impl<'a> Transport<'a> {
     }
 }
 
-/// A socket as `Read` and `Write`, non-blocking.
-struct Wire<'a>(&'a Socket);
+/// A leg's socket as `Read` and `Write`, non-blocking.
+struct Wire<'a, 'b>(&'a Transport<'b>);
 
-impl Read for Wire<'_> {
+impl Read for Wire<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_recv(buffer)
+        let count = self.0.socket.try_recv(buffer)?;
+        self.0.is_drained.set((1..buffer.len()).contains(&count));
+        Ok(count)
     }
 }
 
-impl Write for Wire<'_> {
+impl Write for Wire<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_send(bytes)
+        self.0.socket.try_send(bytes)
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_send_pieces(pieces)
+        self.0.socket.try_send_pieces(pieces)
     }
 
     fn flush(&mut self) -> io::Result<()> {

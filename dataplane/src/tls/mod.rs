@@ -25,6 +25,7 @@ mod fault;
 mod issuer;
 mod leaf;
 mod memory;
+mod plaintext;
 mod proven;
 mod refusal;
 mod roots;
@@ -33,6 +34,7 @@ mod shard;
 mod ticket;
 mod trial;
 mod trust;
+mod unbuffered;
 mod verify;
 mod walks;
 

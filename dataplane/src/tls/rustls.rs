@@ -1,28 +1,43 @@
 //! The rustls engine: one connection of either leg behind [`Engine`].
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
 use penstock_core::flow::{FaultKind, Leg};
 use penstock_core::limits::INSPECT_BUFFER_BYTES_MAX;
 use penstock_core::sni::Sni;
-use rustls::client::ResolvesClientCert;
+use rustls::client::{ResolvesClientCert, UnbufferedClientConnection};
+use rustls::server::UnbufferedServerConnection;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection, SignatureScheme};
+use rustls::{CommonState, Error, HandshakeKind, SignatureScheme};
 use rustls_pki_types::UnixTime;
 
 use super::alpn::Alpn;
 use super::client_certificate::ClientCertificateRequests;
 use super::engine::{Engine, PlainRead};
 use super::fault;
+use super::plaintext::Plaintext;
+use super::unbuffered::{Ciphertext, Saying, Unbuffered};
 use super::verify::{VerifiedUpstream, Verifier};
 
 /// A rustls connection of one leg.
 pub(super) struct RustlsEngine {
-    connection: Connection,
+    connection: Unbuffered,
     role: Role,
+    ciphertext: Ciphertext,
+    plaintext: Plaintext,
+    /// What ended the connection: it is never gone on with.
+    fault: Option<Error>,
     /// The source of ciphertext has ended.
     ended: bool,
+    /// The peer has ended its direction.
+    closed: bool,
+}
+
+thread_local! {
+    /// What is read from a socket, and plaintext on its way into one record: used within a call, by one engine at a time.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
 enum Role {
@@ -39,20 +54,54 @@ struct Upstream {
 }
 
 impl RustlsEngine {
-    pub(super) fn downstream(mut connection: ServerConnection) -> Self {
-        connection.set_buffer_limit(Some(INSPECT_BUFFER_BYTES_MAX));
-        Self { connection: Connection::Server(connection), role: Role::Downstream, ended: false }
+    pub(super) fn downstream(connection: UnbufferedServerConnection) -> Self {
+        Self::new(Unbuffered::Server(Box::new(connection)), Role::Downstream)
     }
 
+    /// Begins with the ClientHello.
     pub(super) fn upstream(
-        mut connection: ClientConnection,
+        connection: UnbufferedClientConnection,
         name: Sni,
         verifier: Arc<Verifier>,
         requests: Arc<ClientCertificateRequests>,
     ) -> Self {
-        connection.set_buffer_limit(Some(INSPECT_BUFFER_BYTES_MAX));
         let upstream = Upstream { name, verifier, requests, verified: None };
-        Self { connection: Connection::Client(connection), role: Role::Upstream(upstream), ended: false }
+        let mut engine = Self::new(Unbuffered::Client(Box::new(connection)), Role::Upstream(upstream));
+        engine.advance(&Saying::Nothing);
+        engine
+    }
+
+    fn new(connection: Unbuffered, role: Role) -> Self {
+        Self {
+            connection,
+            role,
+            ciphertext: Ciphertext::default(),
+            plaintext: Plaintext::default(),
+            fault: None,
+            ended: false,
+            closed: false,
+        }
+    }
+
+    /// Whether `saying` is encrypted.
+    fn advance(&mut self, saying: &Saying<'_>) -> bool {
+        if self.fault.is_some() {
+            return false;
+        }
+        match self.connection.advance(&mut self.ciphertext, &mut self.plaintext, saying) {
+            Ok(progress) => {
+                self.closed |= progress.is_closed;
+                progress.is_said
+            }
+            Err(error) => {
+                self.fault = Some(error);
+                false
+            }
+        }
+    }
+
+    fn state(&self) -> &CommonState {
+        self.connection.state()
     }
 
     const fn leg(&self) -> Leg {
@@ -65,72 +114,103 @@ impl RustlsEngine {
 
 impl Engine for RustlsEngine {
     fn read_tls(&mut self, source: &mut dyn io::Read) -> io::Result<usize> {
-        if plaintext_waits(&mut self.connection) {
+        if !self.plaintext.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let count = self.connection.read_tls(source)?;
+        let ingress = &mut self.ciphertext.ingress;
+        if self.fault.is_some() || self.closed {
+            *ingress = Vec::new();
+        }
+        // rustls refuses a longer handshake message by its header; no record is longer.
+        if ingress.len() >= INSPECT_BUFFER_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let count = SCRATCH.with_borrow_mut(|scratch| {
+            let count = source.read(scratch)?;
+            ingress.extend_from_slice(scratch.get(..count).unwrap_or_default());
+            io::Result::Ok(count)
+        })?;
         self.ended |= count == 0;
         Ok(count)
     }
 
     fn process(&mut self) -> Result<(), FaultKind> {
-        let outcome = self.connection.process_new_packets();
+        self.advance(&Saying::Nothing);
         if let Role::Upstream(upstream) = &self.role {
             upstream.requests.refuse()?;
         }
-        outcome.map_err(|error| fault::kind_of(self.leg(), &error))?;
-        if self.connection.is_handshaking() {
+        if let Some(error) = &self.fault {
+            return Err(fault::kind_of(self.leg(), error));
+        }
+        let state = self.connection.state();
+        if state.is_handshaking() {
             return if self.ended { Err(FaultKind::Closed) } else { Ok(()) };
         }
         match &mut self.role {
-            Role::Upstream(upstream) if upstream.verified.is_none() => upstream.prove(&self.connection),
+            Role::Upstream(upstream) if upstream.verified.is_none() => upstream.prove(state),
             Role::Downstream | Role::Upstream(_) => Ok(()),
         }
     }
 
     fn read_plain(&mut self, out: &mut [u8]) -> PlainRead {
-        match io::Read::read(&mut self.connection.reader(), out) {
-            Ok(0) if !out.is_empty() => PlainRead::Closed,
-            Ok(count) => PlainRead::Bytes(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => PlainRead::WouldBlock,
-            Err(_) => PlainRead::Truncated,
+        match self.plaintext.is_empty() {
+            false => PlainRead::Bytes(self.plaintext.take(out)),
+            true if self.closed => PlainRead::Closed,
+            true if self.ended => PlainRead::Truncated,
+            true => PlainRead::WouldBlock,
         }
     }
 
     fn write_plain(&mut self, pieces: &[io::IoSlice<'_>]) -> usize {
-        // rustls would keep plaintext for later, and promise that it is sent before the handshake is proven.
-        if self.connection.is_handshaking() {
+        // Nothing is promised to be sent before the handshake is proven.
+        if self.state().is_handshaking() {
             return 0;
         }
-        io::Write::write_vectored(&mut self.connection.writer(), pieces).unwrap_or(0)
+        let room = INSPECT_BUFFER_BYTES_MAX.saturating_sub(self.ciphertext.unsent());
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut count = 0;
+            for piece in pieces {
+                let end = (count + piece.len()).min(room);
+                if scratch.len() < end {
+                    scratch.resize(end, 0);
+                }
+                let taken = piece.get(..end - count).unwrap_or_default();
+                scratch[count..end].copy_from_slice(taken);
+                count = end;
+            }
+            let joined = scratch.get(..count).unwrap_or_default();
+            if count > 0 && self.advance(&Saying::Data(joined)) { count } else { 0 }
+        })
     }
 
     fn wants_read(&self) -> bool {
-        self.connection.wants_read() && !self.ended
+        !self.ended && !self.closed && self.plaintext.is_empty()
     }
 
     fn wants_write(&self) -> bool {
-        self.connection.wants_write()
+        self.ciphertext.unsent() > 0
     }
 
     fn write_tls(&mut self, sink: &mut dyn io::Write) -> io::Result<usize> {
-        self.connection.write_tls(sink)
+        self.ciphertext.drain(sink)
     }
 
     fn send_close_notify(&mut self) {
-        self.connection.send_close_notify();
+        if !self.state().is_handshaking() {
+            self.advance(&Saying::CloseNotify);
+        }
     }
 
     fn is_handshaking(&self) -> bool {
-        self.connection.is_handshaking()
+        self.state().is_handshaking()
     }
 
     fn alpn(&self) -> Option<Alpn> {
-        self.connection.alpn_protocol().and_then(Alpn::named)
+        self.state().alpn_protocol().and_then(Alpn::named)
     }
 
     fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+        self.state().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     fn verified(&self) -> Option<VerifiedUpstream> {
@@ -143,8 +223,8 @@ impl Engine for RustlsEngine {
 
 impl Upstream {
     /// A full handshake's chain was verified moments ago and is only looked up; a resumed one's may have to be again.
-    fn prove(&mut self, connection: &Connection) -> Result<(), FaultKind> {
-        let chain = connection.peer_certificates().unwrap_or_default();
+    fn prove(&mut self, state: &CommonState) -> Result<(), FaultKind> {
+        let chain = state.peer_certificates().unwrap_or_default();
         self.verified = Some(self.verifier.prove(&self.name, chain, UnixTime::now())?);
         Ok(())
     }
@@ -161,8 +241,5 @@ impl ResolvesClientCert for ClientCertificateRequests {
     }
 }
 
-/// rustls refuses to read over its bound on plaintext with an error that looks like the source's own; asking ahead keeps
-/// the two apart.
-fn plaintext_waits(connection: &mut Connection) -> bool {
-    io::BufRead::fill_buf(&mut connection.reader()).is_ok_and(|plaintext| !plaintext.is_empty())
-}
+/// Most that is read at once: a full record and some of the next.
+const READ_BYTES: usize = 32 * 1024;

@@ -9,11 +9,11 @@ use penstock_core::limits::{LEAF_CACHE_ENTRIES_MAX, LEAF_USE_SECONDS_MAX, UPSTRE
 use penstock_core::policy::{EngineKind, Engines};
 use penstock_core::signer::{MintRequest, Minted};
 use penstock_core::sni::Sni;
-use rustls::client::Resumption;
+use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CipherSuite, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::{CipherSuite, ClientConfig, ServerConfig};
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::alpn::{Alpn, Offer, PerChoice, PerOffer};
@@ -115,7 +115,7 @@ impl TlsShard {
         }
         let name = ServerName::try_from(sni.as_str()).map_err(|_| FaultKind::Malformed)?.to_owned();
         let connection =
-            ClientConnection::new(Arc::clone(self.clients.find(offer)), name).map_err(|_| FaultKind::Tls)?;
+            UnbufferedClientConnection::new(Arc::clone(self.clients.find(offer)), name).map_err(|_| FaultKind::Tls)?;
         let (verifier, requests) = (Arc::clone(&self.verifier), Arc::clone(&self.requests));
         Ok(Box::new(RustlsEngine::upstream(connection, sni.clone(), verifier, requests)))
     }
@@ -175,7 +175,8 @@ impl TlsShard {
         if engines.downstream == EngineKind::Boring {
             return leaf.boring.begin(choice);
         }
-        let connection = ServerConnection::new(Arc::clone(leaf.configs.find(choice))).map_err(|_| FaultKind::Tls)?;
+        let connection =
+            UnbufferedServerConnection::new(Arc::clone(leaf.configs.find(choice))).map_err(|_| FaultKind::Tls)?;
         Ok(Box::new(RustlsEngine::downstream(connection)))
     }
 

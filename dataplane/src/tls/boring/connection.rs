@@ -11,6 +11,7 @@ use penstock_core::tls::alert::{self, Alert};
 use super::super::alpn::Alpn;
 use super::super::client_certificate::ClientCertificateRequests;
 use super::super::engine::{Engine, PlainRead};
+use super::super::plaintext::Plaintext;
 use super::super::verify::VerifiedUpstream;
 use super::greeting::Greeting;
 use super::origins::Verdict;
@@ -27,7 +28,7 @@ pub(super) struct BoringEngine {
     handshaking: bool,
     /// What ended the connection: it is never gone on with.
     fault: Option<FaultKind>,
-    plain: Plain,
+    plain: Plaintext,
     /// Pieces of plaintext on their way into one record.
     joined: Vec<u8>,
     /// The source of ciphertext has ended.
@@ -40,14 +41,6 @@ pub(super) struct BoringEngine {
 pub(super) struct Proof {
     pub(super) verdict: Verdict,
     pub(super) requests: Arc<ClientCertificateRequests>,
-}
-
-/// Decrypted bytes that were not taken yet: `bytes[start..]`. At most what one block of ciphertext and the record begun
-/// before it hold, since nothing is read while some wait.
-#[derive(Debug, Default)]
-struct Plain {
-    bytes: Vec<u8>,
-    start: usize,
 }
 
 impl BoringEngine {
@@ -70,7 +63,7 @@ impl BoringEngine {
             proof,
             handshaking: true,
             fault: None,
-            plain: Plain::default(),
+            plain: Plaintext::default(),
             joined: Vec::new(),
             ended: false,
             closed: false,
@@ -124,7 +117,7 @@ impl BoringEngine {
 
     fn decrypt(&mut self) -> Result<(), FaultKind> {
         while !self.closed {
-            match self.plain.fill(&mut self.stream) {
+            match fill(&mut self.plain, &mut self.stream) {
                 Ok(()) => {}
                 Err(error) if error.code() == ErrorCode::ZERO_RETURN => self.closed = true,
                 Err(error) if error.would_block() => return Ok(()),
@@ -150,31 +143,17 @@ impl Proof {
     }
 }
 
-impl Plain {
-    /// Decrypts once, to the end of what waits.
-    fn fill(&mut self, stream: &mut SslStream<Wire>) -> Result<(), Error> {
-        let length = self.bytes.len();
-        self.bytes.resize(length + TLS_RECORD_BYTES_MAX, 0);
-        let outcome = stream.ssl_read(self.bytes.get_mut(length..).unwrap_or_default());
-        self.bytes.truncate(length + outcome.as_ref().map_or(0, |count| *count));
-        outcome.map(|_| ())
+/// Decrypts once, to the end of what waits.
+fn fill(plaintext: &mut Plaintext, stream: &mut SslStream<Wire>) -> Result<(), Error> {
+    let bytes = plaintext.bytes();
+    let length = bytes.len();
+    bytes.resize(length + TLS_RECORD_BYTES_MAX, 0);
+    let outcome = stream.ssl_read(bytes.get_mut(length..).unwrap_or_default());
+    bytes.truncate(length + outcome.as_ref().map_or(0, |count| *count));
+    if bytes.is_empty() {
+        *bytes = Vec::new();
     }
-
-    fn take(&mut self, out: &mut [u8]) -> usize {
-        let waiting = self.bytes.get(self.start..).unwrap_or_default();
-        let count = waiting.len().min(out.len());
-        out[..count].copy_from_slice(&waiting[..count]);
-        self.start += count;
-        if self.is_empty() {
-            self.bytes.clear();
-            self.start = 0;
-        }
-        count
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start >= self.bytes.len()
-    }
+    outcome.map(|_| ())
 }
 
 impl Engine for BoringEngine {
