@@ -281,8 +281,8 @@ pub const AUDIT_SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const AUDIT_SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// One audit event as a line of the spool; a longer one is dropped and counted.
 pub const AUDIT_EVENT_BYTES_MAX: usize = 512 * 1024;
-/// Audit events in one message to control.
-pub const AUDIT_BATCH_EVENTS_MAX: usize = 500;
+/// Audit events in one message to control. As many as mostly fit into its bytes: each message is one commit and two syncs.
+pub const AUDIT_BATCH_EVENTS_MAX: usize = 1_500;
 /// Audit events in one message to control, as lines of the spool.
 pub const AUDIT_BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Messages that wait in one shard's mailbox.

@@ -3,6 +3,7 @@
 //! A slice is one transaction of the writing thread, and what waits to be recorded goes before the next slice, so nobody
 //! waits longer than for one.
 
+use penstock_core::limits::AUDIT_BATCH_EVENTS_MAX;
 use rusqlite::{Connection, params};
 
 use super::spool;
@@ -18,8 +19,9 @@ pub(crate) struct Retention {
     pub(crate) bytes_max: Option<u64>,
 }
 
-/// Events removed in one transaction.
-pub(super) const SLICE_EVENTS: usize = 1_000;
+/// Events removed in one transaction: more than a node sends at once, so that removing keeps pace with recording.
+pub(super) const SLICE_EVENTS: usize = 2_000;
+const _: () = assert!(SLICE_EVENTS > AUDIT_BATCH_EVENTS_MAX);
 
 impl Retention {
     /// Removes a slice of what is beyond a bound at that moment; answers how many events went.

@@ -43,7 +43,7 @@ pub(super) const QUEUE_COMMANDS_MAX: usize = 256;
 /// Commands of one transaction.
 const TRANSACTION_COMMANDS_MAX: usize = 64;
 /// Events recorded between two looks at the bounds: less than a slice, so that removing keeps pace with recording.
-const CHECK_EVENTS: usize = SLICE_EVENTS / 2;
+const CHECK_EVENTS: usize = SLICE_EVENTS / 4;
 
 /// The writing end of the store.
 pub(super) struct Writer {

@@ -106,10 +106,11 @@ impl Delivery {
                 return Some((self, Err("control does not answer".to_owned())));
             }
         };
+        let count = batch.events.len();
         self.batch = batch.after(committed);
-        let is_refused = self.batch.as_ref().is_some_and(|rest| rest.events.len() == batch.events.len());
+        let is_refused = self.batch.as_ref().is_some_and(|rest| rest.events.len() == count);
         let (back, saved) = self.on_disk(move |reader| reader.commit(committed)).await?;
-        let is_full = batch.events.len() == AUDIT_BATCH_EVENTS_MAX || back.batch.is_some();
+        let is_full = count == AUDIT_BATCH_EVENTS_MAX || back.batch.is_some();
         let pause = if is_full { Pause::None } else { Pause::Gather };
         let outcome = if is_refused { Err("control commits nothing".to_owned()) } else { saved.map(|()| pause) };
         Some((back, outcome))
@@ -145,6 +146,7 @@ impl Delivery {
             Pause::Empty => {
                 tokio::select! {
                     () = self.reader.grown() => {}
+                    () = tokio::time::sleep(SYNC_PERIOD), if self.reader.is_unsaved() => {}
                     _changed = self.connection.changed() => {}
                 }
             }
@@ -173,7 +175,7 @@ enum Pause {
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after a batch that was not taken.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// Between two syncs of the spool while control is away.
+/// Between two syncs of the spool while control is away, and before the cursor is saved when nothing more comes.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
 /// Between two batches that are not full.
 const GATHER_PAUSE: Duration = Duration::from_millis(100);

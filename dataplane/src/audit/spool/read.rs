@@ -23,9 +23,9 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// What is left when everything up to `sequence` is done with.
-    pub(crate) fn after(&self, sequence: u64) -> Option<Self> {
-        let events: Vec<_> = self.events.iter().filter(|(number, _json)| *number > sequence).cloned().collect();
-        if events.is_empty() { None } else { Some(Self { events }) }
+    pub(crate) fn after(mut self, sequence: u64) -> Option<Self> {
+        self.events.retain(|(number, _json)| *number > sequence);
+        if self.events.is_empty() { None } else { Some(self) }
     }
 }
 
@@ -98,7 +98,13 @@ impl SpoolReader {
             }
         }
         self.remove_committed()?;
+        self.cursor.save_now_and_then()?;
         Ok(None)
+    }
+
+    /// Whether [`Self::read`] has the cursor to save, though there is nothing to read.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.cursor.is_ahead()
     }
 
     /// Notes that control has everything up to `sequence` and removes segments that are done with.
@@ -107,50 +113,51 @@ impl SpoolReader {
         if sequence <= self.cursor.committed() {
             return Ok(());
         }
-        let saved = self.cursor.commit(sequence);
+        self.cursor.commit(sequence);
         self.remove_committed()?;
-        // A full disk may have had no room for the cursor before. Were it lost now, control would see repeats, and knows them.
-        saved.or_else(|_full| self.cursor.save())
+        self.cursor.save_now_and_then()
     }
 
-    /// Removes segments that control has all of, but not the one that is appended to.
+    /// Removes segments that control has all of, but not the one that is appended to. The cursor is saved before: without
+    /// segments it alone knows which numbers were used.
     fn remove_committed(&mut self) -> io::Result<()> {
         let (active, committed) = (self.progress.active(), self.cursor.committed());
         if active <= self.removed_before {
             return Ok(());
         }
         let segments = segment::list(&self.directory)?;
-        for pair in segments.windows(2) {
-            // All of the first one stands before the second one's first event.
-            if pair[1] <= committed + 1 && pair[0] < active {
-                // An open file would keep its room on the disk.
-                self.segment.take_if(|open| open.first == pair[0]);
-                let path = segment::path(&self.directory, pair[0]);
-                let bytes = fs::metadata(&path)?.len();
-                fs::remove_file(&path)?;
-                self.progress.shrink(bytes);
-            }
+        // All of the first one stands before the second one's first event.
+        let done = segments.windows(2).filter(|pair| pair[1] <= committed + 1 && pair[0] < active).map(|pair| pair[0]);
+        let mut done = done.peekable();
+        let saved = if done.peek().is_some() { self.cursor.save() } else { Ok(()) };
+        for first in done {
+            // An open file would keep its room on the disk.
+            self.segment.take_if(|open| open.first == first);
+            let path = segment::path(&self.directory, first);
+            let bytes = fs::metadata(&path)?.len();
+            fs::remove_file(&path)?;
+            self.progress.shrink(bytes);
         }
         if committed + 1 >= active {
             self.removed_before = active;
         }
-        Ok(())
+        // A full disk may have had no room for the cursor before. Were it lost now, control would see repeats, and knows them.
+        saved.or_else(|_full| self.cursor.save())
     }
 
     /// Puts on the disk everything that is written. For the time while nobody takes events: reading syncs as it goes.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         let (active, appended) = (self.progress.active(), self.progress.appended());
-        if appended == self.synced_through {
-            return Ok(());
-        }
-        for first in segment::list(&self.directory)? {
-            if first >= self.synced {
-                File::open(segment::path(&self.directory, first))?.sync_data()?;
+        if appended != self.synced_through {
+            for first in segment::list(&self.directory)? {
+                if first >= self.synced {
+                    File::open(segment::path(&self.directory, first))?.sync_data()?;
+                }
             }
+            File::open(&self.directory)?.sync_all()?;
+            (self.synced, self.synced_through) = (active, appended);
         }
-        File::open(&self.directory)?.sync_all()?;
-        (self.synced, self.synced_through) = (active, appended);
-        Ok(())
+        self.cursor.save_now_and_then()
     }
 
     /// Waits until there may be more to read. The future holds no borrow of the reader.

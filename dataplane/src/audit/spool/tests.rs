@@ -43,9 +43,15 @@ enum Step {
     Append(Vec<usize>, bool),
     /// Commits this share (of 100) of the events that were read last.
     Commit(u64),
-    /// The process is killed and starts again; this many bytes of a line that was being written are found.
-    Crash(usize),
+    /// The process ends, or is killed, and starts again; this many bytes of a line that was being written are found.
+    Crash(usize, End),
     Read,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Killed,
+    Orderly,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -53,7 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (prop::collection::vec(0_usize..600, 1..20), prop::bool::weighted(0.9))
             .prop_map(|(lengths, is_flushed)| Step::Append(lengths, is_flushed)),
         3 => (0_u64..=100).prop_map(Step::Commit),
-        2 => (0_usize..80).prop_map(Step::Crash),
+        2 => (0_usize..80, prop_oneof![Just(End::Killed), Just(End::Orderly)])
+            .prop_map(|(torn_bytes, end)| Step::Crash(torn_bytes, end)),
         4 => Just(Step::Read),
     ]
 }
@@ -113,8 +120,8 @@ impl Model {
                 reader.commit(sequence).unwrap();
                 self.committed = sequence;
             }
-            Step::Crash(torn_bytes) => {
-                self.spool = None;
+            Step::Crash(torn_bytes, end) => {
+                self.end(end);
                 self.buffered.clear();
                 self.tear(torn_bytes);
                 let spool = open(self.directory.path(), SMALL).unwrap();
@@ -125,6 +132,20 @@ impl Model {
             }
         }
         self.check_bounds();
+    }
+
+    /// The cursor is where it was last saved: what control has since may come again, and nothing that it does not have is left out.
+    fn end(&mut self, end: End) {
+        let Some((_appender, reader)) = self.spool.take() else { return };
+        match end {
+            // Its last words are not said.
+            End::Killed => std::mem::forget(reader),
+            End::Orderly => drop(reader),
+        }
+        let cursor = fs::read(self.directory.path().join("cursor.json")).unwrap();
+        let saved = serde_json::from_slice::<serde_json::Value>(&cursor).unwrap()["committed"].as_u64().unwrap();
+        assert!(saved <= self.committed && (end == End::Killed || saved == self.committed), "{saved} is saved");
+        self.committed = saved;
     }
 
     /// Leaves the beginning of a line at the end of the last segment.
@@ -151,7 +172,7 @@ proptest! {
         for step in steps {
             model.take(step);
         }
-        model.take(Step::Crash(0));
+        model.take(Step::Crash(0, End::Killed));
         let (_appender, mut reader) = model.spool.take().unwrap();
         let left = drain(&mut reader);
         prop_assert_eq!(&left[..], &model.flushed[usize::try_from(model.committed).unwrap()..]);

@@ -46,7 +46,7 @@ async fn events_arrive_in_order_and_in_bounded_batches() {
     (0..3_000).for_each(|flow| node.record(flow));
     while store.0.len() < 3_000 {
         let batch = control.batch().await;
-        assert!(batch.batch.events.len() <= 500);
+        assert!(batch.batch.events.len() <= 1_500);
         let last = store.add(&batch);
         batch.commit(last);
     }
