@@ -73,13 +73,6 @@ impl RetryWatch {
         }
     }
 
-    /// A flow that is not watched.
-    pub const fn open() -> Self {
-        let mut watch = Self::new(None);
-        watch.state = State::Open;
-        watch
-    }
-
     /// Whether nothing needs to be looked at any more.
     pub fn is_open(&self) -> bool {
         self.state == State::Open

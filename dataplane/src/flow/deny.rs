@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use penstock_core::flow::{Fault, FaultKind, Phase};
 use penstock_core::limits;
-use penstock_core::policy::{Decision, Reason, Verdict};
+use penstock_core::policy::{Reason, Verdict};
 use penstock_core::proxy;
 use penstock_core::tls::alert::{self, Alert};
 
@@ -68,11 +68,11 @@ pub(crate) async fn answer(flow: &Flow, refusal: Refusal) -> Closed {
 }
 
 /// Sends the alert for a denial, when the client speaks TLS.
-pub(crate) async fn alert(flow: &Flow, decision: &Decision, alert: Option<Alert>) -> Closed {
+pub(crate) async fn alert(flow: &Flow, reason: Reason, alert: Option<Alert>) -> Closed {
     if let Some(alert) = alert {
         say(flow, &alert::record(alert)).await;
     }
-    Closed::of(Verdict::Deny, decision.reason)
+    Closed::of(Verdict::Deny, reason)
 }
 
 /// Last words to the client: all of them, then the end, then time to read them.

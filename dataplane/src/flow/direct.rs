@@ -59,7 +59,7 @@ fn name(sniffed: &Sniffed) -> Option<&Sni> {
 
 async fn refuse(flow: &Flow, decided: Decided, received: &[u8]) -> Closed {
     let decision = serve::learn(flow, decided.decision, received);
-    deny::alert(flow, &decision, decided.alert).await
+    deny::alert(flow, decision.reason, decided.alert).await
 }
 
 /// Where DNS leads clients to the appliance it may lead the appliance to itself.

@@ -1,7 +1,10 @@
 //! Pass: what was read is replayed, then the kernel joins the two sockets.
 
+use std::future::Future;
+use std::rc::Rc;
+
 use penstock_core::flow::{Fault, FaultKind, Phase};
-use penstock_core::policy::{Decision, Reason, Verdict};
+use penstock_core::policy::{Reason, Verdict};
 use penstock_core::tls::alert::Alert;
 
 use super::close::Closed;
@@ -11,15 +14,23 @@ use crate::relay::splice::{self, Opening};
 use crate::ring::Socket;
 
 /// Forwards what the flow opened with and relays until both directions have ended.
-pub(crate) async fn pass(flow: &Flow, decision: &Decision, upstream: &Socket, opening: Box<Opening>) -> Closed {
-    let _active = Active::enter(flow, Verdict::Pass);
-    let closed = Closed::of(Verdict::Pass, decision.reason);
-    match splice::relay(flow, upstream, opening).await {
-        Ok(()) => closed,
-        Err((_, FaultKind::NameChanged)) => {
-            let closed = deny::alert(flow, decision, Some(Alert::IllegalParameter)).await;
-            Closed { reason: Reason::NameChanged, ..closed }
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice, in each idle flow")]
+pub(crate) fn pass(
+    flow: &Flow,
+    reason: Reason,
+    upstream: Rc<Socket>,
+    opening: Box<Opening>,
+) -> impl Future<Output = Closed> {
+    async move {
+        let _active = Active::enter(flow, Verdict::Pass);
+        let closed = Closed::of(Verdict::Pass, reason);
+        match splice::relay(flow, &upstream, opening).await {
+            Ok(()) => closed,
+            Err((_, FaultKind::NameChanged)) => {
+                Box::pin(deny::alert(flow, reason, Some(Alert::IllegalParameter))).await;
+                Closed::of(Verdict::Deny, Reason::NameChanged)
+            }
+            Err((leg, kind)) => closed.with_fault(Fault { leg, phase: Phase::Relay, kind }),
         }
-        Err((leg, kind)) => closed.with_fault(Fault { leg, phase: Phase::Relay, kind }),
     }
 }

@@ -1,7 +1,7 @@
 //! One flow as its task holds it: the control handle, its shard, the snapshot it started with, and what was learned
 //! about it on the way, for metrics and audit.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use super::sniff::SniffedHello;
 use crate::audit::unix_now_ms;
 use crate::auth::Who;
 use crate::ingress::Entrance;
-use crate::shard::Shard;
 use crate::shard::mailbox::Installed;
+use crate::shard::{Shard, Ticket};
 
 /// A flow. It keeps the snapshot that it started with, whatever is installed later.
 pub(crate) struct Flow {
@@ -24,6 +24,8 @@ pub(crate) struct Flow {
     pub(crate) entrance: Entrance,
     pub(crate) shard: Rc<Shard>,
     pub(crate) installed: Arc<Installed>,
+    /// Its place among the flows; `None` where the process has too many.
+    pub(crate) ticket: Cell<Option<Ticket>>,
     pub(crate) learned: RefCell<Learned>,
 }
 

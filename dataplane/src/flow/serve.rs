@@ -1,6 +1,7 @@
 //! A flow from its first byte to its end.
 
-use std::pin::pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use penstock_core::flow::{Fault, FaultKind, Phase};
@@ -21,12 +22,12 @@ use crate::ingress::{Entrance, explicit, proxy_protocol, transparent};
 use crate::panics::{Panicked, caught};
 use crate::relay::splice::Opening;
 use crate::ring::Socket;
-use crate::shard::{Shed, Ticket};
+use crate::shard::Shed;
 
-/// Serves one flow and records its end, exactly once, also when it panics. Without a ticket the process has too many.
-pub(crate) async fn serve(flow: &Flow, ticket: Option<Ticket>) {
+/// Serves one flow and records its end, exactly once, also when it panics.
+pub(crate) async fn serve(flow: &Flow) {
     let ended = {
-        let task = pin!(run(flow, ticket));
+        let task = pin!(run(flow));
         caught(task).await
     };
     let closed = match ended {
@@ -45,31 +46,44 @@ struct Opened {
     upstream: Rc<Socket>,
     received: Vec<u8>,
     decided: Option<Decided>,
-    _ticket: Ticket,
 }
 
-/// The steps are boxed one by one: a flow takes the memory of the step that it is at. Most wait at one of them for long.
-async fn run(flow: &Flow, ticket: Option<Ticket>) -> Closed {
-    let opened = match (ticket, &flow.entrance) {
+/// One that knows how, too.
+struct Judged {
+    upstream: Rc<Socket>,
+    received: Vec<u8>,
+    decision: Decision,
+    /// See [`Decided`].
+    alert: Option<Alert>,
+    hello_bytes: Option<usize>,
+}
+
+/// The steps are boxed one by one, and so is what one hands to the next: a flow takes the memory of the step that it is at.
+/// Most wait at the last one for long.
+async fn run(flow: &Flow) -> Closed {
+    let opened = match &flow.entrance {
         _ if flow.shard.pressure.shed() >= Shed::Flows => Err(Box::pin(turn_away(flow, FaultKind::Memory)).await),
-        (None, _) => Err(Box::pin(turn_away(flow, FaultKind::TooMany)).await),
-        (Some(ticket), Entrance::Explicit) => Box::pin(open_explicit(flow, ticket)).await,
-        (Some(ticket), Entrance::Transparent(listener)) => Box::pin(open_transparent(flow, ticket, listener)).await,
+        Entrance::Explicit => Box::pin(open_explicit(flow)).await,
+        Entrance::Transparent(listener) => Box::pin(open_transparent(flow, listener)).await,
     };
-    match opened {
-        Ok(opened) => carry(flow, opened).await,
+    let judged = match opened {
+        Ok(opened) => Box::pin(judge(flow, opened)).await,
+        Err(closed) => Err(closed),
+    };
+    match judged {
+        Ok(judged) => go(flow, judged).await,
         Err(closed) => closed,
     }
 }
 
 /// Dials where the client wanted to go. A client that reaches nobody is told so as the network would tell it, by a reset.
-async fn open_transparent(flow: &Flow, ticket: Ticket, listener: &TransparentListener) -> Result<Opened, Closed> {
+async fn open_transparent(flow: &Flow, listener: &TransparentListener) -> Result<Box<Opened>, Closed> {
     let mut received = Vec::new();
-    let ticket = enter(flow, ticket, &listener.proxy_protocol, &mut received).await?;
+    enter(flow, &listener.proxy_protocol, &mut received).await?;
     let destination = match listener.steering {
         Steering::Direct { port } => {
             let (upstream, decided) = Box::pin(direct::open(flow, listener.address, port, &mut received)).await?;
-            return Ok(Opened { upstream, received, decided: Some(decided), _ticket: ticket });
+            return Ok(Box::new(Opened { upstream, received, decided: Some(decided) }));
         }
         Steering::Redirect => transparent::redirected(flow, listener.address),
         Steering::Tproxy => transparent::proxied(flow, listener.address),
@@ -83,7 +97,7 @@ async fn open_transparent(flow: &Flow, ticket: Ticket, listener: &TransparentLis
         Err(fault) => Err(fault),
     };
     match dialled {
-        Ok(upstream) => Ok(Opened { upstream, received, decided: None, _ticket: ticket }),
+        Ok(upstream) => Ok(Box::new(Opened { upstream, received, decided: None })),
         Err(fault) => {
             flow.control.downstream.reset_on_close();
             Err(Closed::fault(fault))
@@ -92,22 +106,28 @@ async fn open_transparent(flow: &Flow, ticket: Ticket, listener: &TransparentLis
 }
 
 /// Reads the PROXY protocol header, where `setting` has one, and counts the flow as its client's.
-async fn enter(flow: &Flow, ticket: Ticket, setting: &ProxyProtocol, received: &mut Vec<u8>) -> Result<Ticket, Closed> {
+async fn enter(flow: &Flow, setting: &ProxyProtocol, received: &mut Vec<u8>) -> Result<(), Closed> {
+    let Some(ticket) = flow.ticket.take() else {
+        return Err(Box::pin(turn_away(flow, FaultKind::TooMany)).await);
+    };
     match proxy_protocol::read_header(flow, setting, received).await {
         Ok(true) => {}
         Ok(false) => return Err(UNUSED),
         Err(fault) => return Err(Closed::fault(fault)),
     }
     match ticket.charge(flow.source()) {
-        Ok(ticket) => Ok(ticket),
+        Ok(ticket) => {
+            flow.ticket.set(Some(ticket));
+            Ok(())
+        }
         Err(kind) => Err(Box::pin(turn_away(flow, kind)).await),
     }
 }
 
 /// Reads requests until one makes the connection a tunnel, or ends it.
-async fn open_explicit(flow: &Flow, ticket: Ticket) -> Result<Opened, Closed> {
+async fn open_explicit(flow: &Flow) -> Result<Box<Opened>, Closed> {
     let mut received = Vec::new();
-    let ticket = enter(flow, ticket, &flow.shard.config.listen.proxy_protocol, &mut received).await?;
+    enter(flow, &flow.shard.config.listen.proxy_protocol, &mut received).await?;
     let mut visit = None;
     let mut is_first = true;
     loop {
@@ -135,7 +155,7 @@ async fn open_explicit(flow: &Flow, ticket: Ticket) -> Result<Opened, Closed> {
             ProxyRequest::Connect(request) => {
                 leave(flow, visit.take());
                 let upstream = Box::pin(open_tunnel(flow, request)).await?;
-                return Ok(Opened { upstream, received, decided: None, _ticket: ticket });
+                return Ok(Box::new(Opened { upstream, received, decided: None }));
             }
             ProxyRequest::Own(request) => {
                 leave(flow, visit.take());
@@ -194,27 +214,38 @@ async fn open_tunnel(flow: &Flow, request: ConnectHead) -> Result<Rc<Socket>, Cl
     Ok(upstream)
 }
 
-/// Reads the ClientHello, where that is not done, decides, and goes the way of the verdict.
-async fn carry(flow: &Flow, opened: Opened) -> Closed {
-    let Opened { upstream, mut received, decided, _ticket } = opened;
+/// Reads the ClientHello, where that is not done, and decides.
+async fn judge(flow: &Flow, opened: Box<Opened>) -> Result<Box<Judged>, Closed> {
+    let Opened { upstream, mut received, decided } = *opened;
     let decided = match decided {
         Some(decided) => decided,
         None => match Box::pin(sniff::sniff(flow, Some(&upstream), &mut received)).await {
             Ok(sniffed) => decide(flow, &sniffed),
-            Err(fault) => return Closed::fault(fault),
+            Err(fault) => return Err(Closed::fault(fault)),
         },
     };
     let Decided { decision, alert, hello_bytes } = decided;
     let decision = learn(flow, decision, &received);
+    Ok(Box::new(Judged { upstream, received, decision, alert, hello_bytes }))
+}
+
+/// The way of the verdict.
+#[expect(clippy::boxed_local, reason = "taken out by the caller, its memory would last as long as the flow")]
+fn go(flow: &Flow, judged: Box<Judged>) -> Pin<Box<dyn Future<Output = Closed> + '_>> {
+    let Judged { upstream, received, decision, alert, hello_bytes } = *judged;
     match decision.verdict {
         Verdict::Deny if decision.reason == Reason::EchRejected => {
-            Box::pin(ech::reject(flow, &decision, &upstream, received)).await
+            Box::pin(async move { ech::reject(flow, &decision, &upstream, received).await })
         }
-        Verdict::Deny => Box::pin(deny::alert(flow, &decision, alert)).await,
-        Verdict::Inspect => Box::pin(inspect::inspect(flow, &decision, &upstream, received)).await,
+        Verdict::Deny => Box::pin(async move {
+            // The upstream leg stays until the client is told.
+            let _upstream = upstream;
+            deny::alert(flow, decision.reason, alert).await
+        }),
+        Verdict::Inspect => Box::pin(async move { inspect::inspect(flow, &decision, &upstream, received).await }),
         Verdict::Pass => {
             let opening = opening(flow, &decision, received, hello_bytes);
-            Box::pin(pass::pass(flow, &decision, &upstream, opening)).await
+            Box::pin(pass::pass(flow, decision.reason, upstream, opening))
         }
     }
 }
@@ -236,10 +267,10 @@ pub(super) fn learn(flow: &Flow, decision: Decision, received: &[u8]) -> Decisio
 fn opening(flow: &Flow, decision: &Decision, received: Vec<u8>, hello_bytes: Option<usize>) -> Box<Opening> {
     Box::new(match hello_bytes {
         Some(hello_bytes) if decision.mode == Mode::Enforce => {
-            let watch = RetryWatch::new(flow.learned.borrow().sni.clone());
-            Opening { hello_bytes, received, watch }
+            let watch = Box::new(RetryWatch::new(flow.learned.borrow().sni.clone()));
+            Opening { hello_bytes, received, watch: Some(watch) }
         }
-        _ => Opening { hello_bytes: received.len(), received, watch: RetryWatch::open() },
+        _ => Opening { hello_bytes: received.len(), received, watch: None },
     })
 }
 

@@ -9,13 +9,14 @@
 //! no peer takes a part for the whole.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::ErrorKind;
 
 use penstock_core::flow::{Direction, FaultKind, Leg, RelayPath};
 use penstock_core::limits;
 use penstock_core::relay::{HalfState, Relay, Step};
 use penstock_core::tls::RetryWatch;
-use penstock_core::tls::retry::Wait;
+use penstock_core::tls::retry::{Allowed, Wait};
 use tokio::sync::Notify;
 
 use crate::flow::{Flow, Stop};
@@ -30,51 +31,46 @@ pub(crate) struct Opening {
     pub(crate) received: Vec<u8>,
     /// So much of it goes on at once: the ClientHello, or all of it.
     pub(crate) hello_bytes: usize,
-    /// Judges what follows.
-    pub(crate) watch: RetryWatch,
+    /// Judges what follows, where something does.
+    pub(crate) watch: Option<Box<RetryWatch>>,
 }
 
-/// Writes what was received upstream, then relays both directions to their ends. The opening is boxed since a future holds
-/// its arguments to its end.
-pub(crate) async fn relay(flow: &Flow, upstream: &Socket, opening: Box<Opening>) -> Result<(), RelayFault> {
-    let Opening { mut received, hello_bytes, watch } = *opening;
-    let downstream = &*flow.control.downstream;
-    let shared = &Shared {
+/// Writes what was received upstream, then relays both directions to their ends. No `async fn`: such a one would hold its
+/// arguments twice. What a flow does before and beside its copying is boxed, so that an idle one has no room for it.
+pub(crate) fn relay<'a>(
+    flow: &'a Flow,
+    upstream: &'a Socket,
+    mut opening: Box<Opening>,
+) -> impl Future<Output = Result<(), RelayFault>> + 'a {
+    let shared = Shared {
         relay: RefCell::new(Relay::new(flow.control.now_ms())),
-        watch: RefCell::new(watch),
+        watch: RefCell::new(opening.watch.take()),
         answered: Notify::new(),
     };
-    let egress = Lane { flow, shared, direction: Direction::Egress, from: downstream, to: upstream };
-    let ingress = Lane { flow, shared, direction: Direction::Ingress, from: upstream, to: downstream };
-    let forward = async {
-        let held = received.split_off(hello_bytes.min(received.len()));
-        egress.read(received.len());
-        let replayed = egress.write(received.as_slice(), RelayPath::Copy).await;
-        drop(received);
-        match replayed {
-            Ok(()) => egress.pump(held).await,
-            Err(fault) => Err(fault),
+    async move {
+        let shared = &shared;
+        let egress = Lane { flow, shared, upstream, direction: Direction::Egress };
+        let ingress = Lane { flow, shared, upstream, direction: Direction::Ingress };
+        let forward = egress.pump(Some(opening));
+        let backward = ingress.pump(None);
+        let (forward, backward) = tokio::join!(forward, backward);
+        let result = match (forward, backward) {
+            // The half that was only told to stop is not the cause.
+            (Err((_, FaultKind::Closed)), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => Err(cause),
+            (Ok(()), Ok(())) => Ok(()),
+        };
+        if let Err((_, kind)) = result {
+            let relay = shared.relay.borrow();
+            // A client whose name changed is still told why.
+            if relay.state(Direction::Ingress) != HalfState::Ended && kind != FaultKind::NameChanged {
+                flow.control.downstream.reset_on_close();
+            }
+            if relay.state(Direction::Egress) != HalfState::Ended {
+                upstream.reset_on_close();
+            }
         }
-        .inspect_err(|_fault| abort(flow))
-    };
-    let backward = async { ingress.pump(Vec::new()).await.inspect_err(|_fault| abort(flow)) };
-    let (forward, backward) = tokio::join!(forward, backward);
-    let result = match (forward, backward) {
-        // The half that was only told to stop is not the cause.
-        (Err((_, FaultKind::Closed)), Err(cause)) | (Err(cause), _) | (Ok(()), Err(cause)) => Err(cause),
-        (Ok(()), Ok(())) => Ok(()),
-    };
-    if let Err((_, kind)) = result {
-        let relay = shared.relay.borrow();
-        // A client whose name changed is still told why.
-        if relay.state(Direction::Ingress) != HalfState::Ended && kind != FaultKind::NameChanged {
-            downstream.reset_on_close();
-        }
-        if relay.state(Direction::Egress) != HalfState::Ended {
-            upstream.reset_on_close();
-        }
+        result
     }
-    result
 }
 
 fn abort(flow: &Flow) {
@@ -84,40 +80,88 @@ fn abort(flow: &Flow) {
 /// What both directions know; borrowed between awaits only.
 struct Shared {
     relay: RefCell<Relay>,
-    watch: RefCell<RetryWatch>,
+    /// `None` once nothing needs to be looked at any more.
+    watch: RefCell<Option<Box<RetryWatch>>>,
     /// Wakes what waits for the server's first message.
     answered: Notify,
+}
+
+impl Shared {
+    /// Lets go of a watch that has seen enough.
+    fn forget_open(&self) {
+        drop(self.watch.borrow_mut().take_if(|watch| watch.is_open()));
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watch.borrow().is_some()
+    }
+
+    /// Shows the watch what the server sends, before the client can see it.
+    fn watch_answer(&self, bytes: &[u8]) {
+        let answered = self.watch.borrow_mut().as_mut().is_some_and(|watch| watch.handle_ingress(bytes));
+        if answered {
+            self.answered.notify_one();
+        }
+        self.forget_open();
+    }
 }
 
 /// One direction of a passed flow.
 struct Lane<'a> {
     flow: &'a Flow,
     shared: &'a Shared,
+    upstream: &'a Socket,
     direction: Direction,
-    from: &'a Socket,
-    to: &'a Socket,
 }
 
 impl Lane<'_> {
-    /// Copies, then splices, until the end of the stream; then shuts the other leg's writing side down. `held` was
-    /// received before.
-    async fn pump(&self, mut held: Vec<u8>) -> Result<(), RelayFault> {
-        let watched = self.direction == Direction::Egress && !self.shared.watch.borrow().is_open();
-        self.read(held.len());
-        let is_over = if watched {
-            self.copy_watched(&mut held).await?
-        } else {
-            self.write(&held, RelayPath::Copy).await?;
-            false
-        };
-        drop(held);
-        if !is_over && self.copy().await? {
-            self.splice().await?;
+    /// Relays until the end of the stream; then shuts the other leg's writing side down. `opening` was received before.
+    /// A fault ends the other direction too.
+    fn pump(&self, opening: Option<Box<Opening>>) -> impl Future<Output = Result<(), RelayFault>> {
+        let begun = opening.map(|opening| Box::pin(self.begin(*opening)));
+        async move {
+            let moved = self.carry(begun).await;
+            moved.and_then(|()| self.end()).inspect_err(|_fault| abort(self.flow))
         }
+    }
+
+    /// Copies, then splices.
+    async fn carry(
+        &self,
+        begun: Option<impl Future<Output = Result<bool, RelayFault>> + Unpin>,
+    ) -> Result<(), RelayFault> {
+        if let Some(begun) = begun
+            && begun.await?
+        {
+            return Ok(());
+        }
+        if self.copy().await? { Box::pin(self.splice()).await } else { Ok(()) }
+    }
+
+    /// Writes what was received, then copies while the watch looks; whether the stream has ended.
+    async fn begin(&self, opening: Opening) -> Result<bool, RelayFault> {
+        let Opening { mut received, hello_bytes, .. } = opening;
+        let mut held = received.split_off(hello_bytes.min(received.len()));
+        self.read(received.len());
+        self.write(&received, RelayPath::Copy).await?;
+        drop(received);
+        self.read(held.len());
+        if self.shared.is_watched() {
+            return self.copy_watched(&mut held).await;
+        }
+        self.write(&held, RelayPath::Copy).await?;
+        Ok(false)
+    }
+
+    /// The stream has ended, and all of it is written.
+    fn end(&self) -> Result<(), RelayFault> {
         // A reset is told once, to whichever direction asks first; to the other it looks like an end.
         self.flow.control.check().map_err(|stop| (self.reading_leg(), stop.kind()))?;
         if self.direction == Direction::Ingress {
-            self.shared.watch.borrow_mut().handle_ingress_end();
+            if let Some(watch) = self.shared.watch.borrow_mut().as_mut() {
+                watch.handle_ingress_end();
+            }
+            self.shared.forget_open();
             self.shared.answered.notify_one();
         }
         let step = self.shared.relay.borrow_mut().handle_end(self.direction, self.flow.control.now_ms());
@@ -128,7 +172,7 @@ impl Lane<'_> {
     /// Does what the relay's state asks for after bytes were written or a direction ended.
     fn obey(&self, step: Step) {
         match step {
-            Step::ShutdownWrite(_leg) => self.to.shutdown_write(),
+            Step::ShutdownWrite(_leg) => self.to().shutdown_write(),
             // Both pumps return by themselves; closing the sockets ends what is open.
             Step::Continue | Step::Finish | Step::Reset(_) => {}
         }
@@ -143,8 +187,12 @@ impl Lane<'_> {
     /// allow yet stays in `held`, which its own bounds limit.
     async fn copy_watched(&self, held: &mut Vec<u8>) -> Result<bool, RelayFault> {
         loop {
-            let judged = self.shared.watch.borrow_mut().handle_egress(held);
-            let allowed = judged.map_err(|_changed| (Leg::Downstream, FaultKind::NameChanged))?;
+            let judged = self.shared.watch.borrow_mut().as_mut().map(|watch| watch.handle_egress(held));
+            let allowed = match judged {
+                Some(judged) => judged.map_err(|_changed| (Leg::Downstream, FaultKind::NameChanged))?,
+                None => Allowed { bytes: held.len(), wait: None },
+            };
+            self.shared.forget_open();
             self.write(held.get(..allowed.bytes).unwrap_or_default(), RelayPath::Copy).await?;
             held.drain(..allowed.bytes);
             if allowed.wait == Some(Wait::Server) {
@@ -155,13 +203,13 @@ impl Lane<'_> {
             if held.is_empty() {
                 *held = Vec::new();
                 self.wait_readable().await?;
-                if self.shared.watch.borrow().is_open() {
+                if !self.shared.is_watched() {
                     return Ok(false);
                 }
             }
             let before = held.len();
             held.reserve(WATCHED_READ_BYTES);
-            match self.from.try_recv_spare(held) {
+            match self.from().try_recv_spare(held) {
                 Ok(0) => return Ok(true),
                 Ok(_) => self.read(held.len() - before),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_readable().await?,
@@ -178,12 +226,14 @@ impl Lane<'_> {
             // Nothing is awaited while the scratch buffer is borrowed; what does not fit into the socket is kept.
             let (received, unsent) = {
                 let mut scratch = self.flow.shard.scratch.borrow_mut();
-                match self.from.try_recv(&mut scratch) {
+                match self.from().try_recv(&mut scratch) {
                     Ok(0) => return Ok(false),
                     Ok(count) => {
                         self.read(count);
                         let bytes = scratch.get(..count).unwrap_or_default();
-                        self.watch_answer(bytes);
+                        if self.direction == Direction::Ingress {
+                            self.shared.watch_answer(bytes);
+                        }
                         let sent = self.send(bytes, RelayPath::Copy)?;
                         (count, bytes.get(sent..).unwrap_or_default().to_vec())
                     }
@@ -198,17 +248,11 @@ impl Lane<'_> {
             }
             self.write(&unsent, RelayPath::Copy).await?;
             copied_bytes += received;
-            let may_splice = copied_bytes >= PROMOTE_BYTES && self.shared.watch.borrow().is_settled();
+            let is_settled = self.shared.watch.borrow().as_ref().is_none_or(|watch| watch.is_settled());
+            let may_splice = copied_bytes >= PROMOTE_BYTES && is_settled;
             if may_splice && received >= self.flow.shard.scratch.borrow().len() / 2 {
                 return Ok(true);
             }
-        }
-    }
-
-    /// Shows the watch what the server sends, before the client can see it.
-    fn watch_answer(&self, bytes: &[u8]) {
-        if self.direction == Direction::Ingress && self.shared.watch.borrow_mut().handle_ingress(bytes) {
-            self.shared.answered.notify_one();
         }
     }
 
@@ -243,7 +287,7 @@ impl Lane<'_> {
             if turns.is_multiple_of(TURNS_MAX) {
                 tokio::task::yield_now().await;
             }
-            match pipe.fill_from(self.from, SPLICE_BYTES_MAX) {
+            match pipe.fill_from(self.from(), SPLICE_BYTES_MAX) {
                 Ok(0) => return Ok(true),
                 Ok(count) => self.read(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -251,7 +295,7 @@ impl Lane<'_> {
                 Err(_) => return Err((self.reading_leg(), FaultKind::ConnectionReset)),
             }
             while pipe.held_bytes() > 0 {
-                match pipe.drain_to(self.to) {
+                match pipe.drain_to(self.to()) {
                     Ok(count) => self.written(count, RelayPath::Splice),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_writable().await?,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -275,7 +319,7 @@ impl Lane<'_> {
 
     /// Writes what there is room for now.
     fn send(&self, bytes: &[u8], path: RelayPath) -> Result<usize, RelayFault> {
-        match self.to.try_send(bytes) {
+        match self.to().try_send(bytes) {
             Ok(count) => {
                 self.written(count, path);
                 Ok(count)
@@ -286,11 +330,11 @@ impl Lane<'_> {
     }
 
     async fn wait_readable(&self) -> Result<(), RelayFault> {
-        self.flow.control.readable(self.from).await.map_err(|stop| (self.reading_leg(), stop.kind()))
+        self.flow.control.readable(self.from()).await.map_err(|stop| (self.reading_leg(), stop.kind()))
     }
 
     async fn wait_writable(&self) -> Result<(), RelayFault> {
-        self.flow.control.writable(self.to).await.map_err(|stop| (self.writing_leg(), stop.kind()))
+        self.flow.control.writable(self.to()).await.map_err(|stop| (self.writing_leg(), stop.kind()))
     }
 
     fn read(&self, bytes: usize) {
@@ -301,6 +345,21 @@ impl Lane<'_> {
         let step = self.shared.relay.borrow_mut().handle_written(self.direction, bytes, self.flow.control.now_ms());
         self.obey(step);
         self.flow.shard.cells.relay_bytes.add((self.direction, path), bytes as u64);
+    }
+
+    fn from(&self) -> &Socket {
+        self.socket(self.reading_leg())
+    }
+
+    fn to(&self) -> &Socket {
+        self.socket(self.writing_leg())
+    }
+
+    fn socket(&self, leg: Leg) -> &Socket {
+        match leg {
+            Leg::Downstream => &self.flow.control.downstream,
+            Leg::Upstream => self.upstream,
+        }
     }
 
     const fn reading_leg(&self) -> Leg {

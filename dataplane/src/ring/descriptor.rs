@@ -12,7 +12,8 @@ use super::poll;
 
 /// An open socket with its waits. The fields drop in their order: the registration before the descriptor.
 pub(super) struct Descriptor {
-    registration: OnceCell<Registration>,
+    /// Boxed: a flow on the ring has none.
+    registration: OnceCell<Box<Registration>>,
     inner: OwnedFd,
     /// How often [`Self::cancel`] was called, so that a wait sees one that came while it was not looking.
     cancellations: Cell<u64>,
@@ -109,9 +110,9 @@ impl Descriptor {
 
     fn registration(&self) -> io::Result<&Registration> {
         if self.registration.get().is_none() {
-            let _ = self.registration.set(Registration::new(&self.inner)?);
+            let _ = self.registration.set(Box::new(Registration::new(&self.inner)?));
         }
-        self.registration.get().ok_or_else(|| io::ErrorKind::Other.into())
+        self.registration.get().map(|registration| &**registration).ok_or_else(|| io::ErrorKind::Other.into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The shard's thread: listen, accept, install snapshots, reap what is late, drain.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -11,7 +11,6 @@ use tokio::sync::Notify;
 use super::clock::{TICK, Tick};
 use super::mailbox::{MailboxReceiver, Message};
 use super::pressure::Shed;
-use super::quota::Ticket;
 use super::state::{Shard, ShardSeed};
 use crate::flow::{self, Flow, Learned, Stop};
 use crate::ingress::Entrance;
@@ -115,11 +114,11 @@ async fn take_connections(shard: &Rc<Shard>, entrance: &Entrance, listener: &Lis
                 if shard.draining.get() || shard.pressure.shed() >= Shed::KeepAlive {
                     control.drain();
                 }
-                let ticket = shard.quota.enter();
+                let ticket = Cell::new(shard.quota.enter());
                 let learned = RefCell::new(Learned::default());
                 let entrance = entrance.clone();
-                let flow = Flow { control, entrance, shard: Rc::clone(shard), installed, learned };
-                ring::spawn(serve(flow, ticket));
+                let flow = Flow { control, entrance, shard: Rc::clone(shard), installed, ticket, learned };
+                ring::spawn(serve(flow));
             }
             Err(_) if shard.draining.get() => return,
             Err(error) => {
@@ -147,11 +146,11 @@ fn note_panic(shard: &Shard, phase: Phase) {
 }
 
 /// Serves the flow, and frees its place. No `async fn`: such a one would hold its arguments twice.
-fn serve(flow: Flow, ticket: Option<Ticket>) -> impl Future<Output = ()> {
+fn serve(flow: Flow) -> impl Future<Output = ()> {
     let place = Place { shard: Rc::clone(&flow.shard), id: flow.control.id };
     async move {
         let _place = &place;
-        flow::serve(&flow, ticket).await;
+        flow::serve(&flow).await;
     }
 }
 
