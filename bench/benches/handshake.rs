@@ -324,6 +324,11 @@ fn by_boring(criterion: &mut Criterion, bed: &mut Bed, leaf: &LeafBench) {
     group.bench_function("downstream/full", |bencher| {
         bencher.iter_custom(|iterations| total(iterations, || must_be(false, bed.downstream(leaf, &bed.client)?)));
     });
+    let _first = bed.downstream(leaf, &bed.resuming_client);
+    group.bench_function("downstream/resumed", |bencher| {
+        bencher
+            .iter_custom(|iterations| total(iterations, || must_be(true, bed.downstream(leaf, &bed.resuming_client)?)));
+    });
     group.finish();
     bed.tls.choose(EngineKind::Rustls);
 }
