@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::installer::{InForce, blocking, unix_now};
+use super::background::blocking;
+use super::installer::{InForce, unix_now};
 use super::kept::Kept;
 
 /// See the module.

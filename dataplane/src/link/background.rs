@@ -1,4 +1,5 @@
-//! The background thread: one single-threaded Tokio runtime for everything that is not a flow.
+//! The background thread: one single-threaded Tokio runtime for everything that is not a flow, and the threads beside it for
+//! what blocks or takes long.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -42,7 +43,28 @@ impl Background {
     }
 }
 
+/// Runs `work` off the runtime's thread; `None` when the runtime is ending.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Runs `work`, which takes long and is in no hurry, on a thread of its own that yields the CPU to whoever serves; `None`
+/// when there is no thread to be had, or it panicked.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, outcome) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("penstock-compile".to_owned()).spawn(move || {
+        // Of this thread alone. Where it is refused, the work is done all the same.
+        let _ = rustix::process::setpriority_process(None, LOWEST_PRIORITY);
+        // Nobody waits any more when the node is ending.
+        let _ = done.send(work());
+    });
+    thread.ok()?;
+    outcome.await.ok()
+}
+
 /// Threads for what blocks: the spool, policies, the names of controls. Each keeps what it once took from the allocator.
 const BLOCKING_THREADS_MAX: usize = 4;
 /// How long a compilation or a write to disk may go on after the end.
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
+/// The nicest that a thread can be.
+const LOWEST_PRIORITY: i32 = 19;

@@ -21,9 +21,9 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Error};
 use tower::service_fn;
 
+use super::background::blocking;
 use super::backoff::Backoff;
 use super::identity::Identity;
-use super::installer::blocking;
 use crate::config::{ControlAddress, Link};
 
 /// Every control, and who this node is to them.

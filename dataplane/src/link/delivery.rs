@@ -13,7 +13,7 @@ use penstock_link::{AuditBatch, AuditEvent};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
-use super::installer::blocking;
+use super::background::blocking;
 use crate::audit::{Batch, SpoolReader};
 use crate::metrics::ProcessCells;
 

@@ -12,6 +12,7 @@ use penstock_core::policy::{self, Severity, Snapshot};
 use penstock_core::signer::Refusal as SignerRefusal;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::background::{aside, blocking};
 use super::kept::{Delivered, Kept};
 use crate::metrics::{CertificateKind, PolicyRefusal, ProcessCells};
 use crate::shard::mailbox::{Installed, MailboxSender};
@@ -220,7 +221,7 @@ impl Installer {
 
     async fn compile(&self, delivered: &Delivered) -> Result<Arc<Snapshot>, Refusal> {
         let (text, epoch, seed) = (delivered.0.policy.clone(), delivered.0.epoch, self.seed);
-        let compiled = blocking(move || policy::compile("policy", &text, Some(epoch), seed)).await;
+        let compiled = aside(move || policy::compile("policy", &text, Some(epoch), seed)).await;
         match compiled {
             Some(Ok(snapshot)) => Ok(Arc::new(snapshot)),
             Some(Err(diagnostics)) => {
@@ -290,11 +291,6 @@ fn policy_digest(delivered: &Delivered) -> PolicyDigest {
 pub(super) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// Runs `work` off the runtime's thread; `None` when the runtime is ending.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// For a signer to start and to take an issuer; long enough for one that is stuck to be replaced.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::background::blocking;
 use super::delivery::{Connection, Delivery};
-use super::installer::blocking;
 use crate::audit::{self, SPOOLS_MAX};
 use crate::metrics::ProcessCells;
 

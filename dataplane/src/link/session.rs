@@ -21,10 +21,11 @@ use tonic::{Code, Streaming};
 use zeroize::Zeroize as _;
 
 use super::age::PolicyAge;
+use super::background::blocking;
 use super::controls::{Controls, Rests, told};
 use super::delivery::Connection;
 use super::identity::{self, Identity};
-use super::installer::{InForce, Refusal, Request, blocking, unix_now};
+use super::installer::{InForce, Refusal, Request, unix_now};
 use super::kept::Delivered;
 use crate::metrics::{ProcessCells, ShardCells, collect};
 use crate::signer::SignerHandle;

@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::background::blocking;
 use super::controls::{Controls, Rests};
 use super::delivery::Delivery;
-use super::installer::{InForce, Installer, Request, blocking};
+use super::installer::{InForce, Installer, Request};
 use super::kept::Kept;
 use super::orphans::Orphans;
 use super::session::{Node, SessionEnd};
