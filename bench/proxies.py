@@ -112,7 +112,7 @@ def appliance(binaries, state, origin, stack, shards, count=1, policy=PEERS / "p
 def start_penstock(subjects, binaries, state, origin, stack):
     if "penstock" in subjects:
         return
-    direct, proxy, pids = start_appliance(binaries, state, origin, stack)
+    direct, proxy, pids, _ = start_appliance(binaries, state, origin, stack)
     subjects["penstock"] = Subject("penstock", pids, "direct", {"pass": direct, "inspect": direct}, state)
     subjects["penstock-connect"] = Subject("penstock-connect", pids, "connect", {"pass": proxy, "inspect": proxy}, state)
 
@@ -123,14 +123,14 @@ def start_penstock_epoll(subjects, binaries, state, origin, stack):
     home.mkdir()
     shutil.copy(state / "origin.pem", home / "origin.pem")
     (home / "settings.toml").write_text('io_engine = "epoll"\n')
-    direct, _, pids = start_appliance(binaries, home, origin, stack, "--dataplane-config", home / "settings.toml")
+    direct, _, pids, _ = start_appliance(binaries, home, origin, stack, "--dataplane-config", home / "settings.toml")
     subjects["penstock-epoll"] = Subject("penstock-epoll", pids, "direct", {"pass": direct, "inspect": direct}, home)
 
 
 def start_appliance(binaries, home, origin, stack, *more):
-    """Where its transparent listener and its proxy listen, and its processes."""
+    """Where its transparent listener and its proxy listen, its processes, and where its admin API listens."""
     ready = first_line(start([*penstock(binaries, home, origin, shards=1), *more], home / "penstock.log", stack))
-    return ready["transparent"][0]["address"], ready["proxy"], [ready["pids"]["dataplane"], ready["pids"]["control"]]
+    return ready["transparent"][0]["address"], ready["proxy"], [ready["pids"]["dataplane"], ready["pids"]["control"]], ready["admin"]
 
 
 def start_haproxy(subjects, binaries, state, origin, stack):
