@@ -382,6 +382,6 @@ const WATCHED_READ_BYTES: usize = 4 * 1024;
 /// Copied bytes after which a direction that fills its reads is promoted to `splice(2)`.
 const PROMOTE_BYTES: usize = 32 * 1024;
 /// Calls of `splice(2)` until the other flows of the shard get their turn.
-const TURNS_MAX: usize = 32;
+const TURNS_MAX: usize = 8;
 /// Most that one `splice(2)` call moves: the pipe's capacity bounds it anyway.
-const SPLICE_BYTES_MAX: usize = limits::PIPE_BYTES;
+const SPLICE_BYTES_MAX: usize = limits::LARGE_PIPE_BYTES;

@@ -26,7 +26,8 @@ impl PipePool {
         let pipe = match pooled {
             Some(pipe) => pipe,
             None if self.open.get() < limits::PIPES_PER_SHARD_MAX => {
-                let pipe = Pipe::open(limits::PIPE_BYTES).ok()?;
+                let is_large = self.open.get() < limits::LARGE_PIPES_PER_SHARD;
+                let pipe = Pipe::open(if is_large { limits::LARGE_PIPE_BYTES } else { limits::PIPE_BYTES }).ok()?;
                 self.open.set(self.open.get() + 1);
                 pipe
             }
