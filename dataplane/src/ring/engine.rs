@@ -8,7 +8,7 @@ use std::cell::Cell;
 /// An I/O engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum IoEngine {
-    /// Plain Tokio on epoll: two more system calls per wait, runs everywhere.
+    /// Plain Tokio on epoll: registers each descriptor, runs everywhere.
     Epoll,
     /// tokio-uring: waits are batched.
     #[default]
