@@ -8,13 +8,14 @@ import subprocess
 import threading
 
 from growth import document, stream
-from proxies import INSPECTED, PASSED, RESUMED, Subject, start_appliance
+from proxies import INSPECTED, PASSED, RESUMED, Subject, first_line, start, start_appliance
 
 ROUND_TRIP_SECONDS = 0.030
 RULES = 100_000
 SIGN_IN = 'operation = "request"\nhttp = "1.1"\nconnection = "{}"\nbytes = 4_000\nrate = {}\nconcurrency = 50'
 KEPT = 'operation = "request"\nhttp = "1.1"\nconnection = "kept"\nbytes = 1_024\nrate = 1_000\nconcurrency = 16'
 INSTALL_PAUSE_SECONDS = 1
+CONTROL = 'state_directory = "{home}"\nlisten = "127.0.0.1:0"\n[link]\nsocket = "{home}/link.sock"\n[ca]\n'
 LATENCY_BAR, INSTALL_BAR = 1.15, 1.10
 
 
@@ -45,30 +46,36 @@ class Bench:
             yield bar(f"sign-in at 30 ms, {kind}", "p50 ms", found["direct"], found["penstock"], LATENCY_BAR)
 
     def install(self, origin, stack):
-        """Kept requests and new connections in an open loop, left alone and while one policy after the other is applied.
-        Control stands beside load and origin, as where there are more CPUs; what the data plane does for a policy does not."""
+        """Kept requests and new connections in an open loop, while one policy after the other is applied: to a control
+        that has no data plane, and to the appliance's. Control and the command stand beside load and origin, and yield to
+        them as far as the kernel can: what they cost these is the same both times. What the data plane does for a policy
+        stands on its CPU."""
         home = self.state / "install"
         home.mkdir()
         (home / "origin.pem").write_bytes((self.state / "origin.pem").read_bytes())
         direct, _, pids, admin = start_appliance(self.binaries, home, origin, stack)
-        subprocess.run(["taskset", "-apc", "1", str(pids[1])], check=True, stdout=subprocess.DEVNULL)
+        alone, other_admin, token = start_control(self.binaries, home / "other", stack)
+        for control in (pids[1], alone):
+            subprocess.run(["taskset", "-apc", "1", str(control)], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["chrt", "--all-tasks", "--idle", "--pid", "0", str(control)], check=True)
         subject = Subject("penstock", pids, "direct", {}, home)
         files = [home / f"rules-{number}.toml" for number in range(2)]
         for number, file in enumerate(files):
             file.write_text(document(RULES + number))
-        apply = [self.binaries / "penstock", "policy", "apply", "--admin", admin, "--token-file", home / "penstock/admin.token"]
+        command = ["taskset", "-c", "1", "chrt", "--idle", "0", self.binaries / "penstock", "policy", "apply", "--admin"]
+        elsewhere, here = [*command, other_admin, "--token-file", token], [*command, admin, "--token-file", home / "penstock/admin.token"]
         work = stream("kept", (INSPECTED, "inspect"), KEPT) + stream("new", (PASSED, "pass"), SIGN_IN.format("new", 100))
         found, failures, installs = {}, 0, 0
         for _ in range(self.runs):
-            for busy in (False, True):
-                with applying(apply, files) if busy else contextlib.nullcontext([]) as applied:
+            for is_here, apply in enumerate((elsewhere, here)):
+                with applying(apply, files) as outcomes:
                     result = self.load(self.binaries, subject, self.profile(work), direct, [])
-                installs += len(applied)
-                failures += sum(result["total"]["whole"]["failures"].values())
+                installs += len(outcomes) * is_here
+                failures += sum(map(bool, outcomes)) + sum(result["total"]["whole"]["failures"].values())
                 for one in result["streams"]:
-                    found.setdefault((one["name"], busy), []).append(one["latency"]["operation"]["p99"] / 1e3)
+                    found.setdefault((one["name"], is_here), []).append(one["latency"]["operation"]["p99"] / 1e3)
         for name in ("kept", "new"):
-            row = bar(f"install of 100,000 rules, {name}", "p99 ms", found[name, False], found[name, True], INSTALL_BAR)
+            row = bar(f"install of 100,000 rules, {name}", "p99 ms", found[name, 0], found[name, 1], INSTALL_BAR)
             yield {**row, "failures": failures, "installs": installs, "met": row["met"] and not failures and installs > 0}
 
     def profile(self, streams):
@@ -82,21 +89,28 @@ def bar(name, unit, before, after, limit):
     return {"name": name, "unit": unit, "without": before, "with": after, "ratio": after / before, "bar": limit, "met": after <= limit * before}
 
 
+def start_control(binaries, home, stack):
+    """A control without a data plane: its process, where its admin API listens, and the file with the token."""
+    home.mkdir()
+    (home / "control.toml").write_text(CONTROL.format(home=home))
+    process = start([binaries / "penstock-control", "--config", home / "control.toml"], home / "control.log", stack, cpu=1)
+    return process.pid, f"http://{first_line(process)['admin']}", home / "admin.token"
+
+
 @contextlib.contextmanager
 def applying(apply, files):
-    """Publishes one file after the other, again and again."""
-    applied, stop = [], threading.Event()
+    """Publishes one file after the other, again and again; the command's exit codes."""
+    outcomes, stop = [], threading.Event()
 
     def publish():
         while not stop.is_set():
-            subprocess.run([*map(str, apply), files[len(applied) % 2]], check=True, stdout=subprocess.DEVNULL)
-            applied.append(True)
+            outcomes.append(subprocess.run([*map(str, apply), files[len(outcomes) % 2]], stdout=subprocess.DEVNULL).returncode)
             stop.wait(INSTALL_PAUSE_SECONDS)
 
     thread = threading.Thread(target=publish)
     thread.start()
     try:
-        yield applied
+        yield outcomes
     finally:
         stop.set()
         thread.join()

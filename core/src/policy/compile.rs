@@ -57,12 +57,17 @@ pub fn compile(file: &str, text: &str, epoch: Option<u64>, seed: u64) -> Result<
     if has_errors {
         return Err(diagnostics);
     }
-    let digest = Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let digest = digest(text);
     let expiries = Exception::expiries(&plan.exceptions, file, text);
     Ok(assemble(plan, seed, Stamp { epoch, digest, warnings: diagnostics, expiries }))
+}
+
+/// SHA-256 in hex.
+pub(super) fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// The document, checked: what the snapshot is assembled from.

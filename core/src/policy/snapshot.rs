@@ -15,7 +15,7 @@ use super::named::NamedNetworks;
 use super::pac::Pac;
 use super::plain::PlainHttp;
 use super::source::{SourceSet, UserSet, in_rollout};
-use super::{Diagnostic, HeaderEdit, Mode, Verdict};
+use super::{Diagnostic, HeaderEdit, Mode, Verdict, compile};
 use crate::sni::Sni;
 
 /// A compiled policy. Flows keep the one that they started with.
@@ -98,6 +98,11 @@ impl Snapshot {
     /// SHA-256 of the document's text, in hex: equal documents have equal digests.
     pub fn digest(&self) -> &str {
         &self.stamp.digest
+    }
+
+    /// Whether this is what `text` compiles to, but for the epoch and the seed.
+    pub fn is_of(&self, text: &str) -> bool {
+        self.stamp.digest == compile::digest(text)
     }
 
     /// Ports that CONNECT may name whatever the host.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use penstock_core::limits::{INSTALL_DEADLINE_MS, SIGNER_STUCK_MS};
 use penstock_core::policy::{self, Severity, Snapshot};
 use penstock_core::signer::Refusal as SignerRefusal;
@@ -44,16 +43,13 @@ pub(super) struct Installer {
     signer: SignerHandle,
     cells: Arc<ProcessCells>,
     in_force: watch::Sender<InForce>,
-    /// The installed snapshot with the digest of its text: an issuer that is renewed costs no compilation.
-    compiled: Option<(PolicyDigest, Arc<Snapshot>)>,
+    /// The installed snapshot: an issuer that is renewed costs no compilation.
+    compiled: Option<Arc<Snapshot>>,
     /// What the issuer in force was sealed for when the signer took it; empty when it has not.
     sealed_for: Vec<u8>,
     /// For the snapshot's hash tables.
     seed: u64,
 }
-
-/// SHA-256 of a policy's text.
-type PolicyDigest = [u8; 32];
 
 impl Installer {
     pub(super) fn new(
@@ -136,7 +132,7 @@ impl Installer {
 
     async fn keep(&self, delivered: Delivered) {
         let kept = self.kept.clone();
-        if let Some(Err(error)) = blocking(move || kept.save(&delivered)).await {
+        if let Some(Err(error)) = aside(move || kept.save(&delivered)).await {
             tracing::error!(%error, "the policy is in force but could not be kept for the next start");
         }
     }
@@ -154,8 +150,8 @@ impl Installer {
 
     /// The installed snapshot, when it was made from the same document and has the same epoch.
     fn compiled_for(&self, delivered: &Delivered) -> Option<Arc<Snapshot>> {
-        let (compiled, snapshot) = self.compiled.as_ref()?;
-        let is_same = *compiled == policy_digest(delivered) && snapshot.epoch() == Some(delivered.0.epoch);
+        let snapshot = self.compiled.as_ref()?;
+        let is_same = snapshot.epoch() == Some(delivered.0.epoch) && snapshot.is_of(&delivered.0.policy);
         is_same.then(|| Arc::clone(snapshot))
     }
 
@@ -178,7 +174,10 @@ impl Installer {
         let not_after = issuer.validity().not_after;
         let serial = delivered.0.issuer.as_ref().map_or_else(String::new, |issuer| issuer.serial.clone());
         self.hand_over(Installed { snapshot: Arc::clone(&snapshot), issuer: Arc::new(issuer) }).await?;
-        self.compiled = Some((policy_digest(delivered), snapshot));
+        let retired = self.compiled.replace(Arc::clone(&snapshot));
+        if let Some(retired) = retired.filter(|retired| !Arc::ptr_eq(retired, &snapshot)) {
+            tokio::spawn(free(retired));
+        }
         self.cells.certificate_expiry.set((CertificateKind::Issuer,), u64::try_from(not_after).unwrap_or(0));
         let in_force = InForce { epoch: delivered.0.epoch, issuer: serial };
         self.in_force.send_replace(in_force.clone());
@@ -219,17 +218,20 @@ impl Installer {
         !self.sealed_for.is_empty() && self.sealed_for == *self.signer.sealing_key().borrow()
     }
 
-    async fn compile(&self, delivered: &Delivered) -> Result<Arc<Snapshot>, Refusal> {
-        let (text, epoch, seed) = (delivered.0.policy.clone(), delivered.0.epoch, self.seed);
-        let compiled = aside(move || policy::compile("policy", &text, Some(epoch), seed)).await;
+    async fn compile(&self, delivered: &mut Delivered) -> Result<Arc<Snapshot>, Refusal> {
+        // Lent, since a copy of it is one more piece of work on this thread.
+        let text = std::mem::take(&mut delivered.0.policy);
+        let (epoch, seed) = (delivered.0.epoch, self.seed);
+        let compiled = aside(move || (policy::compile("policy", &text, Some(epoch), seed), text)).await;
+        let Some((compiled, text)) = compiled else { return Err(Refusal("the node is ending".to_owned())) };
+        delivered.0.policy = text;
         match compiled {
-            Some(Ok(snapshot)) => Ok(Arc::new(snapshot)),
-            Some(Err(diagnostics)) => {
+            Ok(snapshot) => Ok(Arc::new(snapshot)),
+            Err(diagnostics) => {
                 let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
                 let words: Vec<String> = errors.take(REASONS_MAX).map(ToString::to_string).collect();
                 Err(Refusal(format!("the policy does not compile: {}", words.join("; "))))
             }
-            None => Err(Refusal("the node is ending".to_owned())),
         }
     }
 
@@ -282,10 +284,13 @@ fn issuer(delivered: &Delivered, snapshot: &Snapshot, may_have_ended: MayHaveEnd
     Ok(issuer)
 }
 
-fn policy_digest(delivered: &Delivered) -> PolicyDigest {
-    let mut sum = PolicyDigest::default();
-    sum.copy_from_slice(digest(&SHA256, delivered.0.policy.as_bytes()).as_ref());
-    sum
+/// Frees a snapshot that is not in force any more, once no flow has it: what a large policy consists of takes milliseconds to
+/// free, which the shard whose flow had it last would stand still for.
+async fn free(retired: Arc<Snapshot>) {
+    while Arc::strong_count(&retired) > 1 {
+        tokio::time::sleep(RETIRED_PERIOD).await;
+    }
+    let _ended = aside(move || drop(retired)).await;
 }
 
 pub(super) fn unix_now() -> i64 {
@@ -295,5 +300,7 @@ pub(super) fn unix_now() -> i64 {
 
 /// For a signer to start and to take an issuer; long enough for one that is stuck to be replaced.
 const SIGNER_PATIENCE: Duration = Duration::from_millis(SIGNER_STUCK_MS + 1_000);
+/// Between two looks whether a flow still has a snapshot that is not in force any more.
+const RETIRED_PERIOD: Duration = Duration::from_secs(1);
 /// Diagnostics of a policy that are told to control; it has compiled the same text and knows the rest.
 const REASONS_MAX: usize = 3;

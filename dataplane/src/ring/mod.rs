@@ -13,6 +13,7 @@
 //! | `address` | socket addresses as the kernel writes them |
 //! | `inherited` | sockets that the process was started with |
 //! | `runtime` | the runtime of one shard, its settings, and the probe |
+//! | `turns` | how a shard's thread shares its CPU |
 //! | `chaos` | in test builds: what a network may do to all of these, from a seed |
 //!
 //! Data moves by inline non-blocking system calls on the shard's own thread, so the kernel never holds a buffer of
@@ -39,6 +40,7 @@ mod runtime;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub(crate) use accept::accept;
 pub(crate) use datagram::{DatagramListener, DatagramSender, Received};
@@ -48,3 +50,4 @@ pub(crate) use operation::in_flight;
 pub(crate) use pipe::Pipe;
 pub(crate) use runtime::{probe, spawn, start};
 pub(crate) use socket::{Listener, Socket, is_own};
+pub(crate) use turns::take_short_turns;

@@ -31,6 +31,9 @@ pub(crate) struct Seed {
 /// Runs the shard on this thread until it has drained.
 pub(crate) fn run(seed: Seed) -> anyhow::Result<()> {
     pin(seed.index);
+    if let Err(error) = ring::take_short_turns() {
+        tracing::warn!(%error, shard = seed.index, "what else runs on the shard's CPU may keep its flows waiting");
+    }
     ring::start(seed.engine, async move {
         let Seed { listeners, datagrams, mailbox, shard, .. } = seed;
         let shard = Rc::new(Shard::new(shard)?);

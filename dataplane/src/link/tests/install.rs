@@ -1,6 +1,8 @@
 //! What control sends comes into force on every shard or not at all, and is kept for the next start.
 
 use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use penstock_link::{State, TicketKey, TicketKeys};
@@ -53,6 +55,32 @@ async fn a_repeat_is_acknowledged_without_telling_the_shards() {
     attached.send(renewed).await;
     assert_eq!(node.take().await, 1);
     assert_eq!(attached.installed().await, (1, serial));
+    node.kill();
+    control.stop();
+}
+
+#[tokio::test]
+async fn a_snapshot_outlives_its_last_flow_and_is_then_freed() {
+    let place = Place::new();
+    let mut control = Control::start(&place.socket());
+    let node = place.node(1);
+    let mut attached = control.attached().await;
+    attached.send(state(1)).await;
+    let (of_flow, ack) = node.told(0).await;
+    ack.installed();
+    attached.installed().await;
+    attached.send(state(2)).await;
+    assert_eq!(node.take().await, 2);
+    attached.installed().await;
+    let snapshot = Arc::downgrade(&of_flow.snapshot);
+    drop(of_flow);
+    assert_eq!(snapshot.strong_count(), 1, "freed on the thread of the flow");
+    soon(async {
+        while snapshot.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     node.kill();
     control.stop();
 }
