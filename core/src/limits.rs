@@ -411,11 +411,11 @@ pub const RESOLVE_STALE_SECONDS_MAX: u64 = 3_600;
 pub const UPSTREAM_CHAIN_BYTES_MAX: usize = 256 * 1024;
 /// Capacity asked for each pipe of a spliced flow.
 pub const PIPE_BYTES: usize = 256 * 1024;
-/// The same for the first ones of a shard: a quarter less CPU for the flows that have them, and most of the time there are
+/// The same for the first ones of each shard: a quarter less CPU for the flows that have them, and most of the time there are
 /// no more. As many pages for all would end what the system gives a user.
 pub const LARGE_PIPE_BYTES: usize = 1024 * 1024;
-/// Pipes of that size that one shard opens.
-pub const LARGE_PIPES_PER_SHARD: usize = 8;
+/// Pipes of that size of all shards, one for each at least: half of what the kernel gives a user who asked for no more.
+pub const LARGE_PIPES: usize = 32;
 /// Pipes that one shard keeps for its busy flows; a flow that finds none copies.
 pub const PIPES_PER_SHARD_MAX: usize = 512;
 

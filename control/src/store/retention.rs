@@ -1,9 +1,8 @@
 //! How long audit events are kept: by count, by age and by size, removed a slice at a time.
 //!
-//! A slice is one transaction of the writing thread, and what waits to be recorded goes before the next slice, so nobody
-//! waits longer than for one.
+//! A slice is one transaction of the writing thread. As many go at once as were recorded since the last ones, so that removing
+//! keeps pace however many nodes send; what waits to be recorded goes before the rest.
 
-use penstock_core::limits::AUDIT_BATCH_EVENTS_MAX;
 use rusqlite::{Connection, params};
 
 use super::spool;
@@ -19,9 +18,8 @@ pub(crate) struct Retention {
     pub(crate) bytes_max: Option<u64>,
 }
 
-/// Events removed in one transaction: more than a node sends at once, so that removing keeps pace with recording.
+/// Events removed in one transaction.
 pub(super) const SLICE_EVENTS: usize = 2_000;
-const _: () = assert!(SLICE_EVENTS > AUDIT_BATCH_EVENTS_MAX);
 
 impl Retention {
     /// Removes a slice of what is beyond a bound at that moment; answers how many events went.
@@ -45,7 +43,7 @@ impl Retention {
     }
 }
 
-/// Ids are given in order and never again, so counting from the newest counts events.
+/// Ids are given in order, so counting from the newest counts events.
 fn remove_beyond(connection: &Connection, table: &str, events_max: u64) -> rusqlite::Result<usize> {
     let events_max = i64::try_from(events_max).unwrap_or(i64::MAX);
     let delete = format!(

@@ -24,6 +24,9 @@ pub(super) fn take(connection: &mut Connection, path: &Path, steps: &[Step]) -> 
         if index <= found {
             continue;
         }
+        if found > 0 {
+            tracing::info!(step = index, path = %path.display(), "the store is rewritten for this version");
+        }
         let transaction = connection.transaction()?;
         match step {
             Step::Code(step) => step(&transaction)?,

@@ -25,6 +25,10 @@ pub(super) fn store(
     let upsert = "INSERT INTO audit_spool VALUES (?, ?, ?, ?)
         ON CONFLICT (node, boot) DO UPDATE SET recorded = excluded.recorded, event = excluded.event";
     connection.prepare_cached(upsert)?.execute((node, boot, recorded.write(), event))?;
+    // A node that makes up lives of its spool takes room from nobody but itself.
+    let delete = "DELETE FROM audit_spool WHERE node = ?1 AND boot IN
+        (SELECT boot FROM audit_spool WHERE node = ?1 ORDER BY event DESC, boot = ?2 DESC LIMIT -1 OFFSET ?3)";
+    connection.prepare_cached(delete)?.execute((node, boot, SPOOLS_PER_NODE_MAX))?;
     Ok(())
 }
 
@@ -36,8 +40,37 @@ pub(super) fn forget(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Lives of one node's spool that are known: far more than it has on its disk at once.
+const SPOOLS_PER_NODE_MAX: usize = 256;
+
 impl FromSql for Sequences {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Self::read(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::schema;
+    use super::*;
+
+    #[test]
+    fn a_node_that_makes_up_lives_of_its_spool_is_bounded_and_the_newest_are_known() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection, Path::new("x")).unwrap();
+        let mut numbers = Sequences::default();
+        numbers.insert(7);
+        store(&connection, ("other", "b"), &numbers, 0).unwrap();
+        for boot in 0..SPOOLS_PER_NODE_MAX + 50 {
+            store(&connection, ("node", &boot.to_string()), &numbers, 0).unwrap();
+            assert_ne!(recorded(&connection, "node", &boot.to_string()).unwrap(), Sequences::default());
+        }
+        let count = |node: &str| {
+            let select = "SELECT count(*) FROM audit_spool WHERE node = ?";
+            connection.query_row(select, [node], |row| row.get::<_, usize>(0)).unwrap()
+        };
+        assert_eq!((count("node"), count("other")), (SPOOLS_PER_NODE_MAX, 1));
     }
 }

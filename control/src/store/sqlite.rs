@@ -272,6 +272,8 @@ fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    // A migration writes a long log once, and need not keep the room.
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS_MAX);
     Ok(connection)
 }
@@ -283,6 +285,8 @@ fn open_for_reading(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// What is kept of the room of a long log.
+const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 /// Statements that the writer keeps prepared: all that it uses often.
 const WRITER_STATEMENTS_MAX: usize = 64;
 /// Reading connections kept for the next query.

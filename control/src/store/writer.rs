@@ -81,7 +81,7 @@ impl Writer {
                 self.commit(&mut commands);
             }
             if has_more || self.unchecked_events >= CHECK_EVENTS {
-                has_more = self.remove_slice();
+                has_more = self.remove();
             }
         }
     }
@@ -112,8 +112,17 @@ impl Writer {
     }
 
     /// Whether there may be more to remove.
+    /// Removes as much as came since the last time, and a slice more; whether more is beyond the bounds.
+    fn remove(&mut self) -> bool {
+        let slices = match std::mem::take(&mut self.unchecked_events) {
+            // Nobody knows how many.
+            usize::MAX => 1,
+            events => events / SLICE_EVENTS + 1,
+        };
+        (0..slices).all(|_| self.remove_slice())
+    }
+
     fn remove_slice(&mut self) -> bool {
-        self.unchecked_events = 0;
         let now_ms = (self.clock)();
         let removed = self.connection.transaction().and_then(|transaction| {
             let removed = self.retention.remove_slice(&transaction, now_ms)?;

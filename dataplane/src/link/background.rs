@@ -54,7 +54,7 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     let (done, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("penstock-compile".to_owned()).spawn(move || {
         // Of this thread alone. Where it is refused, the work is done all the same.
-        let _ = rustix::process::setpriority_process(None, LOWEST_PRIORITY);
+        let _ = rustix::process::setpriority_process(None, LOW_PRIORITY);
         // Nobody waits any more when the node is ending.
         let _ = done.send(work());
     });
@@ -62,9 +62,10 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     outcome.await.ok()
 }
 
-/// Threads for what blocks: the spool, policies, the names of controls. Each keeps what it once took from the allocator.
+/// Threads for what blocks: the spool, the kept policy, the names of controls. Each keeps what it once took from the allocator.
 const BLOCKING_THREADS_MAX: usize = 4;
-/// How long a compilation or a write to disk may go on after the end.
+/// How long a write to disk may go on after the end.
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
-/// The nicest that a thread can be.
-const LOWEST_PRIORITY: i32 = 19;
+/// Weighs a tenth of a shard: a shard that wakes goes first all the same, and where shards leave no CPU idle, in a flood, a
+/// policy still gets in force in seconds.
+const LOW_PRIORITY: i32 = 10;

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_core::limits::AUDIT_BATCH_EVENTS_MAX;
 use penstock_link::link_client::LinkClient;
 use penstock_link::{AuditBatch, AuditEvent};
 use tokio::sync::watch;
@@ -106,12 +105,11 @@ impl Delivery {
                 return Some((self, Err("control does not answer".to_owned())));
             }
         };
-        let count = batch.events.len();
+        let (count, is_full) = (batch.events.len(), batch.is_full);
         self.batch = batch.after(committed);
         let is_refused = self.batch.as_ref().is_some_and(|rest| rest.events.len() == count);
         let (back, saved) = self.on_disk(move |reader| reader.commit(committed)).await?;
-        let is_full = count == AUDIT_BATCH_EVENTS_MAX || back.batch.is_some();
-        let pause = if is_full { Pause::None } else { Pause::Gather };
+        let pause = if is_full || back.batch.is_some() { Pause::None } else { Pause::Gather };
         let outcome = if is_refused { Err("control commits nothing".to_owned()) } else { saved.map(|()| pause) };
         Some((back, outcome))
     }

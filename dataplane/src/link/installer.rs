@@ -132,7 +132,7 @@ impl Installer {
 
     async fn keep(&self, delivered: Delivered) {
         let kept = self.kept.clone();
-        if let Some(Err(error)) = aside(move || kept.save(&delivered)).await {
+        if let Some(Err(error)) = blocking(move || kept.save(&delivered)).await {
             tracing::error!(%error, "the policy is in force but could not be kept for the next start");
         }
     }
@@ -223,7 +223,11 @@ impl Installer {
         let text = std::mem::take(&mut delivered.0.policy);
         let (epoch, seed) = (delivered.0.epoch, self.seed);
         let compiled = aside(move || (policy::compile("policy", &text, Some(epoch), seed), text)).await;
-        let Some((compiled, text)) = compiled else { return Err(Refusal("the node is ending".to_owned())) };
+        let Some((compiled, text)) = compiled else {
+            return Err(Refusal(
+                "the policy cannot be compiled: there is no thread to be had, or it failed".to_owned(),
+            ));
+        };
         delivered.0.policy = text;
         match compiled {
             Ok(snapshot) => Ok(Arc::new(snapshot)),

@@ -12,12 +12,16 @@ use crate::ring::Pipe;
 pub(crate) struct PipePool {
     idle: RefCell<Vec<Pipe>>,
     open: Cell<usize>,
+    /// So many are large.
+    large: usize,
     cells: Arc<ShardCells>,
 }
 
 impl PipePool {
-    pub(crate) fn new(cells: Arc<ShardCells>) -> Self {
-        Self { idle: RefCell::new(Vec::new()), open: Cell::new(0), cells }
+    /// Of one of `shards` shards.
+    pub(crate) fn new(cells: Arc<ShardCells>, shards: usize) -> Self {
+        let large = (limits::LARGE_PIPES / shards.max(1)).max(1);
+        Self { idle: RefCell::new(Vec::new()), open: Cell::new(0), large, cells }
     }
 
     /// An empty pipe; `None` when as many are in use as the shard may have, or the system refuses one.
@@ -26,7 +30,7 @@ impl PipePool {
         let pipe = match pooled {
             Some(pipe) => pipe,
             None if self.open.get() < limits::PIPES_PER_SHARD_MAX => {
-                let is_large = self.open.get() < limits::LARGE_PIPES_PER_SHARD;
+                let is_large = self.open.get() < self.large;
                 let pipe = Pipe::open(if is_large { limits::LARGE_PIPE_BYTES } else { limits::PIPE_BYTES }).ok()?;
                 self.open.set(self.open.get() + 1);
                 pipe

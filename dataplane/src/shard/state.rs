@@ -87,6 +87,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(super) fn new(seed: ShardSeed) -> anyhow::Result<Self> {
         let clock = Rc::new(Clock::new());
+        let shards = usize::from(seed.config.shards.get());
         let tls = TlsShard::new(seed.tls).map_err(|kind| anyhow::anyhow!("cannot set TLS up: {kind}"))?;
         Ok(Self {
             index: seed.index,
@@ -103,7 +104,7 @@ impl Shard {
             orders: Orders::new(seed.signer),
             gate: seed.auth.map(Gate::new).transpose().map_err(anyhow::Error::msg)?,
             flows: FlowTable::new(seed.index, Rc::clone(&clock)),
-            pipes: PipePool::new(Arc::clone(&seed.cells)),
+            pipes: PipePool::new(Arc::clone(&seed.cells), shards),
             udp: RefCell::new(UdpFlows::default()),
             cells: seed.cells,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),

@@ -148,7 +148,8 @@ fn advance(
         }
     };
     match used {
-        _ if used >= ingress.len() => *ingress = Vec::new(),
+        // Nothing counts behind the end.
+        _ if progress.is_closed || used >= ingress.len() => *ingress = Vec::new(),
         0 => {}
         _ => drop(ingress.drain(..used)),
     }

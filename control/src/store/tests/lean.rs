@@ -90,6 +90,13 @@ async fn a_file_of_wide_events_becomes_lean_and_answers_as_before() {
     let denials = store.denials(query).await.unwrap();
     assert_eq!(denials.iter().map(|count| count.denied + count.would_deny).sum::<u64>(), refused.len() as u64);
 
+    let unread = Connection::open(&path).unwrap();
+    let row = unread.query_row("SELECT node, boot, sequence, reason, json FROM audit_unread", [], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    });
+    let of = |text: &str| text.to_owned();
+    assert_eq!(row.unwrap(), (of("node"), of("b1"), 5_000_i64, of("new"), of("{}")));
+
     // What comes again is known by its number, whatever it is; and no id is given again.
     let newest = store.progress("siem".to_owned()).await.unwrap().newest;
     assert_eq!(newest, Some(2_999));

@@ -19,6 +19,8 @@ use super::segment;
 pub(crate) struct Batch {
     /// Sequence number and JSON of each event; never empty.
     pub(crate) events: Vec<(u64, String)>,
+    /// It has as many events or bytes as a batch may have: there is likely more.
+    pub(crate) is_full: bool,
 }
 
 impl Batch {
@@ -208,6 +210,7 @@ impl SpoolReader {
                 break;
             }
         }
+        batch.is_full = batch.events.len() == AUDIT_BATCH_EVENTS_MAX || bytes.len() == AUDIT_BATCH_BYTES_MAX;
         if !batch.events.is_empty() {
             open.file.sync_data()?;
             return Ok(Found::Events(batch));
