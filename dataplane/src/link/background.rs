@@ -66,6 +66,5 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 const BLOCKING_THREADS_MAX: usize = 4;
 /// How long a write to disk may go on after the end.
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
-/// Weighs a tenth of a shard: a shard that wakes goes first all the same, and where shards leave no CPU idle, in a flood, a
-/// policy still gets in force in seconds.
-const LOW_PRIORITY: i32 = 10;
+/// The lowest. Where a flood leaves no CPU idle, a large policy takes its time.
+const LOW_PRIORITY: i32 = 19;

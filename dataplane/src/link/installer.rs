@@ -132,8 +132,11 @@ impl Installer {
 
     async fn keep(&self, delivered: Delivered) {
         let kept = self.kept.clone();
-        if let Some(Err(error)) = blocking(move || kept.save(&delivered)).await {
-            tracing::error!(%error, "the policy is in force but could not be kept for the next start");
+        let told = "the policy is in force but could not be kept for the next start";
+        match aside(move || kept.save(&delivered)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::error!(%error, "{told}"),
+            None => tracing::error!("{told}: no thread for it, or it failed"),
         }
     }
 
